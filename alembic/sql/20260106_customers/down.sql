@@ -1,0 +1,6 @@
+-- Drop the table of customers.
+BEGIN;
+
+DROP TABLE shop.customers;
+
+COMMIT;

@@ -1,0 +1,2 @@
+-- Drop the table of products.
+DROP TABLE shop.products;

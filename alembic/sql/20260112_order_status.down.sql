@@ -1,0 +1,2 @@
+-- Drop the states of an order.
+DROP TYPE shop.order_status;

@@ -1,0 +1,2 @@
+-- Drop the sales of each month.
+DROP MATERIALIZED VIEW shop.monthly_sales;

@@ -1,0 +1,2 @@
+-- Stop showing what was sold per product.
+DROP VIEW shop.product_sales;

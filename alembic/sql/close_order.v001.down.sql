@@ -1,0 +1,1 @@
+DROP PROCEDURE shop.close_order;

@@ -1,0 +1,1 @@
+"""Ship raw SQL and stored procedures to PostgreSQL through Alembic."""

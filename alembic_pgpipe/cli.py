@@ -1,0 +1,186 @@
+"""The command group: ``alembic pgpipe …``, and ``alembic-pgpipe …`` which is the same."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from alembic.config import Config
+from alembic.util import CommandError
+
+from alembic_pgpipe.errors import CheckError, PgpipeError
+
+PROGRAM = "alembic pgpipe"
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("-c", "--config", "file", metavar="FILE", help="Alembic's configuration file.")
+@click.option("-n", "--name", metavar="SECTION", help="Section of the .ini file to use.")
+@click.option("-x", "arguments", multiple=True, metavar="NAME=VALUE", help="As alembic -x.")
+@click.pass_context
+def pgpipe(
+    context: click.Context, file: str | None, name: str | None, arguments: tuple[str, ...]
+) -> None:
+    """Ship SQL files and routines to PostgreSQL: status, retry, skip, logs."""
+    if context.obj is None or file or name or arguments:
+        context.obj = _config(file, name, arguments)
+
+
+@pgpipe.command()
+@click.argument("directory", default="alembic")
+@click.pass_obj
+def init(config: Config, directory: str) -> None:
+    """Start a project, or extend an Alembic project that exists.
+
+    DIRECTORY is where env.py and the revisions go. No file is overwritten.
+    """
+    from alembic_pgpipe.commands.init import init as run
+    from alembic_pgpipe.render import terminal
+
+    click.echo(terminal.project_files(run(config, directory)))
+
+
+@pgpipe.command()
+@click.option("--check", is_flag=True, help="Write nothing; exit 6 where a wrapper is missing.")
+@click.option("--merge", is_flag=True, help="Join several heads first.")
+@click.pass_obj
+def wrap(config: Config, check: bool, merge: bool) -> None:
+    """Write revisions for new sources and changed routines."""
+    from alembic_pgpipe.commands.wrap import wrap as run
+    from alembic_pgpipe.render import terminal
+
+    written = run(config, merge=merge, check=check)
+    click.echo(terminal.wrapped(written, check=check))
+    if check and written:
+        raise click.exceptions.Exit(CheckError.exit_code)
+
+
+@pgpipe.command()
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--all", "everything", is_flag=True, help="All revisions, not the last 50.")
+@click.option("--last", type=click.IntRange(min=1), help="How many of the latest to show.")
+@click.pass_obj
+def status(config: Config, as_json: bool, everything: bool, last: int | None) -> None:
+    """Show where each revision stands."""
+    from alembic_pgpipe.commands.status import LAST
+    from alembic_pgpipe.commands.status import status as run
+    from alembic_pgpipe.render import machine, terminal
+
+    report = run(config, last=None if everything else last or LAST)
+    if as_json:
+        click.echo(machine.status_json(report))
+        return
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else terminal.PIPE_WIDTH
+    click.echo(terminal.status_table(report, width))
+
+
+@pgpipe.command()
+@click.argument("revisions", nargs=-1, metavar="[REV]…")
+@click.option("--marked", is_flag=True, help="Only those whose source says --retry.")
+@click.option("--reason", help="Kept with who asked.")
+@click.pass_obj
+def retry(config: Config, revisions: tuple[str, ...], marked: bool, reason: str | None) -> None:
+    """Mark failed or skipped revisions to be run again.
+
+    REV is a revision id, a unique prefix of one, or the name of a source. Without REV:
+    all failed revisions except those whose source says --skip.
+    """
+    from alembic_pgpipe.commands.retry import retry as run
+    from alembic_pgpipe.render import terminal
+
+    if marked and revisions:
+        raise click.UsageError("--marked chooses the revisions itself; name none with it.")
+    click.echo(terminal.changes(run(config, revisions, marked=marked, reason=reason)))
+
+
+@pgpipe.command()
+@click.argument("revisions", nargs=-1, required=True, metavar="REV…")
+@click.option("--reason", required=True, help="Kept with who asked.")
+@click.pass_obj
+def skip(config: Config, revisions: tuple[str, ...], reason: str) -> None:
+    """Let the pipeline go on without revisions.
+
+    REV is a revision id, a unique prefix of one, or the name of a source.
+    """
+    from alembic_pgpipe.commands.skip import skip as run
+    from alembic_pgpipe.render import terminal
+
+    click.echo(terminal.changes(run(config, revisions, reason=reason)))
+
+
+@pgpipe.command()
+@click.argument("build", required=False)
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.pass_obj
+def log(config: Config, build: str | None, as_json: bool) -> None:
+    """Show the log of a build, or of the latest one."""
+    from alembic_pgpipe.commands.log import log as run
+    from alembic_pgpipe.render import machine, terminal
+
+    record = run(config, build)
+    click.echo(machine.log_json(record) if as_json else terminal.build_log(record))
+
+
+@pgpipe.command()
+@click.pass_obj
+def check(config: Config) -> None:
+    """Validate all pending sources; exit 6 where something is wrong."""
+    from alembic_pgpipe.commands.check import check as run
+    from alembic_pgpipe.render import terminal
+
+    report = run(config)
+    click.echo(terminal.problems(report))
+    if report.problems:
+        raise click.exceptions.Exit(CheckError.exit_code)
+
+
+@pgpipe.command()
+@click.option("--timeout", default=60.0, show_default=True, help="Seconds until it gives up.")
+@click.pass_obj
+def wait(config: Config, timeout: float) -> None:
+    """Wait until the database answers; exit 5 where it does not."""
+    from alembic_pgpipe.commands.wait import wait as run
+
+    label = run(config, timeout=timeout, say=lambda line: click.echo(line, err=True))
+    click.echo(f"{label} answers")
+
+
+def main(arguments: Sequence[str] | None = None, config: Config | None = None) -> int:
+    """Run the command group and return its exit code; messages go to standard error."""
+    try:
+        result = pgpipe.main(
+            args=list(arguments) if arguments is not None else None,
+            prog_name=PROGRAM,
+            standalone_mode=False,
+            obj=config,
+        )
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        click.echo("Stopped.", err=True)
+        return 130
+    except CommandError as error:
+        if getattr(config.cmd_opts if config else None, "raiseerr", False):
+            raise
+        click.echo(f"FAILED: {error}", err=True)
+        return error.exit_code if isinstance(error, PgpipeError) else PgpipeError.exit_code
+    return result if isinstance(result, int) else 0
+
+
+def _config(file: str | None, name: str | None, arguments: Sequence[str]) -> Config:
+    """Return Alembic's configuration as its own command line would make it."""
+    chosen = file or os.environ.get("ALEMBIC_CONFIG") or "alembic.ini"
+    toml = chosen if Path(chosen).name == "pyproject.toml" else "pyproject.toml"
+    options = argparse.Namespace(x=list(arguments), quiet=False, raiseerr=False)
+    return Config(
+        file_="alembic.ini" if chosen == toml else chosen,
+        toml_file=toml,
+        ini_section=name or "alembic",
+        cmd_opts=options,
+    )

@@ -1,0 +1,1 @@
+"""One module per verb: a typed function of Alembic's ``Config`` that returns data."""

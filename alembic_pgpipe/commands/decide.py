@@ -1,0 +1,64 @@
+"""What ``retry`` and ``skip`` share: name the revisions, ask the state table, write it down."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from alembic_pgpipe.commands.project import OpenLedger
+from alembic_pgpipe.errors import TransitionError
+from alembic_pgpipe.ledger.build import current_build
+from alembic_pgpipe.ledger.recorder import Recorder
+from alembic_pgpipe.model import Direction, Outcome, Revision, Row, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One revision whose status was changed, from what to what."""
+
+    revision: Revision
+    before: Status
+    after: Status
+
+
+def decide(
+    ledger: OpenLedger,
+    revisions: Iterable[Revision],
+    goal: Status,
+    reason: str | None,
+    refuse: Callable[[Revision, Status], str | None],
+) -> tuple[Change, ...]:
+    """Give revisions a new status, all or none, and keep who decided and why.
+
+    Raises TransitionError with each reason where the state table has no such row.
+    """
+    wanted = tuple(dict.fromkeys(revisions))
+    history = ledger.history()
+    statuses = [(revision, history.status(revision.id)) for revision in wanted]
+    refusals = [why for r, status in statuses if (why := refuse(r, status)) is not None]
+    if refusals:
+        raise TransitionError("Nothing was changed: " + "; ".join(refusals) + ".")
+    if wanted:
+        _write(ledger, [(r, history.rows.get(r.id)) for r in wanted], goal, reason)
+    return tuple(Change(revision, before, goal) for revision, before in statuses)
+
+
+def _write(
+    ledger: OpenLedger,
+    found: Iterable[tuple[Revision, Row | None]],
+    goal: Status,
+    reason: str | None,
+) -> None:
+    settings = ledger.visit.settings
+    build = current_build(os.environ, settings.build_number_env)
+    with ledger.database.connect() as connection, connection.begin():
+        recorder = Recorder(connection, ledger.recorder.tables)
+        if ledger.missing:
+            recorder.create()
+        for revision, row in found:
+            if row is None:
+                recorder.add_waiting([revision])
+            known = row or Row(revision.id, revision.name, Status.WAITING)
+            recorder.set_status(known, goal, logs=known.logs)
+            recorder.note(revision, Direction.UPGRADE, Outcome(goal.value), build, reason)

@@ -1,0 +1,82 @@
+"""How a command gets to see a project: through its env.py, like Alembic's own commands."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+
+from alembic_pgpipe.connect.database import Database, open_database
+from alembic_pgpipe.environment import VISIT, Visit
+from alembic_pgpipe.errors import SettingsError
+from alembic_pgpipe.ledger.history import History, match_history
+from alembic_pgpipe.ledger.recorder import Recorder
+from alembic_pgpipe.ledger.tables import ATTEMPTS, MIGRATIONS
+
+T = TypeVar("T")
+ADOPT = (
+    "env.py does not call alembic-pgpipe. Add to {env}: "
+    "'from alembic_pgpipe.environment import run', and call run(context, "
+    "target_metadata=target_metadata) in place of its run_migrations_offline() and "
+    "run_migrations_online()."
+)
+
+
+def visit_project(config: Config, look: Callable[[Visit], T]) -> T:
+    """Run the project's env.py and give ``look`` what it resolves; return its answer.
+
+    The URL may be made in env.py, so that no command of ours can know it otherwise.
+    Raises SettingsError where env.py does not use this package.
+    """
+    script = ScriptDirectory.from_config(config)
+    answers: list[T] = []
+    config.attributes[VISIT] = lambda visit: answers.append(look(visit))
+    try:
+        with EnvironmentContext(config, script, fn=lambda heads, context: []):
+            script.run_env()
+    finally:
+        del config.attributes[VISIT]
+    if not answers:
+        raise SettingsError(ADOPT.format(env=script.env_py_location))
+    return answers[0]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLedger:
+    """A project, its database, and the ledger there; nothing is created by opening it."""
+
+    visit: Visit
+    database: Database
+    connection: Connection
+    recorder: Recorder
+    missing: tuple[str, ...]
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Return what ``alembic_version`` says."""
+        return self.visit.heads(self.connection)
+
+    def history(self) -> History:
+        """Return what the ledger knows; nothing where it does not exist yet."""
+        revisions = self.visit.revisions.all()
+        rows = () if MIGRATIONS in self.missing else self.recorder.rows()
+        attempts = () if ATTEMPTS in self.missing else self.recorder.attempts()
+        return match_history(revisions, rows, attempts)
+
+
+@contextmanager
+def open_ledger(visit: Visit) -> Iterator[OpenLedger]:
+    """Connect to the project's database, each statement committing by itself."""
+    with (
+        open_database(visit.settings, os.environ) as database,
+        database.connect(autocommit=True) as connection,
+    ):
+        recorder = Recorder.on(connection, visit.settings.schema)
+        yield OpenLedger(visit, database, connection, recorder, recorder.missing())

@@ -1,0 +1,55 @@
+"""``alembic pgpipe retry``: mark failed or skipped revisions to be run again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from alembic.config import Config
+
+from alembic_pgpipe.commands.decide import Change, decide
+from alembic_pgpipe.commands.project import OpenLedger, open_ledger, visit_project
+from alembic_pgpipe.environment import Visit
+from alembic_pgpipe.ledger.states import refuse_retry
+from alembic_pgpipe.model import Revision, Status
+from alembic_pgpipe.run.plan import Facts
+from alembic_pgpipe.run.step import Sources
+
+
+def retry(
+    config: Config,
+    names: Sequence[str] = (),
+    *,
+    marked: bool = False,
+    reason: str | None = None,
+) -> tuple[Change, ...]:
+    """Mark revisions RETRY; the next ``alembic upgrade head`` runs them.
+
+    ``names`` are revision ids, unique prefixes or names of sources.  Without names it
+    is every failed revision, except those whose source says ``--skip``; with
+    ``marked`` only those whose source says ``--retry``.  Raises RevisionError for an
+    unknown name and TransitionError for a revision that neither failed nor was skipped.
+    """
+
+    def look(visit: Visit) -> tuple[Change, ...]:
+        named = [visit.revisions.resolve(name) for name in names]
+        with open_ledger(visit) as ledger:
+            wanted = named or _failed(ledger, _says_retry if marked else _says_no_skip)
+            return decide(ledger, wanted, Status.RETRY, reason, refuse_retry)
+
+    return visit_project(config, look)
+
+
+def _failed(ledger: OpenLedger, chosen: Callable[[Facts], bool]) -> list[Revision]:
+    history = ledger.history()
+    sources = Sources(ledger.visit.settings)
+    revisions = ledger.visit.revisions.all()
+    failed = [r for r in revisions if history.status(r.id) is Status.ERROR]
+    return [revision for revision in failed if chosen(sources.facts(revision))]
+
+
+def _says_retry(facts: Facts) -> bool:
+    return facts.retry
+
+
+def _says_no_skip(facts: Facts) -> bool:
+    return not facts.skip

@@ -1,0 +1,47 @@
+"""``alembic pgpipe wait``: until the database answers, or the time is up."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+from alembic.config import Config
+
+from alembic_pgpipe.commands.project import visit_project
+from alembic_pgpipe.connect.database import open_database
+from alembic_pgpipe.environment import Visit
+from alembic_pgpipe.errors import UnreachableError
+
+PAUSE_SECONDS = 1.0
+
+
+def wait(
+    config: Config, *, timeout: float, say: Callable[[str], None] = lambda line: None
+) -> str:
+    """Wait until the database answers a query; return its label.
+
+    ``timeout`` is in seconds; ``say`` hears each new reason why it does not answer.
+    Raises UnreachableError with the last reason when the time is up.
+    """
+    return visit_project(config, lambda visit: _wait(visit, timeout, say))
+
+
+def _wait(visit: Visit, timeout: float, say: Callable[[str], None]) -> str:
+    deadline = time.monotonic() + timeout
+    told = ""
+    while True:
+        try:
+            return _ask(visit)
+        except UnreachableError as error:
+            if time.monotonic() + PAUSE_SECONDS > deadline:
+                raise UnreachableError(f"Gave up after {timeout:g} s. {error}") from error
+            if str(error) != told:
+                told = str(error)
+                say(told)
+        time.sleep(PAUSE_SECONDS)
+
+
+def _ask(visit: Visit) -> str:
+    with open_database(visit.settings, os.environ) as database, database.connect():
+        return database.label

@@ -1,0 +1,223 @@
+"""Connections to the database, and a sentence for each way in which one is refused."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+
+from alembic_pgpipe.connect import secrets, url
+from alembic_pgpipe.errors import LedgerError, PgpipeError, SettingsError, UnreachableError
+from alembic_pgpipe.settings import Settings
+
+# application_name holds 63 bytes; whoever waits for the lock reads the build from it.
+APPLICATION = "alembic-pgpipe"
+NAME_LIMIT = 63
+INSUFFICIENT_PRIVILEGE = "42501"
+READ_ONLY = "25006"
+# Connection exceptions, and a backend or a server that was told to stop.
+LOST_CONNECTION = ("08", "57P")
+CONNECT_ARGUMENTS: Mapping[str, object] = {
+    "connect_timeout": 10,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "client_encoding": "utf8",
+    "application_name": APPLICATION,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """The database of this project and environment; each connection is a new one."""
+
+    engine: Engine
+    role: str | None = None
+
+    @contextmanager
+    def connect(
+        self, application: str = APPLICATION, *, autocommit: bool = False
+    ) -> Iterator[Connection]:
+        """Open one connection; raises UnreachableError where the server refuses it."""
+        try:
+            connection = self.engine.connect()
+        except DBAPIError as error:
+            raise UnreachableError(refusal(self.engine.url, str(error.orig))) from error
+        with connection:
+            if autocommit:
+                connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+            _introduce(connection, application, self.role)
+            yield connection
+
+    def elsewhere(self, name: str) -> Database:
+        """Return another database of the same server, under the same user."""
+        engine = create_engine(self.engine.url.set(database=name), poolclass=NullPool)
+        _add_connect_arguments(engine)
+        return Database(engine, self.role)
+
+    @property
+    def label(self) -> str:
+        """Return ``database at host:port as user`` without any secret."""
+        return describe(self.engine.url)
+
+
+@contextmanager
+def open_database(settings: Settings, environ: Mapping[str, str]) -> Iterator[Database]:
+    """Resolve the URL and give the database; a scratch server runs as long as it is used.
+
+    Raises SettingsError for a URL that cannot be used, UnreachableError where a secret,
+    the scratch server or the connection cannot be had, and LedgerError where the server
+    refuses a statement of the tool's own.
+    """
+    with ExitStack() as stack:
+        engine = create_engine(_resolve(settings, environ, stack), poolclass=NullPool)
+        _add_connect_arguments(engine)
+        try:
+            yield Database(engine, settings.role)
+        except DBAPIError as error:
+            raise _server_refusal(error, engine.url, settings.schema) from error
+
+
+def _resolve(settings: Settings, environ: Mapping[str, str], stack: ExitStack) -> URL:
+    folder = url.scratch_folder(settings.url, settings.project)
+    if folder is not None:
+        from alembic_pgpipe.connect.server import scratch_server
+
+        _allow_scratch(settings, environ)
+        return stack.enter_context(scratch_server(folder, environ)).url()
+    secret = url.secret_name(settings.url, environ)
+    if secret is not None:
+        return secrets.resolve(secret, environ)
+    return url.database_url(settings.url, environ)
+
+
+def _allow_scratch(settings: Settings, environ: Mapping[str, str]) -> None:
+    in_ci = (
+        environ.get("CI", "").lower() not in ("", "0", "false")
+        or "CODEBUILD_BUILD_ID" in environ
+    )
+    if in_ci and not settings.scratch_in_ci:
+        raise SettingsError(
+            "sqlalchemy.url is scratch://, a throwaway server, and this is a CI build: what it "
+            "applies is gone afterwards. Name the real database, or set "
+            "pgpipe.scratch_in_ci = true if a rehearsal is what you want."
+        )
+
+
+def _add_connect_arguments(engine: Engine) -> None:
+    @event.listens_for(engine, "do_connect")
+    def add_arguments(
+        _dialect: object, _record: object, _args: object, kw: dict[str, object]
+    ) -> None:
+        for name, value in CONNECT_ARGUMENTS.items():
+            kw.setdefault(name, value)
+
+
+def _introduce(connection: Connection, application: str, role: str | None) -> None:
+    connection.exec_driver_sql(
+        "SELECT pg_catalog.set_config('application_name', %s, false)",
+        (application[:NAME_LIMIT],),
+    )
+    if role is not None:
+        connection.exec_driver_sql("SELECT pg_catalog.set_config('role', %s, false)", (role,))
+    connection.commit()
+
+
+def describe(target: URL) -> str:
+    """Return what a URL points to, for messages: never its password or its options."""
+    environ = os.environ
+    host = (
+        target.host or target.query.get("host") or environ.get("PGHOST") or "the local socket"
+    )
+    port = target.port or environ.get("PGPORT") or 5432
+    user = target.username or environ.get("PGUSER") or "the default user"
+    database = target.database or environ.get("PGDATABASE") or "the default database"
+    where = f"{host}:{port}" if not str(host).startswith(("/", "the ")) else str(host)
+    return f"database {database} at {where} as {user}"
+
+
+def refusal(target: URL, text: str) -> str:
+    """Return the sentence for a refused connection: what, where, what to type next.
+
+    ``text`` is libpq's own message; it has no SQLSTATE for a connection that failed,
+    so its wording decides.
+    """
+    reason = " ".join(text.split())
+    for sign, advice in ADVICE:
+        if sign in reason:
+            return f"{_sentence(describe(target))} refuses the connection: {reason}. {advice}"
+    return (
+        f"{_sentence(describe(target))} does not answer: {reason}. Check host, port and "
+        "network, then: alembic pgpipe wait --timeout 60"
+    )
+
+
+def _server_refusal(error: DBAPIError, target: URL, schema: str) -> PgpipeError:
+    """Return the error for a statement of the tool's own that the server refused.
+
+    A source's errors never come here; its step has them.
+    """
+    reason = " ".join(str(error.orig).split())
+    code = getattr(error.orig, "pgcode", None)
+    if code == INSUFFICIENT_PRIVILEGE:
+        grant = _grant(reason, schema)
+        user = target.username or os.environ.get("PGUSER") or "this user"
+        return LedgerError(
+            f"The ledger in schema {schema} is out of reach: {reason}. Let the owner run: "
+            f"GRANT {grant} TO {user}; or name another schema in pgpipe.schema."
+        )
+    if code == READ_ONLY:
+        return LedgerError(
+            f"The ledger cannot be written: the server is read-only ({reason}). Connect to the "
+            "primary server, or end its read-only mode."
+        )
+    if code is None or code.startswith(LOST_CONNECTION):
+        return UnreachableError(
+            f"The connection was lost: {reason}. What was committed stays, and the next run "
+            "finishes what was interrupted: alembic upgrade head"
+        )
+    return LedgerError(f"The server refuses a statement of the tool's own: {reason} ({code}).")
+
+
+def _grant(reason: str, schema: str) -> str:
+    if "for schema" in reason:
+        return f"CREATE, USAGE ON SCHEMA {schema}"
+    if "for database" in reason:
+        return "CREATE ON DATABASE …"
+    if "for sequence" in reason:
+        return f"USAGE ON ALL SEQUENCES IN SCHEMA {schema}"
+    return f"SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA {schema}"
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+ADVICE = (
+    (
+        "password authentication failed",
+        "Check the user and the password (PGPASSWORD, or the secret).",
+    ),
+    ("no password supplied", "Set PGPASSWORD, or put the password into the secret."),
+    ("does not exist", "Check the name in the URL, or create it."),
+    ("no pg_hba.conf entry", "The server's pg_hba.conf does not let this user in from here."),
+    ("permission denied for database", "Grant it: GRANT CONNECT ON DATABASE … TO …;"),
+    (
+        "too many clients",
+        "The server has no free connection; try again, or raise max_connections.",
+    ),
+    (
+        "remaining connection slots",
+        "The server has no free connection; try again, or raise max_connections.",
+    ),
+    ("starting up", "Wait for it: alembic pgpipe wait --timeout 60"),
+    (
+        "invalid connection option",
+        "Remove that parameter from the URL's query; libpq does not know it.",
+    ),
+)

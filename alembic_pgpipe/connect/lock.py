@@ -1,0 +1,87 @@
+"""The lock: one run at a time on one ledger.
+
+An idle transaction holds a transaction-level advisory lock and nothing else: no
+snapshot, so CREATE INDEX CONCURRENTLY never waits for it, and no session state, so
+a pooler in transaction mode cannot strand it.  Whoever wants it polls; a blocking
+wait would hold a snapshot and end in a deadlock with an index build.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, text
+
+from alembic_pgpipe.connect.database import APPLICATION, Database
+from alembic_pgpipe.errors import LockError
+from alembic_pgpipe.model import Holder
+
+POLL_SECONDS = 0.5
+TOLD_EVERY_SECONDS = 30.0
+TRY = text("SELECT pg_catalog.pg_try_advisory_xact_lock(:key)")
+# An advisory lock's 64-bit key shows in pg_locks as two halves, with objsubid 1.
+HOLDER = text(
+    """
+    SELECT l.pid, a.application_name, a.xact_start
+    FROM pg_catalog.pg_locks AS l
+    LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
+    WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+      AND l.database = (SELECT oid FROM pg_catalog.pg_database
+                        WHERE datname = pg_catalog.current_database())
+      AND (l.classid::bigint << 32) | l.objid::bigint = :key
+    """
+)
+
+
+def lock_key(schema: str) -> int:
+    """Return the 64-bit key of a ledger's lock; databases have their own key spaces."""
+    digest = hashlib.sha256(f"{APPLICATION} {schema}".encode()).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)
+
+
+def holder(connection: Connection, schema: str) -> Holder | None:
+    """Return who holds the lock now, or None."""
+    found = connection.execute(HOLDER, {"key": lock_key(schema)}).first()
+    if found is None:
+        return None
+    build = str(found.application_name or "").removeprefix(APPLICATION).strip() or "unknown"
+    return Holder(pid=found.pid, build=build, since=found.xact_start)
+
+
+@contextmanager
+def run_lock(
+    database: Database, schema: str, build: str, wait: float, say: Callable[[str], None]
+) -> Iterator[None]:
+    """Hold the lock for a run; ``wait`` is in seconds.
+
+    Raises LockError, which names the holder, when the lock cannot be had in time.
+    """
+    with database.connect(f"{APPLICATION} {build}") as connection:
+        _poll(connection, schema, wait, say)
+        yield
+
+
+def _poll(connection: Connection, schema: str, wait: float, say: Callable[[str], None]) -> None:
+    deadline = time.monotonic() + wait
+    told = float("-inf")
+    while not connection.scalar(TRY, {"key": lock_key(schema)}):
+        current = holder(connection, schema)
+        connection.rollback()
+        if time.monotonic() >= deadline:
+            raise LockError(_given_up(current, wait))
+        if current is not None and time.monotonic() - told >= TOLD_EVERY_SECONDS:
+            say(f"waiting for the lock, held by {current}")
+            told = time.monotonic()
+        time.sleep(min(POLL_SECONDS, max(0.0, deadline - time.monotonic())))
+
+
+def _given_up(current: Holder | None, wait: float) -> str:
+    who = f"by {current}" if current else "by a run that has just ended"
+    return (
+        f"The lock is held {who}; waited {wait:g} s and nothing was run. "
+        "Wait for that build, or look at it: alembic pgpipe log. "
+        "How long to wait is pgpipe.lock_wait."
+    )

@@ -1,0 +1,122 @@
+"""Which database: ``sqlalchemy.url``, a secret, or libpq's own variables → one URL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from sqlalchemy import URL
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from alembic_pgpipe.errors import SettingsError
+
+DRIVER = "postgresql+psycopg2"
+SCRATCH = "scratch://"
+SECRET = "secretsmanager://"
+SECRET_VARIABLES = ("PGPIPE_SECRET", "SECRET_NAME")
+LIBPQ_VARIABLES = (
+    "PGHOST",
+    "PGHOSTADDR",
+    "PGPORT",
+    "PGUSER",
+    "PGPASSWORD",
+    "PGDATABASE",
+    "PGSERVICE",
+)
+# What other drivers call libpq's sslmode.
+SSL_ARGUMENT = "ssl"
+PASSWORD_ARGUMENT = "password"
+CHOICES = (
+    "No database is named. Set sqlalchemy.url in alembic.ini to "
+    "postgresql://USER@HOST/DATABASE, to secretsmanager://NAME-OR-ARN or to scratch://DIR; or "
+    "set the environment variable PGPIPE_SECRET (or SECRET_NAME) to the name of a secret; or "
+    "set PGHOST, PGUSER, PGPASSWORD, PGPORT and PGDATABASE."
+)
+UNREADABLE = (
+    "sqlalchemy.url cannot be read. Write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with "
+    f"%40 for an @ in the password (%%40 in an .ini file). {CHOICES}"
+)
+
+
+def scratch_folder(url: str, project: Path) -> Path | None:
+    """Return the data folder of a ``scratch://DIR`` URL, else None."""
+    if not url.startswith(SCRATCH):
+        return None
+    folder = url.removeprefix(SCRATCH)
+    if not folder:
+        raise SettingsError("sqlalchemy.url: scratch:// needs a folder, as in scratch://.pg.")
+    return project / folder
+
+
+def secret_name(url: str, environ: Mapping[str, str]) -> str | None:
+    """Return the secret that holds the credentials, or None where none is named."""
+    if url.startswith(SECRET):
+        return url.removeprefix(SECRET)
+    if url:
+        return None
+    return next((environ[name] for name in SECRET_VARIABLES if environ.get(name)), None)
+
+
+def database_url(url: str, environ: Mapping[str, str]) -> URL:
+    """Return the URL for psycopg2, whichever PostgreSQL driver it was written for.
+
+    An empty ``url`` leaves all to libpq's variables, with PGDATABASE defaulting to
+    ``postgres``.  Raises SettingsError where nothing is set, where the URL cannot be
+    read, or where it names another dialect.
+    """
+    if not url:
+        return _from_libpq(environ)
+    return for_psycopg2(_parse(url))
+
+
+def _from_libpq(environ: Mapping[str, str]) -> URL:
+    if not any(environ.get(name) for name in LIBPQ_VARIABLES):
+        raise SettingsError(CHOICES)
+    if environ.get("PGSERVICE") and not environ.get("PGDATABASE"):
+        return URL.create(DRIVER)
+    return URL.create(DRIVER, database=environ.get("PGDATABASE") or "postgres")
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        # The parser's own message may quote the URL, and with it a password.
+        raise SettingsError(UNREADABLE) from None
+    if "@" in (parsed.host or ""):
+        # What the parser takes for the host's beginning is a password's end.
+        raise SettingsError(UNREADABLE)
+    return parsed
+
+
+def for_psycopg2(url: URL) -> URL:
+    """Return the URL with psycopg2 as its driver; refuse what is not PostgreSQL."""
+    dialect = url.drivername.split("+")[0]
+    if dialect == "driver":
+        raise SettingsError(
+            "sqlalchemy.url is still the placeholder that 'alembic init' wrote. " + CHOICES
+        )
+    if dialect not in ("postgresql", "postgres"):
+        raise SettingsError(
+            f"sqlalchemy.url names the dialect {dialect!r}; alembic-pgpipe is for PostgreSQL. "
+            "Write postgresql://USER@HOST/DATABASE."
+        )
+    return _with_sslmode(_with_password(url.set(drivername=DRIVER)))
+
+
+def _with_password(url: URL) -> URL:
+    """Take a password out of the query, where a URL would show it to everybody."""
+    given = url.query.get(PASSWORD_ARGUMENT)
+    if given is None:
+        return url
+    hidden = url.difference_update_query([PASSWORD_ARGUMENT])
+    return hidden if url.password else hidden.set(password=str(given))
+
+
+def _with_sslmode(url: URL) -> URL:
+    if SSL_ARGUMENT not in url.query:
+        return url
+    given = str(url.query[SSL_ARGUMENT])
+    mode = {"true": "require", "false": "disable"}.get(given.lower(), given)
+    return url.difference_update_query([SSL_ARGUMENT]).update_query_dict({"sslmode": mode})

@@ -1,0 +1,219 @@
+"""What env.py calls: ``run(context)`` connects, runs what Alembic asks, and records it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection
+
+from alembic_pgpipe import operations
+from alembic_pgpipe.connect.database import Database, open_database
+from alembic_pgpipe.ledger.build import current_build
+from alembic_pgpipe.ledger.recorder import Recorder
+from alembic_pgpipe.ledger.tables import NAMES, ledger_tables
+from alembic_pgpipe.revisions.project import ProjectRevisions
+from alembic_pgpipe.run.build_log import BuildLog
+from alembic_pgpipe.run.offline import Offline
+from alembic_pgpipe.run.pipeline import Pipeline
+from alembic_pgpipe.run.planner import Planner
+from alembic_pgpipe.run.runner import Runner
+from alembic_pgpipe.run.step import Sources
+from alembic_pgpipe.settings import Settings, read_settings
+
+VISIT = "alembic_pgpipe.visit"
+VERSION_TABLE = "alembic_version"
+# On the journal: a source that locks the ledger must not stop the run for ever.
+JOURNAL_LOCK_TIMEOUT = "SET lock_timeout = '10s'"
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """What a command of ours gets to see of a project: all that ``run`` has resolved."""
+
+    settings: Settings
+    revisions: ProjectRevisions
+    options: Mapping[str, Any]
+
+    def heads(self, connection: Connection) -> tuple[str, ...]:
+        """Return what ``alembic_version`` says, through Alembic's own reading of it."""
+        options = _options(self.settings, self.options)
+        context = MigrationContext.configure(connection, opts=options)
+        return context.get_current_heads()
+
+
+def run(context: EnvironmentContext | ModuleType, **options: Any) -> None:
+    """Run the command that Alembic was given; the one call that env.py makes.
+
+    ``context`` is ``alembic.context``.  ``options`` go to ``context.configure``, for
+    instance ``target_metadata``.  Upgrades, downgrades and stamps are recorded in the
+    ledger; other commands only read.  Raises PgpipeError with a message for people.
+    """
+    environment = _environment(context)
+    settings = read_settings(environment.config)
+    revisions = ProjectRevisions(environment.script, settings)
+    visit: Callable[[Visit], None] | None = environment.config.attributes.get(VISIT)
+    if visit is not None:
+        visit(Visit(settings, revisions, options))
+    elif environment.is_offline_mode():
+        _write_script(environment, settings, revisions, options)
+    elif "destination_rev" in environment.context_opts:
+        _move(environment, settings, revisions, options)
+    elif environment.context_opts.get("revision_context") is not None and not _compares(
+        environment
+    ):
+        _only_ask(environment, options)
+    else:
+        _look(environment, settings, options)
+
+
+def _environment(context: EnvironmentContext | ModuleType) -> EnvironmentContext:
+    """Return the environment behind ``alembic.context``, whose public face is a module.
+
+    The module offers no way to ask which command runs; the object behind it does
+    (``context_opts``).
+    """
+    if isinstance(context, EnvironmentContext):
+        return context
+    environment: EnvironmentContext = context._proxy  # noqa: SLF001
+    return environment
+
+
+def _move(
+    environment: EnvironmentContext,
+    settings: Settings,
+    revisions: ProjectRevisions,
+    options: Mapping[str, Any],
+) -> None:
+    """Upgrade, downgrade or stamp: with a build log from the first moment on."""
+    build = current_build(os.environ, settings.build_number_env)
+    echo = environment.config.print_stdout
+    log = BuildLog(build, settings.log_file, lambda line: echo("%s", line))
+    log.hide(os.environ.get("PGPASSWORD"))
+    with log, open_database(settings, os.environ) as database:
+        log.hide(database.engine.url.password)
+        log.say(f"build {build.number} · {database.label}")
+        with (
+            _journal(database, settings) as journal,
+            log.recorded_in(journal),
+            database.connect() as main,
+        ):
+            sources = Sources(settings)
+            runner = Runner(database, settings, main, journal, log, sources)
+            planner = Planner(revisions, journal, sources, log)
+            _pipeline(environment, runner, planner, options).run()
+
+
+@contextmanager
+def _journal(database: Database, settings: Settings) -> Iterator[Recorder]:
+    """Open the journal, and create what is missing of the ledger."""
+    with database.connect(autocommit=True) as connection:
+        connection.exec_driver_sql(JOURNAL_LOCK_TIMEOUT)
+        journal = Recorder.on(connection, settings.schema)
+        if journal.missing():
+            with database.connect() as creator, creator.begin():
+                Recorder.on(creator, settings.schema).create()
+        yield journal
+
+
+def _pipeline(
+    environment: EnvironmentContext,
+    runner: Runner,
+    planner: Planner,
+    options: Mapping[str, Any],
+) -> Pipeline:
+    steps = environment.context_opts["fn"]
+    pipeline: Pipeline
+    callbacks = options.get("on_version_apply") or ()
+    own = (callbacks,) if callable(callbacks) else tuple(callbacks)
+    given = _options(runner.settings, options) | {
+        "connection": runner.main,
+        "transaction_per_migration": True,
+        "fn": lambda heads, context: pipeline.next_steps(heads, context),
+        "on_version_apply": (lambda **kw: pipeline.on_version_apply(**kw), *own),
+        operations.RUNNER: runner,
+    }
+    environment.configure(**given)
+    pipeline = Pipeline(
+        runner, planner, environment.get_context(), steps, environment.run_migrations
+    )
+    return pipeline
+
+
+def _look(
+    environment: EnvironmentContext, settings: Settings, options: Mapping[str, Any]
+) -> None:
+    """Answer a command that changes nothing: current, show, history, check, …"""
+    with open_database(settings, os.environ) as database, database.connect() as connection:
+        environment.configure(connection=connection, **_options(settings, options))
+        with environment.begin_transaction():
+            environment.run_migrations()
+
+
+def _only_ask(environment: EnvironmentContext, options: Mapping[str, Any]) -> None:
+    """Write a new revision without a database, where ``revision_environment`` is set."""
+    environment.configure(dialect_name="postgresql", **options)
+    steps = environment.context_opts["fn"]
+    list(steps((), environment.get_context()))
+
+
+def _compares(environment: EnvironmentContext) -> bool:
+    revision_context = environment.context_opts["revision_context"]
+    return bool(revision_context.command_args.get("autogenerate"))
+
+
+def _write_script(
+    environment: EnvironmentContext,
+    settings: Settings,
+    revisions: ProjectRevisions,
+    options: Mapping[str, Any],
+) -> None:
+    offline: Offline
+    given = (
+        {"literal_binds": True}
+        | _options(settings, options)
+        | {
+            "dialect_name": "postgresql",
+            "transaction_per_migration": True,
+            "on_version_apply": lambda **kw: offline.on_version_apply(**kw),
+        }
+    )
+    environment.configure(**given)
+    context = environment.get_context()
+    build = current_build(os.environ, settings.build_number_env)
+    tables = ledger_tables(settings.schema)
+    offline = Offline(context, revisions, Sources(settings), tables, build)
+    context.opts[operations.RUNNER] = offline
+    offline.begin(context.get_current_heads())
+    with environment.begin_transaction():
+        environment.run_migrations()
+
+
+def _options(settings: Settings, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options for ``configure``: ours, unless env.py says otherwise."""
+    return {
+        "version_table_schema": settings.schema,
+        **options,
+        "include_object": _leave_ledger_alone(settings.schema, options.get("include_object")),
+    }
+
+
+def _leave_ledger_alone(schema: str, theirs: Callable[..., bool] | None) -> Callable[..., bool]:
+    """Keep autogenerate from proposing to drop the ledger's tables."""
+    names = {*NAMES, VERSION_TABLE}
+
+    def include_object(
+        thing: Any, name: str | None, type_: str, reflected: bool, compare_to: Any
+    ) -> bool:
+        own = type_ == "table" and reflected and name in names
+        if own and getattr(thing, "schema", None) in (None, schema) and compare_to is None:
+            return False
+        return theirs is None or theirs(thing, name, type_, reflected, compare_to)
+
+    return include_object

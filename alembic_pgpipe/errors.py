@@ -1,0 +1,97 @@
+"""Every error that this package raises on purpose.
+
+::
+
+    alembic.util.CommandError
+    └── PgpipeError                 exit code 1
+        ├── SettingsError           an option, or the URL, is missing or wrong
+        ├── SourceError             a source cannot be read, or may not run
+        ├── RevisionError           a revision is unknown, ambiguous, or has two heads
+        ├── TransitionError         retry or skip was asked where the state table has no row
+        ├── LedgerError             the ledger cannot be created, read, or is somebody else's
+        ├── StepError               a step failed in the database
+        ├── HeldError               exit code 3: failed revisions wait for a decision
+        ├── LockError               exit code 4: another run holds the lock
+        ├── UnreachableError        exit code 5: the database or the secret does not answer
+        └── CheckError              exit code 6: a check found problems
+
+Every message is a sentence for somebody who has nothing but a build log: what
+happened, where, and what to type next.  None ever holds a password.
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+
+from alembic.util import CommandError
+
+
+class PgpipeError(CommandError):
+    """Stop a command with a message; Alembic prints it and exits non-zero."""
+
+    exit_code = 1
+
+
+class SettingsError(PgpipeError):
+    """Report an option or a URL that is missing, unknown or malformed."""
+
+
+class SourceError(PgpipeError):
+    """Report a place in a source that cannot be read or may not run.
+
+    ``line`` and ``column`` count from 1; both are 0 where the whole file is meant.
+    """
+
+    def __init__(
+        self, path: PurePath | str, message: str, *, line: int = 0, column: int = 0
+    ) -> None:
+        self.path = str(path)
+        self.problem = message
+        self.line = line
+        self.column = column
+        super().__init__(f"{self.where}: {message}")
+
+    @property
+    def where(self) -> str:
+        """Return ``file``, or ``file:line:column`` where the place is known."""
+        return f"{self.path}:{self.line}:{self.column}" if self.line else self.path
+
+
+class RevisionError(PgpipeError):
+    """Report a revision that is unknown, ambiguous, or one head too many."""
+
+
+class TransitionError(PgpipeError):
+    """Refuse a retry or a skip that the state table does not know."""
+
+
+class LedgerError(PgpipeError):
+    """Report that the ledger cannot be created, read or trusted."""
+
+
+class StepError(PgpipeError):
+    """Report that a step failed; the ledger already says so."""
+
+
+class HeldError(PgpipeError):
+    """Report failed revisions that nobody has decided on."""
+
+    exit_code = 3
+
+
+class LockError(PgpipeError):
+    """Report that another run holds the lock, and who it is."""
+
+    exit_code = 4
+
+
+class UnreachableError(PgpipeError):
+    """Report that the database or the secret does not answer."""
+
+    exit_code = 5
+
+
+class CheckError(PgpipeError):
+    """Report that a check found problems."""
+
+    exit_code = 6

@@ -1,0 +1,1 @@
+"""The ledger: the status of each revision, every attempt, and the log of each build."""

@@ -1,0 +1,133 @@
+"""Which build is this: read from the variables that CI systems set."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from alembic_pgpipe.errors import SettingsError
+from alembic_pgpipe.model import Build
+
+LOCAL = "local_run"
+
+
+@dataclass(frozen=True, slots=True)
+class CiSystem:
+    """The variables of one CI system; ``id`` makes a build unique among all projects."""
+
+    number: str
+    id: tuple[str, ...]
+    project: str
+    commit: str
+    who: str
+
+
+CI_SYSTEMS = (
+    CiSystem(
+        number="CODEBUILD_BUILD_NUMBER",
+        id=("CODEBUILD_BUILD_ARN", "CODEBUILD_BUILD_ID"),
+        project="CODEBUILD_BUILD_ID",
+        commit="CODEBUILD_RESOLVED_SOURCE_VERSION",
+        who="CODEBUILD_INITIATOR",
+    ),
+    CiSystem(
+        number="GITHUB_RUN_NUMBER",
+        id=("GITHUB_RUN_ID",),
+        project="GITHUB_REPOSITORY",
+        commit="GITHUB_SHA",
+        who="GITHUB_ACTOR",
+    ),
+    CiSystem(
+        number="CI_PIPELINE_IID",
+        id=("CI_PIPELINE_ID",),
+        project="CI_PROJECT_PATH",
+        commit="CI_COMMIT_SHA",
+        who="GITLAB_USER_LOGIN",
+    ),
+    CiSystem(
+        number="BUILD_BUILDNUMBER",
+        id=("BUILD_BUILDID",),
+        project="BUILD_DEFINITIONNAME",
+        commit="BUILD_SOURCEVERSION",
+        who="BUILD_REQUESTEDFOR",
+    ),
+    CiSystem(
+        number="BITBUCKET_BUILD_NUMBER",
+        id=("BITBUCKET_PIPELINE_UUID",),
+        project="BITBUCKET_REPO_FULL_NAME",
+        commit="BITBUCKET_COMMIT",
+        who="BITBUCKET_STEP_TRIGGERER_UUID",
+    ),
+    CiSystem(
+        number="CIRCLE_BUILD_NUM",
+        id=("CIRCLE_WORKFLOW_JOB_ID",),
+        project="CIRCLE_PROJECT_REPONAME",
+        commit="CIRCLE_SHA1",
+        who="CIRCLE_USERNAME",
+    ),
+    CiSystem(
+        number="BUILDKITE_BUILD_NUMBER",
+        id=("BUILDKITE_BUILD_ID",),
+        project="BUILDKITE_PIPELINE_SLUG",
+        commit="BUILDKITE_COMMIT",
+        who="BUILDKITE_BUILD_CREATOR",
+    ),
+    CiSystem(
+        number="BUILD_NUMBER",
+        id=("BUILD_URL", "BUILD_TAG"),
+        project="JOB_NAME",
+        commit="GIT_COMMIT",
+        who="BUILD_USER_ID",
+    ),
+)
+
+
+def current_build(environ: Mapping[str, str], number_variable: str | None = None) -> Build:
+    """Return the build that this process is part of; ``local_run`` outside CI.
+
+    ``number_variable`` is ``pgpipe.build_number_env``: a variable that the user names
+    beats those of the known CI systems.  Raises SettingsError where it is not set.
+    """
+    system = next((known for known in CI_SYSTEMS if environ.get(known.number)), None)
+    if number_variable is not None:
+        number = environ.get(number_variable)
+        if not number:
+            raise SettingsError(
+                f"pgpipe.build_number_env names {number_variable}, which is not set here. "
+                "Set it, or remove the option."
+            )
+        return _build(number, system, environ)
+    if system is None:
+        return Build(number=LOCAL, id=LOCAL, who=person(environ))
+    return _build(environ[system.number], system, environ)
+
+
+def person(environ: Mapping[str, str]) -> str:
+    """Return who is at work: whoever started the CI build, else the login and host."""
+    starters = (environ.get(known.who) for known in CI_SYSTEMS if environ.get(known.number))
+    return next((name for name in starters if name), None) or _login()
+
+
+def _build(number: str, system: CiSystem | None, environ: Mapping[str, str]) -> Build:
+    if system is None:
+        return Build(number=number, id=number, who=person(environ))
+    found = (environ[variable] for variable in system.id if environ.get(variable))
+    project = environ.get(system.project, "").split(":")[0]
+    unique = next(found, number)
+    return Build(
+        number=number,
+        id=unique if project in unique else f"{project}:{unique}",
+        project=project,
+        commit=environ.get(system.commit) or None,
+        who=person(environ),
+    )
+
+
+def _login() -> str:
+    try:
+        login = getpass.getuser()
+    except (KeyError, OSError):
+        login = "unknown"
+    return f"{login}@{socket.gethostname()}"

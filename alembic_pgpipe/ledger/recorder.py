@@ -1,0 +1,360 @@
+"""The only SQL against the ledger.  Reads never create or write; values are bound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, extract, func, insert, literal, select, text, update
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateSchema
+
+from alembic_pgpipe.errors import LedgerError
+from alembic_pgpipe.ledger.history import DECISIONS
+from alembic_pgpipe.ledger.tables import NAMES, Tables, ledger_tables
+from alembic_pgpipe.model import (
+    Attempt,
+    Build,
+    BuildRecord,
+    Direction,
+    Failure,
+    Outcome,
+    Revision,
+    Row,
+    Status,
+)
+
+COLUMNS_OF = text(
+    """
+    SELECT c.relname, a.attname
+    FROM pg_catalog.pg_class AS c
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+    JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0
+    WHERE n.nspname = :schema AND c.relname = ANY(:names) AND NOT a.attisdropped
+    """
+)
+SCHEMA_EXISTS = text("SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = :schema")
+CREATION_LOCK = text(
+    "SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext(:name)::bigint)"
+)
+CLOCK = func.clock_timestamp()
+
+
+@dataclass(frozen=True, slots=True)
+class Recorder:
+    """The ledger of one schema as seen through one connection.
+
+    On the journal each call commits by itself; on the main connection it is part of
+    the step's transaction.
+    """
+
+    connection: Connection
+    tables: Tables
+
+    @classmethod
+    def on(cls, connection: Connection, schema: str) -> Recorder:
+        """Return the recorder of the ledger in a schema."""
+        return cls(connection, ledger_tables(schema))
+
+    @property
+    def schema(self) -> str:
+        """Return the schema that the ledger lives in."""
+        return str(self.tables.metadata.schema)
+
+    # -- the tables themselves ---------------------------------------------------------
+
+    def missing(self) -> tuple[str, ...]:
+        """Return which of the tables do not exist; LedgerError where one is foreign."""
+        found = self._columns()
+        for table in self.tables.metadata.tables.values():
+            present = found.get(table.name)
+            lacking = [c.name for c in table.columns if present and c.name not in present]
+            if lacking:
+                raise LedgerError(self._foreign(table.name, lacking))
+        return tuple(name for name in NAMES if name not in found)
+
+    def create(self) -> None:
+        """Create what is missing of the ledger, within the caller's transaction.
+
+        Two first runs may meet here: the second waits and then finds the tables.
+        """
+        self.connection.execute(CREATION_LOCK, {"name": f"alembic-pgpipe {self.schema}"})
+        if self.connection.scalar(SCHEMA_EXISTS, {"schema": self.schema}) is None:
+            self.connection.execute(CreateSchema(self.schema))
+        self.tables.metadata.create_all(self.connection)
+
+    def _columns(self) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        rows = self.connection.execute(
+            COLUMNS_OF, {"schema": self.schema, "names": list(NAMES)}
+        )
+        for table, column in rows:
+            found.setdefault(table, set()).add(column)
+        return found
+
+    def _foreign(self, table: str, lacking: Sequence[str]) -> str:
+        return (
+            f"Table {self.schema}.{table} belongs to something else: it has no column "
+            f"{', '.join(lacking)}. It was left alone. Keep the ledger in a schema of its own: "
+            "set pgpipe.schema = pgpipe in alembic.ini."
+        )
+
+    # -- reading -----------------------------------------------------------------------
+
+    def rows(self) -> tuple[Row, ...]:
+        """Return every row of ``migrations``, oldest first."""
+        table = self.tables.migrations
+        columns = (
+            table.c.id,
+            table.c.migration_name,
+            table.c.applied_status,
+            table.c.started_at,
+            table.c.finished_at,
+            table.c.logs,
+        )
+        found = self.connection.execute(select(*columns).order_by(table.c.started_at))
+        return tuple(self._row(*values) for values in found)
+
+    def _row(self, id_: str, name: str, status: str, *rest: Any) -> Row:
+        try:
+            return Row(id_, name, Status(status), *rest)
+        except ValueError:
+            known = ", ".join(s.value for s in Status)
+            raise LedgerError(
+                f"{self.schema}.migrations says {status!r} for {name} (id {id_}); known are "
+                f"{known}. Set its applied_status to what is true, then run again."
+            ) from None
+
+    def attempts(self) -> tuple[Attempt, ...]:
+        """Return each revision's latest attempt in each direction, and latest decision."""
+        table = self.tables.attempts
+        decided = table.c.outcome.in_([outcome.value for outcome in DECISIONS])
+        kinds = (table.c.revision, table.c.direction, decided)
+        latest = select(func.max(table.c.id)).group_by(*kinds).scalar_subquery()
+        found = self.connection.execute(select(table).where(table.c.id.in_(latest)))
+        return tuple(_attempt(values) for values in found.mappings())
+
+    def build(self, number: str | None = None) -> BuildRecord | None:
+        """Return a build by its number, or the latest one; None where there is none."""
+        table = self.tables.builds
+        wanted = select(table.c.build_number, table.c.status, table.c.timestamp, table.c.logs)
+        if number is not None:
+            wanted = wanted.where(table.c.build_number == number)
+        found = self.connection.execute(wanted.order_by(table.c.id.desc()).limit(1)).first()
+        return BuildRecord(*found) if found is not None else None
+
+    # -- the status of revisions -------------------------------------------------------
+
+    def add_waiting(self, revisions: Iterable[Revision]) -> None:
+        """Add a WAITING row for revisions that a run sees for the first time."""
+        self._add(revisions, Status.WAITING)
+
+    def adopt(self, revisions: Iterable[Revision], build: Build, reason: str) -> None:
+        """Record as SUCCESS what was applied before the ledger was kept."""
+        known = tuple(revisions)
+        self._add(known, Status.SUCCESS, finished_at=CLOCK)
+        for revision in known:
+            self.note(revision, Direction.UPGRADE, Outcome.ADOPTED, build, reason)
+
+    def _add(self, revisions: Iterable[Revision], status: Status, **values: Any) -> None:
+        new = [
+            {"id": r.id, "migration_name": r.name[:255], "applied_status": status.value}
+            for r in revisions
+        ]
+        if new:
+            adding = postgresql.insert(self.tables.migrations).on_conflict_do_nothing()
+            self.connection.execute(adding.values(**values) if values else adding, new)
+
+    def set_status(
+        self,
+        row: Row,
+        status: Status,
+        *,
+        logs: str | None = None,
+        rolled_back: bool = False,
+    ) -> Row:
+        """Move a row from the status it was read with to another one.
+
+        Raises LedgerError where the row has changed since it was read: somebody else
+        decided meanwhile, and their decision stands.
+        """
+        table = self.tables.migrations
+        change = (
+            update(table)
+            .where(table.c.id == row.id, table.c.applied_status == row.status.value)
+            .values(**_status_values(status, logs, rolled_back))
+        )
+        if self.connection.execute(change).rowcount != 1:
+            raise LedgerError(
+                f"The status of {row.name} (id {row.id}) was {row.status.value} and has been "
+                "changed or removed by somebody else meanwhile. Look: alembic pgpipe status"
+            )
+        return Row(row.id, row.name, status, row.started_at, row.finished_at, logs)
+
+    # -- attempts ----------------------------------------------------------------------
+
+    def begin_attempt(
+        self,
+        revision: Revision,
+        direction: Direction,
+        build: Build,
+        *,
+        checksum: str | None,
+        total: int | None,
+        hashes: Sequence[str] = (),
+    ) -> int:
+        """Record that a try at a step begins; returns the attempt's id."""
+        adding = insert(self.tables.attempts).values(
+            **_attempt_values(revision, direction, Outcome.RUNNING, build),
+            checksum=checksum,
+            statements_total=total,
+            statements_done=len(hashes),
+            statement_hashes=list(hashes),
+        )
+        return int(
+            self.connection.execute(adding.returning(self.tables.attempts.c.id)).scalar_one()
+        )
+
+    def end_attempt(
+        self, attempt: int, outcome: Outcome, failure: Failure | None = None
+    ) -> None:
+        """Record how a try ended."""
+        table = self.tables.attempts
+        values: dict[str, Any] = {"outcome": outcome.value, "finished_at": CLOCK}
+        elapsed = extract("epoch", CLOCK - table.c.started_at)
+        values["duration_ms"] = func.floor(elapsed * 1000)
+        if failure is not None:
+            values.update(_failure_values(failure))
+        elif outcome is Outcome.SUCCESS:
+            values["statements_done"] = func.coalesce(
+                table.c.statements_total, table.c.statements_done
+            )
+        self.connection.execute(update(table).where(table.c.id == attempt).values(**values))
+
+    def interrupt(self, attempt: Attempt, reason: str) -> None:
+        """Close an attempt whose run died before it could say how it ended."""
+        table = self.tables.attempts
+        self.connection.execute(
+            update(table)
+            .where(table.c.id == attempt.id, table.c.outcome == Outcome.RUNNING.value)
+            .values(outcome=Outcome.INTERRUPTED.value, message=reason)
+        )
+
+    def record_statement(self, attempt: int, statement_hash: str) -> None:
+        """Record one more finished statement of a non-transactional source."""
+        table = self.tables.attempts
+        appended = func.array_append(table.c.statement_hashes, statement_hash)
+        self.connection.execute(
+            update(table)
+            .where(table.c.id == attempt)
+            .values(statements_done=table.c.statements_done + 1, statement_hashes=appended)
+        )
+
+    def record_transaction(self, attempt: int, transaction_id: int) -> None:
+        """Record under which transaction id a source is about to commit elsewhere."""
+        table = self.tables.attempts
+        self.connection.execute(
+            update(table).where(table.c.id == attempt).values(transaction_id=transaction_id)
+        )
+
+    def note(
+        self,
+        revision: Revision,
+        direction: Direction,
+        outcome: Outcome,
+        build: Build,
+        reason: str | None,
+        checksum: str | None = None,
+    ) -> None:
+        """Record a decision about a revision: who, why, and in which build."""
+        adding = insert(self.tables.attempts).values(
+            **_attempt_values(revision, direction, outcome, build),
+            reason=reason,
+            checksum=checksum,
+            finished_at=CLOCK,
+        )
+        self.connection.execute(adding)
+
+    # -- builds ------------------------------------------------------------------------
+
+    def open_build(self, number: str, heading: str) -> None:
+        """Begin a build's log, or continue it under a heading of its own."""
+        table = self.tables.builds
+        adding = postgresql.insert(table).values(build_number=number, logs=heading)
+        again = adding.on_conflict_do_update(
+            index_elements=[table.c.build_number],
+            set_={"logs": table.c.logs + literal("\n") + heading, "status": None},
+        )
+        self.connection.execute(again)
+
+    def append_log(self, number: str, lines: str) -> None:
+        """Append lines to a build's log."""
+        table = self.tables.builds
+        self.connection.execute(
+            update(table)
+            .where(table.c.build_number == number)
+            .values(logs=table.c.logs + lines)
+        )
+
+    def close_build(self, number: str, succeeded: bool) -> None:
+        """Close a build with its outcome."""
+        table = self.tables.builds
+        status = "SUCCESS" if succeeded else "FAILURE"
+        self.connection.execute(
+            update(table).where(table.c.build_number == number).values(status=status)
+        )
+
+
+def _status_values(status: Status, logs: str | None, rolled_back: bool) -> dict[str, Any]:
+    values: dict[str, Any] = {"applied_status": status.value, "logs": logs}
+    if status is Status.RUNNING:
+        values |= {"started_at": CLOCK, "finished_at": None, "rolled_back_at": None}
+    if status in (Status.SUCCESS, Status.ERROR, Status.SKIPPED):
+        values["finished_at"] = CLOCK
+    if rolled_back or status is Status.ROLLED_BACK:
+        values["rolled_back_at"] = CLOCK
+    return values
+
+
+def _attempt_values(
+    revision: Revision, direction: Direction, outcome: Outcome, build: Build
+) -> dict[str, Any]:
+    return {
+        "migration_name": revision.name[:255],
+        "revision": revision.id,
+        "direction": direction.value,
+        "outcome": outcome.value,
+        "build_number": build.number,
+        "build_id": build.id,
+        "commit_hash": build.commit,
+        "who": build.who,
+    }
+
+
+def _failure_values(failure: Failure) -> dict[str, Any]:
+    return {
+        "sqlstate": failure.sqlstate,
+        "message": failure.text,
+        "file": failure.file,
+        "line": failure.line,
+        "column_number": failure.column,
+    }
+
+
+def _attempt(values: Any) -> Attempt:
+    return Attempt(
+        id=values["id"],
+        revision=values["revision"],
+        direction=Direction(values["direction"]),
+        outcome=Outcome(values["outcome"]),
+        checksum=values["checksum"],
+        build_number=values["build_number"],
+        who=values["who"],
+        reason=values["reason"],
+        started_at=values["started_at"],
+        finished_at=values["finished_at"],
+        statement_hashes=tuple(values["statement_hashes"]),
+        statements_total=values["statements_total"],
+        transaction_id=values["transaction_id"],
+    )

@@ -1,0 +1,39 @@
+"""The state table of DESIGN section 3 for what people ask: retry and skip.
+
+What a run makes of a status is decided in ``run/plan``.
+"""
+
+from __future__ import annotations
+
+from alembic_pgpipe.model import Revision, Status
+
+MAY_RETRY = frozenset({Status.ERROR, Status.SKIPPED})
+MAY_SKIP = frozenset({Status.ERROR, Status.WAITING, Status.RETRY})
+
+WHY_NOT_RETRY = {
+    Status.WAITING: "it has not failed; it is applied by the next 'alembic upgrade head'",
+    Status.RUNNING: "a run is at it now, or died at it; 'alembic upgrade head' goes on",
+    Status.SUCCESS: "it is applied; 'alembic downgrade' would undo it first",
+    Status.RETRY: "it is marked already; 'alembic upgrade head' runs it",
+    Status.ROLLED_BACK: "it was rolled back; 'alembic upgrade head' applies it again",
+}
+WHY_NOT_SKIP = {
+    Status.RUNNING: "a run is at it now, or died at it; let 'alembic upgrade head' settle that",
+    Status.SUCCESS: "it is applied; 'alembic downgrade' would undo it",
+    Status.SKIPPED: "it is skipped already",
+    Status.ROLLED_BACK: "it was rolled back and may be applied again by 'alembic upgrade head'",
+}
+
+
+def refuse_retry(revision: Revision, status: Status) -> str | None:
+    """Return why a revision cannot be retried, or None where it can."""
+    if status in MAY_RETRY:
+        return None
+    return f"{revision.id} ({revision.name}) is {status.value}: {WHY_NOT_RETRY[status]}"
+
+
+def refuse_skip(revision: Revision, status: Status) -> str | None:
+    """Return why a revision cannot be skipped, or None where it can."""
+    if status in MAY_SKIP:
+        return None
+    return f"{revision.id} ({revision.name}) is {status.value}: {WHY_NOT_SKIP[status]}"

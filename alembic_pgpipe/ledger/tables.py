@@ -1,0 +1,109 @@
+"""The ledger's three tables, exactly as DESIGN section 3 gives them.
+
+``migrations`` and ``migration_logs`` may exist already, made by hand or by the bash
+tool; then they are used as they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Identity,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+
+MIGRATIONS = "migrations"
+BUILDS = "migration_logs"
+ATTEMPTS = "migration_attempts"
+NAMES = (MIGRATIONS, BUILDS, ATTEMPTS)
+NAME_LIMIT = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The ledger's tables in one schema."""
+
+    metadata: MetaData
+    migrations: Table
+    builds: Table
+    attempts: Table
+
+
+def ledger_tables(schema: str) -> Tables:
+    """Return the tables of the ledger in a schema."""
+    metadata = MetaData(schema=schema)
+    return Tables(metadata, _migrations(metadata), _builds(metadata), _attempts(metadata))
+
+
+def _migrations(metadata: MetaData) -> Table:
+    return Table(
+        MIGRATIONS,
+        metadata,
+        Column("id", String(36), primary_key=True),
+        Column("finished_at", DateTime(timezone=True)),
+        Column("migration_name", String(NAME_LIMIT), nullable=False),
+        Column("logs", Text),
+        Column("rolled_back_at", DateTime(timezone=True)),
+        Column(
+            "started_at", DateTime(timezone=True), nullable=False, server_default=text("now()")
+        ),
+        Column("applied_status", Text, nullable=False),
+    )
+
+
+def _builds(metadata: MetaData) -> Table:
+    return Table(
+        BUILDS,
+        metadata,
+        Column("id", Integer, primary_key=True, autoincrement=True),
+        Column("build_number", Text, nullable=False, unique=True),
+        Column("timestamp", DateTime, server_default=text("CURRENT_TIMESTAMP")),
+        Column("logs", Text, nullable=False),
+        Column("status", Text, CheckConstraint("status IN ('SUCCESS', 'FAILURE')")),
+    )
+
+
+def _attempts(metadata: MetaData) -> Table:
+    return Table(
+        ATTEMPTS,
+        metadata,
+        Column("id", BigInteger, Identity(), primary_key=True),
+        Column("migration_name", String(NAME_LIMIT), nullable=False),
+        Column("revision", String(36), nullable=False, index=True),
+        Column("direction", Text, nullable=False),
+        Column("checksum", Text),
+        Column("build_number", Text, nullable=False),
+        Column("build_id", Text, nullable=False),
+        Column("commit_hash", Text),
+        Column("who", Text, nullable=False),
+        Column("reason", Text),
+        Column(
+            "started_at",
+            DateTime(timezone=True),
+            nullable=False,
+            server_default=text("clock_timestamp()"),
+        ),
+        Column("finished_at", DateTime(timezone=True)),
+        Column("outcome", Text, nullable=False),
+        Column("sqlstate", Text),
+        Column("message", Text),
+        Column("file", Text),
+        Column("line", Integer),
+        Column("column_number", Integer),
+        Column("statements_done", Integer, nullable=False, server_default=text("0")),
+        Column("statements_total", Integer),
+        Column("statement_hashes", ARRAY(Text), nullable=False, server_default=text("'{}'")),
+        Column("transaction_id", BigInteger),
+        Column("duration_ms", BigInteger),
+    )

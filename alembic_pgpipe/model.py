@@ -1,0 +1,176 @@
+"""The words of DESIGN section 1 as data: what travels between the rooms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+
+
+class Status(str, Enum):
+    """The current state of a revision, as the column ``applied_status`` holds it."""
+
+    WAITING = "WAITING"
+    RUNNING = "RUNNING"
+    SUCCESS = "SUCCESS"
+    ERROR = "ERROR"
+    RETRY = "RETRY"
+    SKIPPED = "SKIPPED"
+    ROLLED_BACK = "ROLLED_BACK"
+
+
+class Direction(str, Enum):
+    """Which way a step goes through the history."""
+
+    UPGRADE = "upgrade"
+    DOWNGRADE = "downgrade"
+
+
+class Outcome(str, Enum):
+    """How an attempt, or a decision about a revision, ended.
+
+    ``INTERRUPTED``: the run died before it could say.  ``STAMPED``, ``SKIPPED``,
+    ``RETRY``: a person or a directive decided.  ``ADOPTED``: applied before the
+    ledger was kept, by plain Alembic or by the bash tool.
+    """
+
+    RUNNING = "RUNNING"
+    SUCCESS = "SUCCESS"
+    ERROR = "ERROR"
+    INTERRUPTED = "INTERRUPTED"
+    SKIPPED = "SKIPPED"
+    RETRY = "RETRY"
+    STAMPED = "STAMPED"
+    ADOPTED = "ADOPTED"
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One revision of the project; a wrapper names the source that it runs."""
+
+    id: str
+    name: str
+    path: str
+    source: str | None = None
+    undo: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of ``migrations``: the status of a revision."""
+
+    id: str
+    name: str
+    status: Status
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    logs: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One row of ``migration_attempts``, as far as decisions need it."""
+
+    id: int
+    revision: str
+    direction: Direction
+    outcome: Outcome
+    checksum: str | None = None
+    build_number: str | None = None
+    who: str | None = None
+    reason: str | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    statement_hashes: tuple[str, ...] = ()
+    statements_total: int | None = None
+    transaction_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """One pipeline run: its number, its full id, and who and what started it."""
+
+    number: str
+    id: str
+    project: str = ""
+    commit: str | None = None
+    who: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BuildRecord:
+    """One row of ``migration_logs``; ``status`` is None while the build runs."""
+
+    number: str
+    status: str | None
+    started_at: datetime | None
+    logs: str
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds the lock: the server process, the build, and since when."""
+
+    pid: int
+    build: str
+    since: datetime | None = None
+
+    def __str__(self) -> str:
+        since = f", since {self.since:%Y-%m-%d %H:%M:%S %Z}" if self.since else ""
+        return f"build {self.build} (server process {self.pid}{since})"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerError:
+    """What PostgreSQL says of an error; ``position`` counts characters from 1."""
+
+    message: str
+    sqlstate: str | None = None
+    condition: str | None = None
+    detail: str | None = None
+    hint: str | None = None
+    context: str | None = None
+    position: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a step failed, with the place and the text that people are shown."""
+
+    message: str
+    text: str
+    sqlstate: str | None = None
+    file: str | None = None
+    line: int | None = None
+    column: int | None = None
+    statement: int | None = None
+    total: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One finding of ``check``: the place, and what is wrong there."""
+
+    file: str
+    message: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        return f"{where}: {self.message}" if where else self.message
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionState:
+    """One line of ``status``: a revision with all that the ledger knows of it."""
+
+    revision: Revision
+    status: Status
+    applied: bool
+    at: datetime | None = None
+    build_number: str | None = None
+    who: str | None = None
+    reason: str | None = None
+    logs: str | None = None
+    notes: tuple[str, ...] = field(default=())

@@ -1,0 +1,68 @@
+"""The one place where Alembic is hooked: ``alembic pgpipe …`` and our exit codes.
+
+Alembic loads this module through the entry point group ``alembic.plugins`` while its
+own package is still half imported; nothing of Alembic may be imported at the top.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import wrapt
+
+if TYPE_CHECKING:
+    from alembic.config import CommandLine, Config
+    from alembic.runtime.plugins import Plugin
+
+COMMAND = "pgpipe"
+# What a shell reports for a command that Ctrl-C ended.
+STOPPED = 130
+HELP = "Status, retry, skip and logs of SQL revisions (alembic-pgpipe)."
+
+
+def setup(plugin: Plugin) -> None:
+    """Register the command group as soon as Alembic's command line exists."""
+    wrapt.register_post_import_hook(_extend, "alembic.config")
+
+
+def _extend(config: ModuleType) -> None:
+    wrapt.wrap_function_wrapper(config, "CommandLine.__init__", _add_command)
+    wrapt.wrap_function_wrapper(config, "CommandLine.run_cmd", _exit_with_our_code)
+
+
+def _add_command(
+    wrapped: Callable[..., None], instance: CommandLine, args: Any, kwargs: Any
+) -> None:
+    wrapped(*args, **kwargs)
+    # argparse must leave everything behind the name to click, --help included.
+    parser = instance.subparsers.add_parser(
+        COMMAND, help=HELP, add_help=False, prefix_chars="\0"
+    )
+    parser.add_argument("arguments", nargs="*")
+    parser.set_defaults(cmd=(_run_group, ["arguments"], []))
+
+
+def _run_group(config: Config, arguments: list[str]) -> None:
+    from alembic_pgpipe.cli import main
+
+    sys.exit(main(arguments, config))
+
+
+def _exit_with_our_code(
+    wrapped: Callable[..., None], instance: CommandLine, args: Any, kwargs: Any
+) -> None:
+    """Exit with an error's own code; Alembic prints it, and exits with 255 for all."""
+    from alembic_pgpipe.errors import PgpipeError
+
+    try:
+        wrapped(*args, **kwargs)
+    except SystemExit as error:
+        if isinstance(error.__context__, PgpipeError):
+            sys.exit(error.__context__.exit_code)
+        raise
+    except KeyboardInterrupt:
+        sys.stderr.write("Stopped. The same command goes on from here.\n")
+        sys.exit(STOPPED)

@@ -1,0 +1,1 @@
+"""Data of the commands → a terminal's table, or JSON."""

@@ -1,0 +1,57 @@
+"""What a command found, as JSON for other programs."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from alembic_pgpipe.commands.status import StatusReport
+from alembic_pgpipe.model import BuildRecord, RevisionState
+
+
+def status_json(report: StatusReport) -> str:
+    """Return the status of the revisions as JSON; times are ISO 8601."""
+    holder = report.holder
+    return _dump(
+        {
+            "database": report.database,
+            "heads": list(report.heads),
+            "running": {"pid": holder.pid, "build": holder.build} if holder else None,
+            "earlier": report.earlier,
+            "revisions": [_revision(state) for state in report.revisions],
+        }
+    )
+
+
+def log_json(record: BuildRecord) -> str:
+    """Return a build with its log as JSON."""
+    started = record.started_at.isoformat() if record.started_at else None
+    return _dump(
+        {
+            "build_number": record.number,
+            "status": record.status,
+            "started_at": started,
+            "logs": record.logs,
+        }
+    )
+
+
+def _revision(state: RevisionState) -> dict[str, Any]:
+    return {
+        "revision": state.revision.id,
+        "name": state.revision.name,
+        "source": state.revision.source,
+        "file": state.revision.path,
+        "status": state.status.value,
+        "applied": state.applied,
+        "at": state.at.isoformat() if state.at else None,
+        "build_number": state.build_number,
+        "who": state.who,
+        "reason": state.reason,
+        "logs": state.logs,
+        "notes": list(state.notes),
+    }
+
+
+def _dump(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2)

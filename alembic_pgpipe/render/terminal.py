@@ -1,0 +1,146 @@
+"""What a command found, for a terminal or a build log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import timezone
+from io import StringIO
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from alembic_pgpipe.commands.check import CheckReport
+from alembic_pgpipe.commands.decide import Change
+from alembic_pgpipe.commands.init import ProjectFile
+from alembic_pgpipe.commands.status import StatusReport
+from alembic_pgpipe.commands.wrap import Wrapped
+from alembic_pgpipe.model import BuildRecord, RevisionState, Status
+
+# A pipe has no width; a build log is wide and is searched, so nothing is folded there.
+PIPE_WIDTH = 1000
+NOTE_LIMIT = 160
+NARROW = 100
+NARROW_WITHOUT = frozenset({"when (UTC)", "build"})
+NEVER_FOLDED = frozenset({"revision", "status", "when (UTC)"})
+HEADER = ("revision", "source", "status", "when (UTC)", "build", "note")
+INIT_NEXT = (
+    "next: set sqlalchemy.url in alembic.ini, put your SQL files into the sql folder, "
+    "then: alembic pgpipe wrap"
+)
+
+
+def status_table(report: StatusReport, width: int = PIPE_WIDTH) -> str:
+    """Return the status of the revisions as a table, with what is left to be done.
+
+    ``width`` is the terminal's, in columns.
+    """
+    rows = [_status_row(state) for state in report.revisions]
+    parts = [report.database]
+    if report.holder is not None:
+        parts.append(f"a run is at work: {report.holder}")
+    if report.earlier:
+        parts.append(f"{report.earlier} earlier revisions are not shown (--all)")
+    if rows:
+        parts.append(_table(HEADER, rows, width))
+    parts.append(_summary(report))
+    return "\n".join(parts)
+
+
+def changes(done: Sequence[Change]) -> str:
+    """Return what retry or skip changed, and what comes next."""
+    if not done:
+        return "nothing to mark"
+    lines = [
+        f"{c.revision.id} {c.revision.name}: {c.before.value} → {c.after.value}" for c in done
+    ]
+    return "\n".join([*lines, "next: alembic upgrade head"])
+
+
+def wrapped(written: Sequence[Wrapped], *, check: bool) -> str:
+    """Return which wrappers were written, or are missing."""
+    if not written:
+        return "every source has its wrapper"
+    if check:
+        lines = [f"no wrapper: {one.name}" for one in written]
+        return "\n".join([*lines, "next: alembic pgpipe wrap"])
+    return "\n".join(f"{one.revision} {one.name} → {one.file}" for one in written)
+
+
+def problems(report: CheckReport) -> str:
+    """Return the findings of a check, one to a line."""
+    count = len(report.problems)
+    pending = f"{report.pending} pending revision{'s' if report.pending != 1 else ''} checked"
+    if not count:
+        return f"{pending}: no problems"
+    found = f"{count} problem{'s' if count != 1 else ''}"
+    return "\n".join([*map(str, report.problems), f"{pending}: {found}"])
+
+
+def build_log(record: BuildRecord) -> str:
+    """Return a build's log with its outcome."""
+    outcome = record.status or "not closed: it is running, or it died"
+    return f"build {record.number}: {outcome}\n{record.logs.rstrip()}"
+
+
+def project_files(files: Iterable[ProjectFile]) -> str:
+    """Return what ``init`` did with each file, and what comes next."""
+    lines = []
+    for file in files:
+        advice = f" · {file.advice}" if file.advice else ""
+        lines.append(f"{file.path}: {file.written.value}{advice}")
+    return "\n".join([*lines, INIT_NEXT])
+
+
+def _status_row(state: RevisionState) -> tuple[str, ...]:
+    when = f"{state.at.astimezone(timezone.utc):%Y-%m-%d %H:%M}" if state.at else ""
+    said = f"{state.who}: {state.reason}" if state.reason and state.who else state.reason
+    decided = state.status in (Status.SKIPPED, Status.RETRY)
+    failed = (state.logs or "").splitlines()[:1] if state.status is Status.ERROR else []
+    note = "; ".join(filter(None, [said if decided else None, *failed, *state.notes]))
+    if len(note) > NOTE_LIMIT:
+        note = note[: NOTE_LIMIT - 1] + "…"
+    return (
+        state.revision.id,
+        state.revision.name,
+        state.status.value,
+        when,
+        state.build_number or "",
+        note,
+    )
+
+
+def _summary(report: StatusReport) -> str:
+    statuses = [state.status for state in report.revisions]
+    counts = [
+        f"{statuses.count(status)} {status.value}" for status in Status if status in statuses
+    ]
+    failed = [s.revision.id for s in report.revisions if s.status is Status.ERROR]
+    total = ", ".join(counts) or "no revisions: alembic pgpipe wrap writes them"
+    if failed:
+        return (
+            f"{total}\nnext: edit the file and run again, or alembic pgpipe retry {failed[0]}, "
+            f'or alembic pgpipe skip {failed[0]} --reason "…"'
+        )
+    if any(not s.applied and s.status is not Status.SUCCESS for s in report.revisions):
+        return f"{total}\nnext: alembic upgrade head"
+    return total
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> str:
+    """Return a table; a narrow one goes without time and build, an empty column is left out."""
+    left_out = NARROW_WITHOUT if width < NARROW else frozenset()
+    kept = [
+        place
+        for place, name in enumerate(header)
+        if name not in left_out and any(row[place] for row in rows)
+    ]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for place in kept:
+        table.add_column(header[place], overflow="fold", no_wrap=header[place] in NEVER_FOLDED)
+    for row in rows:
+        table.add_row(*(Text(row[place]) for place in kept))
+    out = StringIO()
+    Console(file=out, width=width, no_color=True, highlight=False).print(table)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines() if line.strip())

@@ -1,0 +1,1 @@
+"""Revisions: reading those of a project, and writing wrappers for sources."""

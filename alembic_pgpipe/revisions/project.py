@@ -1,0 +1,118 @@
+"""The revisions of a project, read through Alembic's own script directory."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from alembic.script import Script, ScriptDirectory
+
+from alembic_pgpipe.errors import RevisionError
+from alembic_pgpipe.model import Revision
+from alembic_pgpipe.settings import Settings
+from alembic_pgpipe.source import source_name
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectRevisions:
+    """Every revision of the project, and the ways in which people name them."""
+
+    script: ScriptDirectory
+    settings: Settings
+
+    def all(self) -> tuple[Revision, ...]:
+        """Return every revision, from the base to the heads."""
+        found = [self.describe(script) for script in self.script.walk_revisions()]
+        return tuple(reversed(found))
+
+    def describe(self, script: Script) -> Revision:
+        """Return a revision as the rest of the package knows it."""
+        source, undo = _wrapped(script)
+        return Revision(
+            id=script.revision,
+            name=source_name(source) if source else Path(script.path).stem,
+            path=self.settings.shown(Path(script.path).absolute()),
+            source=source,
+            undo=undo,
+        )
+
+    def get(self, revision: str) -> Revision:
+        """Return one revision by its full id."""
+        return self.describe(self.script.get_revision(revision))
+
+    def applied(self, heads: Iterable[str]) -> frozenset[str]:
+        """Return the ids of the heads and of all that they build or depend on.
+
+        Raises RevisionError for a head that no file of the project has.
+        """
+        waiting = list(heads)
+        found: set[str] = set()
+        while waiting:
+            id_ = waiting.pop()
+            if id_ not in found:
+                script = self._script(id_)
+                found.add(script.revision)
+                waiting += [*_as_tuple(script.down_revision), *self._dependencies(script)]
+        return frozenset(found)
+
+    @property
+    def versions(self) -> Path:
+        """Return the folder that wrappers are written to."""
+        locations = self.script.version_locations or [str(Path(self.script.dir, "versions"))]
+        return Path(locations[0]).absolute()
+
+    def heads(self) -> tuple[str, ...]:
+        """Return the ids of the heads."""
+        return tuple(self.script.get_heads())
+
+    def resolve(self, name: str) -> Revision:
+        """Return the revision that a person names by id, unique prefix or source.
+
+        Raises RevisionError where no revision, or more than one, goes by that name.
+        """
+        known = self.all()
+        exact = [r for r in known if name in (r.id, r.name, r.source, r.path)]
+        found = exact or [r for r in known if r.id.startswith(name)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            several = ", ".join(f"{r.id} ({r.name})" for r in found[:5])
+            raise RevisionError(f"{name!r} may be any of {several}. Type more of the id.")
+        raise RevisionError(_unknown(name, known))
+
+    def _script(self, revision: str) -> Script:
+        script = self.script.revision_map.get_revision(revision) if revision else None
+        if script is None:
+            raise RevisionError(
+                f"alembic_version names revision {revision!r}, which is unknown."
+            )
+        return cast("Script", script)
+
+    def _dependencies(self, script: Script) -> tuple[str, ...]:
+        names = _as_tuple(script.dependencies)
+        return tuple(self.script.get_revision(name).revision for name in names)
+
+
+def _wrapped(script: Script) -> tuple[str | None, str | None]:
+    """Return the source and the undo that a wrapper declares."""
+    source = getattr(script.module, "source", None)
+    undo = getattr(script.module, "undo", None)
+    if not isinstance(source, str) or not source.endswith(".sql"):
+        return None, None
+    return source, undo if isinstance(undo, str) else None
+
+
+def _as_tuple(value: str | Iterable[str] | None) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _unknown(name: str, known: Iterable[Revision]) -> str:
+    names = [text for r in known for text in (r.id, r.name)]
+    near = difflib.get_close_matches(name, names, n=1)
+    meant = f" Did you mean {near[0]}?" if near else ""
+    return f"No revision goes by {name!r}.{meant} See them all: alembic pgpipe status --all"

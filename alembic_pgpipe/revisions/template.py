@@ -1,0 +1,58 @@
+"""What the script template asks: which source does the new revision run?
+
+``alembic revision -m "add users"`` renders the template; the empty source that the
+wrapper runs is written at that moment, beside the others.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from alembic.config import Config
+
+from alembic_pgpipe.errors import SourceError
+from alembic_pgpipe.revisions.wrapper import Wrapper
+from alembic_pgpipe.settings import read_settings
+
+COMMENTS = re.compile(r"#[^\n]*")
+NOT_WORD = re.compile(r"\W+")
+SLUG_LIMIT = 60
+
+
+def wrapper_for(arguments: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Return the source and the undo of the revision that is being written.
+
+    Both are None for a merge and for a revision that has Python operations, such as
+    ``--autogenerate`` finds; those stay plain Alembic revisions.
+    """
+    wrapper: Wrapper | None = arguments.get("wrapper")
+    if wrapper is not None:
+        return wrapper.source, wrapper.undo
+    merges = isinstance(arguments.get("down_revision"), (tuple, list))
+    if merges or _has_operations(arguments):
+        return None, None
+    return _new_source(arguments["config"], arguments["message"], arguments["create_date"])
+
+
+def _has_operations(arguments: Mapping[str, Any]) -> bool:
+    body = COMMENTS.sub("", str(arguments.get("upgrades") or "")).strip()
+    return body not in ("", "pass")
+
+
+def _new_source(config: Config, message: str, created: datetime) -> tuple[str, str]:
+    settings = read_settings(config)
+    slug = NOT_WORD.sub("_", message.lower()).strip("_")[:SLUG_LIMIT].rstrip("_")
+    name = f"{created:%Y%m%d_%H%M}_{slug or 'migration'}"
+    path = settings.sources / f"{name}.sql"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(f"-- {' '.join(message.split())}\n")
+    except FileExistsError:
+        raise SourceError(
+            settings.shown(path), "the file exists already; use another message (-m)."
+        ) from None
+    return f"{name}.sql", f"{name}.down.sql"

@@ -1,0 +1,106 @@
+"""Wrappers: the id and the file of a revision whose body runs a source."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib import resources
+from pathlib import Path
+
+from alembic.script import ScriptDirectory
+from alembic.util import format_as_comma
+from mako.template import Template
+
+ID_LENGTH = 12
+DATE_PREFIX = re.compile(r"[Vv]?[0-9]+(?:[._-][0-9]+)*[._-]*")
+NOT_WORD = re.compile(r"\W+")
+RUNS_SOURCES = "op.run_source"
+
+
+@dataclass(frozen=True, slots=True)
+class Wrapper:
+    """A revision to be written; ``source`` and ``undo`` are relative to the sources."""
+
+    revision: str
+    down_revision: tuple[str, ...]
+    message: str
+    source: str | None
+    undo: str | None
+
+
+def revision_id(name: str) -> str:
+    """Return the revision id of a source, from its name alone.
+
+    The same source gives the same id in every clone and on every branch.
+    """
+    return hashlib.sha256(name.encode()).hexdigest()[:ID_LENGTH]
+
+
+def message_for(name: str) -> str:
+    """Return a source's name as a sentence would say it: without date, with blanks."""
+    words = DATE_PREFIX.sub("", name, count=1) or name
+    return " ".join(re.split(r"[_\-.\s/]+", words)).strip() or name
+
+
+def write_wrapper(script: ScriptDirectory, versions: Path, wrapper: Wrapper) -> Path:
+    """Write a wrapper into the versions folder and return its path."""
+    now = datetime.now(timezone.utc).replace(microsecond=0)
+    path = versions / f"{_file_name(script, wrapper, now)}.py"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(_render(script, wrapper, now), encoding="utf-8")
+    return path
+
+
+def packaged_template() -> Path:
+    """Return the template that ``init`` copies into a project."""
+    return Path(str(resources.files("alembic_pgpipe") / "templates" / "script.py.mako"))
+
+
+def _template(script: ScriptDirectory) -> Path:
+    """Prefer the project's own template where it knows how to wrap a source."""
+    own = Path(script.dir, "script.py.mako")
+    if own.is_file() and RUNS_SOURCES in own.read_text(encoding="utf-8"):
+        return own
+    return packaged_template()
+
+
+def _render(script: ScriptDirectory, wrapper: Wrapper, now: datetime) -> str:
+    template = Template(filename=str(_template(script)), input_encoding="utf-8")
+    return str(
+        template.render(
+            up_revision=wrapper.revision,
+            down_revision=_scalar(wrapper.down_revision),
+            branch_labels=None,
+            depends_on=None,
+            create_date=now,
+            comma=format_as_comma,
+            message=wrapper.message,
+            wrapper=wrapper,
+        )
+    )
+
+
+def _scalar(revisions: Sequence[str]) -> str | tuple[str, ...] | None:
+    """Return revisions as Alembic writes them: none, one, or a tuple of several."""
+    if not revisions:
+        return None
+    return revisions[0] if len(revisions) == 1 else tuple(revisions)
+
+
+def _file_name(script: ScriptDirectory, wrapper: Wrapper, now: datetime) -> str:
+    """Return a file's name by the project's ``file_template``, as Alembic does."""
+    slug = NOT_WORD.sub("_", wrapper.message.lower()).strip("_")
+    return script.file_template % {
+        "rev": wrapper.revision,
+        "slug": slug[: script.truncate_slug_length].rstrip("_"),
+        "epoch": int(now.timestamp()),
+        "year": now.year,
+        "month": now.month,
+        "day": now.day,
+        "hour": now.hour,
+        "minute": now.minute,
+        "second": now.second,
+    }

@@ -1,0 +1,156 @@
+"""The build log: each line goes to the terminal, to a file, and into ``migration_logs``.
+
+The file has everything, also where the database cannot be reached.  A line that the
+database does not take at once waits for the next chance; a log never fails a build.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TextIO
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from alembic_pgpipe.ledger.build import LOCAL
+from alembic_pgpipe.ledger.recorder import Recorder
+from alembic_pgpipe.model import Build
+
+FLUSH_SECONDS = 2.0
+HIDDEN = "***"
+
+
+class BuildLog:
+    """One run's log; ``secrets`` are texts that no line may ever hold."""
+
+    def __init__(
+        self,
+        build: Build,
+        file: Path | None,
+        echo: Callable[[str], None],
+        secrets: frozenset[str] = frozenset(),
+    ) -> None:
+        self.build = build
+        self.number = build.number
+        self._file = _open(file)
+        self._echo = echo
+        self._secrets = secrets
+        self._waiting: list[str] = []
+        self._recorder: Recorder | None = None
+        self._flushed = time.monotonic()
+        self._told: BaseException | None = None
+
+    def say(self, text: str) -> None:
+        """Add lines to the log; the database gets them within seconds."""
+        shown = self.redact(text)
+        self._echo(shown)
+        self._keep(shown)
+        if time.monotonic() - self._flushed > FLUSH_SECONDS:
+            self.flush()
+
+    def hide(self, secret: str | None) -> None:
+        """Never show a text from now on; a password becomes known when it is resolved."""
+        if secret:
+            self._secrets |= {secret}
+
+    def redact(self, text: str) -> str:
+        """Return a text without any of the secrets, and without NUL."""
+        for secret in self._secrets:
+            text = text.replace(secret, HIDDEN)
+        return text.replace("\x00", "")
+
+    @contextmanager
+    def recorded_in(self, recorder: Recorder) -> Iterator[None]:
+        """Keep the log in the build's row as well, and close the row with the outcome."""
+        self._begin(recorder)
+        try:
+            yield
+        except BaseException as error:
+            self._tell(error)
+            self._end(recorder, succeeded=False)
+            raise
+        self._end(recorder, succeeded=True)
+
+    def __enter__(self) -> BuildLog:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is not None:
+            self._tell(error)
+        if self._file is not None:
+            self._file.close()
+
+    def flush(self) -> None:
+        """Send what waits to the database; keep it where that does not work now."""
+        self._flushed = time.monotonic()
+        if self._recorder is None or not self._waiting:
+            return
+        lines = "".join(line + "\n" for line in self._waiting)
+        try:
+            self._recorder.append_log(self.number, lines)
+        except SQLAlchemyError:
+            return
+        self._waiting.clear()
+
+    def _begin(self, recorder: Recorder) -> None:
+        self.number = self._own_number(recorder)
+        if self.number != self.build.number:
+            self.say(
+                f"warning: build {self.build.number} in {recorder.schema}.migration_logs is "
+                f"another build; this one is recorded as {self.number}"
+            )
+        recorder.open_build(self.number, self._heading() + "\n")
+        self._recorder = recorder
+        self.flush()
+
+    def _end(self, recorder: Recorder, *, succeeded: bool) -> None:
+        self._keep("SUCCESS" if succeeded else "FAILURE")
+        self.flush()
+        self._recorder = None
+        try:
+            recorder.close_build(self.number, succeeded)
+        except SQLAlchemyError:
+            # The file has the outcome; the error that is on its way matters more.
+            self._keep("the database did not take the outcome of this build")
+
+    def _tell(self, error: BaseException) -> None:
+        """Write an error down once; the command line shows it to people."""
+        if error is not self._told:
+            self._told = error
+            self._keep(self.redact(f"{type(error).__name__}: {error}"))
+
+    def _keep(self, text: str) -> None:
+        self._waiting.append(text)
+        if self._file is not None:
+            self._file.write(text + "\n")
+            self._file.flush()
+
+    def _heading(self) -> str:
+        now = datetime.now(timezone.utc)
+        commit = f", commit {self.build.commit}" if self.build.commit else ""
+        return f"{self._signature()}, {now:%Y-%m-%d %H:%M:%S} UTC{commit}, by {self.build.who}"
+
+    def _signature(self) -> str:
+        return f"== build {self.build.number} ({self.build.id})"
+
+    def _own_number(self, recorder: Recorder) -> str:
+        """Return the number to record under: a row of another build is never touched."""
+        if self.build.number == LOCAL:
+            return LOCAL
+        taken = recorder.build(self.build.number)
+        if taken is None or self._signature() in taken.logs:
+            return self.build.number
+        return f"{self.build.number}@{self.build.project or self.build.id}"
+
+
+def _open(file: Path | None) -> TextIO | None:
+    if file is None:
+        return None
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        return file.open("w", encoding="utf-8")
+    except OSError:
+        return None

@@ -1,0 +1,273 @@
+"""One run of upgrade, downgrade or stamp: lock, look, decide, run each step, record."""
+
+from __future__ import annotations
+
+import functools
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from alembic.runtime.migration import MigrationContext
+from alembic.util import CommandError
+
+from alembic_pgpipe.connect.database import APPLICATION
+from alembic_pgpipe.connect.lock import run_lock
+from alembic_pgpipe.errors import PgpipeError, RevisionError, StepError, UnreachableError
+from alembic_pgpipe.ledger.history import History
+from alembic_pgpipe.ledger.recorder import Recorder
+from alembic_pgpipe.model import Direction, Failure, Status
+from alembic_pgpipe.run.blockers import lock_holders
+from alembic_pgpipe.run.executor import sqlstate
+from alembic_pgpipe.run.failure import indented, ways_out
+from alembic_pgpipe.run.planner import AlembicStep, Planned, Planner, runs
+from alembic_pgpipe.run.runner import Runner
+from alembic_pgpipe.run.stamping import follow_stamp
+from alembic_pgpipe.run.step import Step
+
+# Lock time-out, deadlock, serialization failure: the same step may succeed next time.
+WORTH_ANOTHER_TRY = frozenset({"55P03", "40P01", "40001"})
+FIRST_PAUSE_SECONDS = 0.5
+
+
+@dataclass(slots=True)
+class Pipeline:
+    """One run on one database.
+
+    ``steps`` is Alembic's own function that yields the steps, ``migrate`` the one that
+    runs them.
+    """
+
+    runner: Runner
+    planner: Planner
+    context: MigrationContext
+    steps: Callable[[Any, MigrationContext], Iterable[AlembicStep]]
+    migrate: Callable[[], None]
+    _history: History = field(default_factory=lambda: History({}, {}, {}))
+    _passed: frozenset[str] = frozenset()
+    _remaining: list[Planned] = field(default_factory=list)
+    _count: int = 0
+
+    def run(self) -> None:
+        """Do what is to be done; the lock is taken only where there is something.
+
+        Raises StepError where a step failed, HeldError where failed revisions wait for
+        a decision, LockError where another run holds the lock.
+        """
+        if not self.context.purge and self._nothing_to_do():
+            self._say("nothing to do")
+            self._run_alembic()
+            return
+        settings, log = self.runner.settings, self.runner.log
+        with run_lock(
+            self.runner.database, settings.schema, log.number, settings.lock_wait, log.say
+        ):
+            if self.context.purge:
+                self._plan_purge()
+            else:
+                self._plan()
+            self._run_alembic()
+            if self.context.purge:
+                self._follow_purge()
+
+    def next_steps(self, heads: Any, context: MigrationContext) -> Iterator[AlembicStep]:
+        """Give Alembic one step after the other; it asks for the next after a commit."""
+        while self._remaining:
+            if self._remaining[0].catch_up:
+                self._catch_up(self._remaining[0])
+            else:
+                yield self._remaining[0].alembic
+            self._committed(self._remaining.pop(0))
+
+    def on_version_apply(self, *, heads: set[str], **_: Any) -> None:
+        """Write the ledger in the step's own transaction; Alembic calls this."""
+        planned = self._remaining[0]
+        if planned.step is None:
+            self._follow_stamp(heads)
+        elif planned.step.runs:
+            self.runner.record()
+        elif planned.step.direction is Direction.DOWNGRADE:
+            self._unpass(planned.step)
+
+    # -- the run -----------------------------------------------------------------------
+
+    def _nothing_to_do(self) -> bool:
+        heads = self._read_heads()
+        return not self._alembic_steps(heads) and self.planner.settled(heads)
+
+    def _plan(self) -> None:
+        heads = self._read_heads()
+        self._passed = self.planner.revisions.applied(heads)
+        planned = self.planner.plan(self._alembic_steps(heads), heads)
+        self._history = self.planner.history()
+        self._count = len(planned)
+        for place, one in enumerate(planned, 1):
+            if one.step is not None:
+                one.alembic.migration_fn = self._tracked(
+                    place, one.step, one.alembic.migration_fn
+                )
+        self._remaining = planned
+        if not planned:
+            self._say("nothing to do")
+
+    def _plan_purge(self) -> None:
+        """Plan a stamp that forgets ``alembic_version``, whatever that holds.
+
+        Its steps begin at the base; only the ledger knows what was applied before.
+        """
+        rows = self.planner.history().rows
+        self._passed = frozenset(r for r in rows if rows[r].status is Status.SUCCESS)
+        self._remaining = [Planned(step) for step in self._alembic_steps(())]
+
+    def _tracked(
+        self, place: int, step: Step, body: Callable[..., None]
+    ) -> Callable[..., None]:
+        """Return what Alembic runs in place of a revision's own function."""
+
+        @functools.wraps(body)
+        def tracked(**arguments: Any) -> None:
+            self._announce(place, step)
+            if step.runs:
+                row = self._history.rows.get(step.revision.id)
+                last = self._history.last_try(step.revision.id, step.direction)
+                self.runner.run(step, row, last, lambda: body(**arguments))
+
+        return tracked
+
+    def _announce(self, place: int, step: Step) -> None:
+        why = f" · {step.decision.why}" if step.decision.why else ""
+        passed = "" if step.runs else " · passed over"
+        name = f"{step.revision.id} {step.revision.name}"
+        self._say(f"[{place}/{self._count}] {name}{why}{passed}")
+        self.runner.log.flush()
+
+    def _run_alembic(self) -> None:
+        tries: Counter[str] = Counter()
+        while True:
+            try:
+                self.migrate()
+                return
+            except Exception as error:
+                running = self.runner.running
+                if running is None:
+                    raise
+                tries[running.step.revision.id] += 1
+                self._failed(error, running.step, tries[running.step.revision.id])
+            except BaseException:
+                if self.runner.running is not None:
+                    self.runner.interrupt()
+                    self._say(f"  stopped: {_undone(self.runner.running.step)}")
+                raise
+
+    def _catch_up(self, planned: Planned) -> None:
+        """Run a revision that ``alembic_version`` has passed; Alembic would move it."""
+        with self.context.begin_transaction(_per_migration=True):
+            planned.alembic.migration_fn()
+            self.runner.record()
+
+    def _committed(self, planned: Planned) -> None:
+        if runs(planned):
+            self.runner.finish()
+        self.runner.log.flush()
+
+    # -- following what Alembic does ---------------------------------------------------
+
+    def _follow_stamp(self, heads: Iterable[str]) -> None:
+        recorder = Recorder(self.runner.main, self.runner.journal.tables)
+        revisions, build = self.planner.revisions, self.runner.log.build
+        now = revisions.applied(heads)
+        self._say(str(follow_stamp(recorder, revisions, self._passed, now, build)))
+        self._passed = now
+
+    def _follow_purge(self) -> None:
+        """Follow ``stamp --purge base``, which has no step of its own."""
+        heads = self._read_heads()
+        if self.planner.revisions.applied(heads) != self._passed:
+            self._follow_stamp(heads)
+            self.runner.main.commit()
+
+    def _unpass(self, step: Step) -> None:
+        row = self._history.rows.get(step.revision.id)
+        if row is not None and row.status is not Status.ROLLED_BACK:
+            Recorder(self.runner.main, self.runner.journal.tables).set_status(
+                row, Status.WAITING
+            )
+
+    # -- bad days ----------------------------------------------------------------------
+
+    def _failed(self, error: Exception, step: Step, tries: int) -> None:
+        """Record a failure; return only where the same step is to be tried again."""
+        if self.runner.committed():
+            raise UnreachableError(
+                f"The connection broke while {step.revision.id} ({step.revision.name}) was "
+                "committed. The ledger says that it was. Go on: alembic upgrade head"
+            ) from error
+        again = self._worth_another_try(error, step, tries)
+        failure = self.runner.fail(error, again=again)
+        self._say(indented(failure.text))
+        if not again:
+            raise self._step_error(step, failure) from error
+        self._pause(tries)
+
+    def _worth_another_try(self, error: Exception, step: Step, tries: int) -> bool:
+        if not step.transactional or tries > self.runner.settings.retries:
+            return False
+        return sqlstate(error) in WORTH_ANOTHER_TRY
+
+    def _pause(self, tries: int) -> None:
+        for line in lock_holders(self.runner.journal.connection, APPLICATION):
+            self._say(f"  {line}")
+        seconds = FIRST_PAUSE_SECONDS * 2 ** (tries - 1) * random.uniform(0.5, 1.5)
+        left = self.runner.settings.retries - tries + 1
+        self._say(f"  rolled back; tried again in {seconds:.1f} s, up to {left} more times")
+        self._history = self.planner.history()
+        time.sleep(seconds)
+
+    def _step_error(self, step: Step, failure: Failure) -> StepError:
+        revision = step.revision
+        name = f"{revision.id} ({revision.name})"
+        undone = _undone(step)
+        if step.direction is Direction.DOWNGRADE:
+            self._say(f"  {undone}")
+            return StepError(
+                f"Downgrade of {name} failed: {failure.message}. It is still applied; "
+                f"{undone}. Mend {step.file}, then downgrade again."
+            )
+        self._say(f"  {undone}")
+        return StepError(
+            f"{name} failed: {failure.message.rstrip('.')}. {undone.capitalize()}. "
+            f"To go on, {ways_out(revision, step.file)}"
+        )
+
+    # -- small things ------------------------------------------------------------------
+
+    def _say(self, text: str) -> None:
+        self.runner.log.say(text)
+
+    def _read_heads(self) -> tuple[str, ...]:
+        heads = self.context.get_current_heads()
+        self.runner.main.rollback()
+        return heads
+
+    def _alembic_steps(self, heads: tuple[str, ...]) -> list[AlembicStep]:
+        try:
+            return list(self.steps(heads, self.context))
+        except PgpipeError:
+            raise
+        except CommandError as error:
+            present = self.planner.revisions.heads()
+            if len(present) < 2:
+                raise
+            raise RevisionError(
+                f"The history has {len(present)} heads ({', '.join(sorted(present))}), as "
+                "after a merge of two branches. Join them: alembic pgpipe wrap --merge"
+            ) from error
+
+
+def _undone(step: Step) -> str:
+    """Return what is left of a step that did not come to its end."""
+    if step.transactional:
+        return "nothing of this revision was applied (rolled back)"
+    return "what its finished statements did stays; the next try goes on after them"

@@ -1,0 +1,170 @@
+"""Decide what a run does with each revision: the state table of DESIGN section 3.
+
+Nothing here reads or writes anything; the caller brings the facts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from alembic_pgpipe.errors import LedgerError
+from alembic_pgpipe.ledger.history import APPLIED_BY_US, History
+from alembic_pgpipe.model import Attempt, Direction, Outcome, Revision, Row, Status
+from alembic_pgpipe.settings import RetryFailed
+
+
+class Action(Enum):
+    """What is done with a revision that lies on a run's way.
+
+    ``RUN``: run it upwards or downwards.  ``PASS``: let ``alembic_version`` move over
+    it without running anything.  ``HOLD``: stop, a person has to decide.
+    """
+
+    RUN = "run"
+    PASS = "pass"
+    HOLD = "hold"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a revision's files say now; None where it has no such file."""
+
+    checksum: str | None = None
+    retry: bool = False
+    skip: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do with a revision, and why, in words for the log.
+
+    ``mark`` is a status to write before anything runs: RETRY or SKIPPED.
+    ``adopt`` says that it was applied before the ledger was kept.
+    """
+
+    action: Action
+    why: str = ""
+    mark: Status | None = None
+    adopt: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A run's decisions, in order: catch-up first, then the pending path."""
+
+    catch_up: tuple[tuple[Revision, Decision], ...]
+    pending: tuple[tuple[Revision, Decision], ...]
+
+    @property
+    def decisions(self) -> tuple[tuple[Revision, Decision], ...]:
+        """Return all decisions in the order in which they take effect."""
+        return self.catch_up + self.pending
+
+    @property
+    def held(self) -> tuple[Revision, ...]:
+        """Return the failed revisions that nobody has decided on."""
+        return tuple(r for r, d in self.decisions if d.action is Action.HOLD)
+
+    @property
+    def to_run(self) -> tuple[Revision, ...]:
+        """Return the revisions that will be run."""
+        return tuple(r for r, d in self.decisions if d.action is Action.RUN)
+
+
+def plan_upgrade(
+    applied: Iterable[Revision],
+    pending: Iterable[Revision],
+    history: History,
+    facts: Mapping[str, Facts],
+    retry_failed: RetryFailed,
+) -> Plan:
+    """Decide on the revisions already passed, then on those still ahead.
+
+    Raises LedgerError where the ledger and ``alembic_version`` disagree in a way that
+    could run something twice.
+    """
+    catch_up = []
+    for revision in applied:
+        if history.status(revision.id) in (Status.RETRY, Status.ERROR, Status.RUNNING):
+            decision = decide_upgrade(revision, history, facts, retry_failed)
+            # A passed revision that is to be skipped is simply left where it is.
+            if decision.action is not Action.PASS or decision.mark is not None:
+                catch_up.append((revision, decision))
+    ahead = [(r, decide_upgrade(r, history, facts, retry_failed)) for r in pending]
+    return Plan(tuple(catch_up), tuple(ahead))
+
+
+def decide_upgrade(
+    revision: Revision,
+    history: History,
+    facts: Mapping[str, Facts],
+    retry_failed: RetryFailed,
+) -> Decision:
+    """Decide on one revision that an upgrade meets."""
+    row = history.rows.get(revision.id)
+    last = history.last_try(revision.id, Direction.UPGRADE)
+    decided = history.decisions.get(revision.id)
+    fact = facts.get(revision.id, Facts())
+    if row is None or row.status is Status.WAITING:
+        return _skipped_by_directive() if fact.skip else Decision(Action.RUN)
+    if row.status is Status.ERROR:
+        return _decide_failed(last, fact, retry_failed)
+    if row.status is Status.SUCCESS:
+        return _decide_applied(revision, row, last)
+    if row.status is Status.SKIPPED:
+        return Decision(Action.PASS, f"skipped{_by(decided)}")
+    if row.status is Status.RUNNING:
+        return Decision(Action.RUN, f"build {_build(last)} was interrupted in it")
+    return Decision(Action.RUN, f"retried{_by(decided)}" if row.status is Status.RETRY else "")
+
+
+def decide_downgrade(revision: Revision, history: History) -> Decision:
+    """Decide on one revision that a downgrade meets."""
+    row = history.rows.get(revision.id)
+    if row is None or row.status is Status.SUCCESS:
+        return Decision(Action.RUN)
+    return Decision(Action.PASS, f"it is {row.status.value}, so there is nothing to undo")
+
+
+def _decide_failed(last: Attempt | None, fact: Facts, retry_failed: RetryFailed) -> Decision:
+    if fact.skip:
+        return _skipped_by_directive()
+    if fact.retry:
+        return Decision(Action.RUN, "its source says --retry", mark=Status.RETRY)
+    if retry_failed is RetryFailed.ALWAYS:
+        return Decision(Action.RUN, "pgpipe.retry_failed = always", mark=Status.RETRY)
+    changed = last is not None and last.checksum not in (None, fact.checksum)
+    if changed and retry_failed is RetryFailed.CHANGED:
+        return Decision(Action.RUN, "its file has changed since it failed", mark=Status.RETRY)
+    return Decision(Action.HOLD, "it failed and nobody has decided on it")
+
+
+def _skipped_by_directive() -> Decision:
+    return Decision(Action.PASS, "its source says --skip", mark=Status.SKIPPED)
+
+
+def _decide_applied(revision: Revision, row: Row, last: Attempt | None) -> Decision:
+    when = f" on {row.finished_at:%Y-%m-%d %H:%M}" if row.finished_at else ""
+    if last is None or last.outcome is Outcome.ADOPTED:
+        return Decision(Action.PASS, f"applied by another tool{when}", adopt=last is None)
+    if last.outcome in APPLIED_BY_US or last.outcome is Outcome.RUNNING:
+        raise LedgerError(
+            f"The ledger says that {revision.id} ({revision.name}) was applied by build "
+            f"{last.build_number}{when}, but alembic_version does not have it: one of them was "
+            f"edited by hand. Nothing was run. If it is applied: alembic stamp {revision.id}. "
+            f"If it is not: UPDATE its row in migrations to applied_status = 'ROLLED_BACK'."
+        )
+    return Decision(Action.PASS, f"applied{when}", adopt=True)
+
+
+def _by(last: Attempt | None) -> str:
+    if last is None:
+        return ""
+    why = f": {last.reason}" if last.reason else ""
+    return f" by {last.who}{why}" if last.who else why
+
+
+def _build(last: Attempt | None) -> str:
+    return last.build_number if last is not None and last.build_number else "?"

@@ -1,0 +1,214 @@
+"""Turn Alembic's steps into planned steps: held, marked, checked, before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from alembic.runtime.migration import RevisionStep, StampStep
+
+from alembic_pgpipe.errors import HeldError, RevisionError, SourceError, StepError
+from alembic_pgpipe.ledger.history import History, match_history
+from alembic_pgpipe.ledger.recorder import Recorder
+from alembic_pgpipe.model import Direction, Outcome, Revision, Row, Status
+from alembic_pgpipe.revisions.project import ProjectRevisions
+from alembic_pgpipe.run.build_log import BuildLog
+from alembic_pgpipe.run.failure import counted, describe_failure, indented, ways_out
+from alembic_pgpipe.run.plan import Action, Decision, Plan, decide_downgrade, plan_upgrade
+from alembic_pgpipe.run.step import Sources, Step
+
+AlembicStep = RevisionStep | StampStep
+Decisions = Iterable[tuple[Revision, Decision]]
+UNSETTLED = frozenset({Status.RETRY, Status.ERROR, Status.RUNNING})
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A step of Alembic's with what this package knows of it; None for a stamp.
+
+    ``catch_up``: ``alembic_version`` has passed the revision already, and stays.
+    """
+
+    alembic: AlembicStep
+    step: Step | None = None
+    catch_up: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Planner:
+    """Decides about a run with the ledger before it, and writes the decisions down."""
+
+    revisions: ProjectRevisions
+    journal: Recorder
+    sources: Sources
+    log: BuildLog
+
+    def history(self) -> History:
+        """Read what the ledger knows of the project's revisions."""
+        return match_history(self.revisions.all(), self.journal.rows(), self.journal.attempts())
+
+    def settled(self, heads: Iterable[str]) -> bool:
+        """Return whether the ledger holds no work besides Alembic's own steps."""
+        rows = self.history().rows
+        passed = self.revisions.applied(heads)
+        return all(id_ in rows and rows[id_].status not in UNSETTLED for id_ in passed)
+
+    def plan(self, steps: Iterable[AlembicStep], heads: Iterable[str]) -> list[Planned]:
+        """Return the steps to hand to Alembic, in order.
+
+        Raises HeldError where a failed revision waits for a decision, StepError where a
+        pending source may not run, RevisionError where an undo is missing.
+        """
+        wanted = list(steps)
+        if any(isinstance(step, StampStep) for step in wanted):
+            return [Planned(step) for step in wanted]
+        passed = self.revisions.applied(heads)
+        applied = tuple(r for r in self.revisions.all() if r.id in passed)
+        self._adopt(applied)
+        moving = [step for step in wanted if isinstance(step, RevisionStep)]
+        if any(step.is_downgrade for step in moving):
+            return self._plan_downgrade(moving)
+        return self._plan_upgrade(moving, applied)
+
+    def _adopt(self, applied: Iterable[Revision]) -> None:
+        """Record what plain Alembic applied before the ledger was kept."""
+        rows = self.history().rows
+        found = [revision for revision in applied if revision.id not in rows]
+        if found:
+            reason = "applied before the ledger was kept"
+            self.journal.adopt(found, self.log.build, reason)
+            self.log.say(f"{counted(len(found))} {reason}: recorded as SUCCESS")
+
+    # -- upwards -----------------------------------------------------------------------
+
+    def _plan_upgrade(
+        self, steps: list[RevisionStep], applied: tuple[Revision, ...]
+    ) -> list[Planned]:
+        pending = tuple(self.revisions.describe(step.revision) for step in steps)
+        history = self.history()
+        looked_at = self._with_open_questions(applied, pending, history)
+        facts = {revision.id: self.sources.facts(revision) for revision in looked_at}
+        retry_failed = self.sources.settings.retry_failed
+        plan = plan_upgrade(applied, pending, history, facts, retry_failed)
+        self._refuse_held(plan, history)
+        self.journal.add_waiting(r for r in pending if r.id not in history.rows)
+        self._write_down(plan)
+        checked = self._checked(plan.decisions)
+        late = [self._alembic_step(revision) for revision, _ in plan.catch_up]
+        caught_up = [
+            Planned(alembic, step, catch_up=True)
+            for alembic, step in zip(late, checked, strict=False)
+            if step.runs
+        ]
+        return [*caught_up, *map(Planned, steps, checked[len(late) :])]
+
+    def _with_open_questions(
+        self, applied: Iterable[Revision], pending: Iterable[Revision], history: History
+    ) -> Iterator[Revision]:
+        """Yield the revisions whose files matter for the plan."""
+        yield from (r for r in applied if history.status(r.id) is Status.ERROR)
+        asked = (Status.WAITING, Status.ERROR)
+        yield from (r for r in pending if history.status(r.id) in asked)
+
+    def _refuse_held(self, plan: Plan, history: History) -> None:
+        for revision in plan.held:
+            row = history.rows[revision.id]
+            self.log.say(f"held: {revision.id} {revision.name} failed before:")
+            self.log.say(indented(row.logs or "(the ledger holds no error text)"))
+            self.log.say(indented(ways_out(revision, self.file(revision))))
+        if plan.held:
+            names = ", ".join(f"{r.id} ({r.name})" for r in plan.held)
+            out = _sentence(ways_out(plan.held[0], self.file(plan.held[0])))
+            raise HeldError(
+                f"Nothing was run: {counted(len(plan.held))} failed before and nobody has "
+                f"decided what comes of it: {names}. {out}"
+            )
+
+    def _write_down(self, plan: Plan) -> None:
+        """Record what directives, edits and settings decided."""
+        rows = self.history().rows
+        build = self.log.build
+        for revision, decision in plan.decisions:
+            outcome = Outcome.ADOPTED if decision.adopt else None
+            if decision.mark is not None:
+                self.journal.set_status(rows[revision.id], decision.mark)
+                outcome = Outcome(decision.mark.value)
+            if outcome is not None:
+                self.journal.note(revision, Direction.UPGRADE, outcome, build, decision.why)
+
+    def _checked(self, decisions: Decisions) -> list[Step]:
+        """Check every pending source before the first one runs."""
+        checked: list[Step] = []
+        refused: list[tuple[Step, SourceError]] = []
+        for revision, decision in decisions:
+            try:
+                checked.append(self.sources.step(revision, Direction.UPGRADE, decision))
+            except SourceError as error:
+                refused.append((Step(revision, Direction.UPGRADE, decision), error))
+        if refused:
+            raise self._refuse(refused)
+        return checked
+
+    def _refuse(self, refused: list[tuple[Step, SourceError]]) -> StepError:
+        rows = self.history().rows
+        for step, error in refused:
+            text = self._record_refusal(step, rows[step.revision.id], error)
+            self.log.say(f"refused: {step.revision.id} {step.revision.name}")
+            self.log.say(indented(text))
+            self.log.say(indented(ways_out(step.revision, self.file(step.revision))))
+        step, error = refused[0]
+        return StepError(
+            f"Nothing was run: {counted(len(refused))} cannot run as written. "
+            f"{step.revision.id} ({step.revision.name}): {error} Then: alembic upgrade head"
+        )
+
+    def _record_refusal(self, step: Step, row: Row, error: SourceError) -> str:
+        revision, checksum = step.revision, self.sources.facts(step.revision).checksum
+        source = self.sources.loaded(revision.source) if revision.source else None
+        failure = describe_failure(error, revision, source, None)
+        attempt = self.journal.begin_attempt(
+            revision, Direction.UPGRADE, self.log.build, checksum=checksum, total=None
+        )
+        self.journal.end_attempt(attempt, Outcome.ERROR, failure)
+        self.journal.set_status(row, Status.ERROR, logs=failure.text)
+        return failure.text
+
+    def _alembic_step(self, revision: Revision) -> RevisionStep:
+        script = self.revisions.script
+        return RevisionStep(script.revision_map, script.get_revision(revision.id), True)
+
+    def file(self, revision: Revision) -> str:
+        """Return the file that people edit: the source, or the Python revision itself."""
+        if revision.source is None:
+            return revision.path
+        settings = self.sources.settings
+        return settings.shown(settings.sources / revision.source)
+
+    # -- downwards ---------------------------------------------------------------------
+
+    def _plan_downgrade(self, steps: list[RevisionStep]) -> list[Planned]:
+        history = self.history()
+        planned = []
+        for alembic in steps:
+            revision = self.revisions.describe(alembic.revision)
+            decision = decide_downgrade(revision, history)
+            planned.append(Planned(alembic, self._undo(revision, decision)))
+        return planned
+
+    def _undo(self, revision: Revision, decision: Decision) -> Step:
+        try:
+            return self.sources.step(revision, Direction.DOWNGRADE, decision)
+        except SourceError as error:
+            raise RevisionError(
+                f"Revision {revision.id} ({revision.name}) cannot be downgraded: {error} "
+                "Nothing was run. Write the undo into that file, then downgrade again."
+            ) from error
+
+
+def runs(planned: Planned) -> bool:
+    """Return whether a planned step sends anything to the server."""
+    return planned.step is not None and planned.step.decision.action is Action.RUN
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:]

@@ -1,0 +1,322 @@
+"""One step: start it on the journal, run it, record it in its own transaction."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from alembic_pgpipe.connect.database import Database
+from alembic_pgpipe.errors import SourceError
+from alembic_pgpipe.ledger.recorder import Recorder
+from alembic_pgpipe.model import Attempt, Direction, Failure, Outcome, Row, Status
+from alembic_pgpipe.run.build_log import BuildLog
+from alembic_pgpipe.run.executor import Executor, is_unanswered
+from alembic_pgpipe.run.failure import describe_failure
+from alembic_pgpipe.run.resume import IndexState, Resumption, resume_at
+from alembic_pgpipe.run.session import Session
+from alembic_pgpipe.run.step import Sources, Step
+from alembic_pgpipe.settings import Settings
+from alembic_pgpipe.source import Execution, Mode, Source, is_session_setting, statement_hash
+
+INDEX_STATE = text(
+    """
+    SELECT i.indisvalid FROM pg_catalog.pg_index AS i
+    WHERE i.indexrelid = pg_catalog.to_regclass(:name)
+    """
+)
+TRANSACTION_STATUS = text("SELECT pg_catalog.txid_status(:id)")
+TRANSACTION_ID = text("SELECT pg_catalog.txid_current()")
+CURRENT_DATABASE = text("SELECT pg_catalog.current_database()")
+
+
+@dataclass(slots=True)
+class Running:
+    """A step that has begun: its row, its attempt, and how far it came."""
+
+    step: Step
+    row: Row | None
+    attempt: int
+    last: Attempt | None
+    began: float = field(default_factory=time.monotonic)
+    recorded: bool = False
+
+
+@dataclass(slots=True)
+class Runner:
+    """Runs steps on the main connection; the journal keeps what must survive a rollback."""
+
+    database: Database
+    settings: Settings
+    main: Connection
+    journal: Recorder
+    log: BuildLog
+    sources: Sources
+    running: Running | None = None
+
+    @property
+    def executor(self) -> Executor:
+        """Return the executor on the main connection."""
+        return Executor(self.main)
+
+    @property
+    def session(self) -> Session:
+        """Return the session state of the main connection."""
+        return Session(self.executor, self.settings)
+
+    # -- the life of a step ------------------------------------------------------------
+
+    def run(
+        self, step: Step, row: Row | None, last: Attempt | None, body: Callable[[], None]
+    ) -> None:
+        """Run a step's body; Alembic then moves its version and calls ``record``."""
+        self.running = self._start(step, row, last)
+        try:
+            self.session.prepare(step.directives)
+            with self.executor.notices_to(self.log.say):
+                body()
+            self.session.leave()
+        except BaseException:
+            # A rollback on a dead connection would hide why it died.
+            if self.executor.is_dead:
+                self.main.invalidate()
+            raise
+
+    def record(self) -> None:
+        """Write SUCCESS, or ROLLED_BACK, in the transaction of the step itself."""
+        running = self._current()
+        recorder = Recorder(self.main, self.journal.tables)
+        upwards = running.step.direction is Direction.UPGRADE
+        if running.row is not None:
+            recorder.set_status(running.row, Status.SUCCESS if upwards else Status.ROLLED_BACK)
+        recorder.end_attempt(running.attempt, Outcome.SUCCESS)
+        running.recorded = True
+
+    def finish(self) -> None:
+        """Say in the log that the step is committed."""
+        running = self._current()
+        seconds = time.monotonic() - running.began
+        done = "applied" if running.step.direction is Direction.UPGRADE else "rolled back"
+        total = running.step.total
+        count = f", {total} statement{'s' if total != 1 else ''}" if total is not None else ""
+        self.log.say(f"  {done} in {_duration(seconds)}{count}")
+        self.running = None
+
+    def fail(self, error: BaseException, *, again: bool = False) -> Failure:
+        """Roll the step back and write on the journal why it failed.
+
+        ``again`` keeps the status RUNNING because the step is tried once more.
+        """
+        running = self._current()
+        # Outside a transaction nobody knows what became of a statement without an answer.
+        unknown = not running.step.transactional and is_unanswered(error)
+        self._roll_back()
+        failure = self._describe(error, running.step)
+        outcome = Outcome.INTERRUPTED if unknown else Outcome.ERROR
+        self.journal.end_attempt(running.attempt, outcome, failure)
+        if (
+            running.step.direction is Direction.UPGRADE
+            and running.row is not None
+            and not again
+        ):
+            running.row = self.journal.set_status(
+                running.row,
+                Status.ERROR,
+                logs=failure.text,
+                rolled_back=running.step.transactional,
+            )
+        return failure
+
+    def interrupt(self) -> None:
+        """Write on the journal that a person stopped the run; the status stays RUNNING."""
+        running = self._current()
+        self._roll_back()
+        self.journal.end_attempt(running.attempt, Outcome.INTERRUPTED)
+
+    def committed(self) -> bool:
+        """Ask the ledger on the journal whether a step whose commit broke went through."""
+        running = self._current()
+        if not running.recorded or running.row is None:
+            return False
+        upwards = running.step.direction is Direction.UPGRADE
+        goal = Status.SUCCESS if upwards else Status.ROLLED_BACK
+        return any(r.id == running.row.id and r.status is goal for r in self.journal.rows())
+
+    def _start(self, step: Step, row: Row | None, last: Attempt | None) -> Running:
+        hashes = last.statement_hashes if last is not None and not step.transactional else ()
+        if last is not None and last.outcome is Outcome.SUCCESS:
+            hashes = ()
+        if last is not None and last.outcome is Outcome.RUNNING:
+            self.journal.interrupt(last, f"the run of build {last.build_number} died in it")
+        attempt = self.journal.begin_attempt(
+            step.revision,
+            step.direction,
+            self.log.build,
+            checksum=step.checksum,
+            total=step.total,
+            hashes=hashes,
+        )
+        if step.direction is Direction.UPGRADE and row is not None:
+            row = self.journal.set_status(row, Status.RUNNING)
+        return Running(step, row, attempt, last)
+
+    def _current(self) -> Running:
+        assert self.running is not None, "no step is running"
+        return self.running
+
+    def _roll_back(self) -> None:
+        try:
+            self.main.rollback()
+        except SQLAlchemyError:
+            # The connection is dead, and with it the transaction.
+            self.main.invalidate()
+
+    def _describe(self, error: BaseException, step: Step) -> Failure:
+        failure = describe_failure(error, step.revision, step.source, step.total)
+        return Failure(
+            message=self.log.redact(failure.message),
+            text=self.log.redact(failure.text),
+            sqlstate=failure.sqlstate,
+            file=failure.file,
+            line=failure.line,
+            column=failure.column,
+            statement=failure.statement,
+            total=failure.total,
+        )
+
+    # -- a source ----------------------------------------------------------------------
+
+    def run_source(self, file: str) -> None:
+        """Run a source inside the current step; what ``op.run_source`` comes to."""
+        running = self._current()
+        source = self.sources.load(file)
+        execution = self.sources.execution(source)
+        own = running.step.source is not None and running.step.source.file == file
+        if not own and execution.mode is Mode.AUTOCOMMIT:
+            raise SourceError(
+                source.path,
+                "cannot run inside a transaction, and a Python revision has one. Give the "
+                "source a wrapper of its own: alembic pgpipe wrap",
+            )
+        if own and self._elsewhere(source):
+            self._run_elsewhere(running, source, execution)
+        else:
+            self._run_here(running, source, execution)
+
+    def _run_here(self, running: Running, source: Source, execution: Execution) -> None:
+        if execution.mode is Mode.TRANSACTION:
+            self.executor.run(execution, source.path)
+        else:
+            self._run_alone(running, source, execution, self.main)
+
+    def _run_alone(
+        self, running: Running, source: Source, execution: Execution, connection: Connection
+    ) -> None:
+        """Run a source without a transaction, from where the try before it stopped."""
+        executor = Executor(connection)
+        resumption = resume_at(
+            execution.statements, running.last, source.path, lambda name: _ask(connection, name)
+        )
+        self._prepare_resumption(executor, execution, resumption)
+        for statement in execution.statements[running_done(running) : resumption.done]:
+            self.journal.record_statement(running.attempt, statement_hash(statement.text))
+        executor.run(
+            execution,
+            source.path,
+            done=resumption.done,
+            finished=lambda hash_: self.journal.record_statement(running.attempt, hash_),
+        )
+
+    def _prepare_resumption(
+        self, executor: Executor, execution: Execution, resumption: Resumption
+    ) -> None:
+        if resumption.done:
+            self.log.say(f"  resumed at statement {resumption.done + 1}")
+        if resumption.note:
+            self.log.say(f"  {resumption.note}")
+        with executor.autocommit():
+            # A setting made by a finished statement is gone with the session it was made in.
+            for statement in execution.statements[: resumption.done]:
+                if is_session_setting(statement):
+                    executor.command(statement.text)
+            if resumption.drop_index is not None:
+                executor.command(f"DROP INDEX CONCURRENTLY IF EXISTS {resumption.drop_index}")
+
+    # -- another database --------------------------------------------------------------
+
+    def _elsewhere(self, source: Source) -> bool:
+        wanted = source.directives.database
+        return wanted is not None and wanted != self.main.scalar(CURRENT_DATABASE)
+
+    def _run_elsewhere(self, running: Running, source: Source, execution: Execution) -> None:
+        """Run a source in the database that it names, exactly once.
+
+        Its transaction id is on the journal before it commits there, so that a later
+        run can ask the server how that ended.
+        """
+        name = str(source.directives.database)
+        if self._committed_elsewhere(running, source):
+            return
+        with self.database.elsewhere(name).connect() as connection:
+            self.log.say(f"  in database {name}")
+            session = Session(Executor(connection), self.settings)
+            session.prepare(source.directives)
+            with Executor(connection).notices_to(self.log.say):
+                if execution.mode is Mode.AUTOCOMMIT:
+                    self._run_alone(running, source, execution, connection)
+                    return
+                session.executor.run(execution, source.path)
+            transaction = connection.scalar(TRANSACTION_ID)
+            self.journal.record_transaction(running.attempt, int(transaction))
+            connection.commit()
+
+    def _committed_elsewhere(self, running: Running, source: Source) -> bool:
+        last = running.last
+        if last is None or last.transaction_id is None or last.outcome is Outcome.SUCCESS:
+            return False
+        status = self.main.scalar(TRANSACTION_STATUS, {"id": last.transaction_id})
+        if status == "aborted":
+            return False
+        if status == "committed" and last.checksum == source.checksum:
+            self.log.say(f"  build {last.build_number} had committed it there: passed over")
+            return True
+        raise SourceError(source.path, _unclear(source, last, status))
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+
+
+def running_done(running: Running) -> int:
+    """Return how many statements the attempt began with as finished."""
+    last = running.last
+    if last is None or last.outcome is Outcome.SUCCESS or running.step.transactional:
+        return 0
+    return len(last.statement_hashes)
+
+
+def _ask(connection: Connection, name: str) -> IndexState:
+    valid = connection.scalar(INDEX_STATE, {"name": name})
+    connection.rollback()
+    if valid is None:
+        return IndexState.ABSENT
+    return IndexState.VALID if valid else IndexState.INVALID
+
+
+def _unclear(source: Source, last: Attempt, status: str | None) -> str:
+    name = source.directives.database
+    if status == "committed":
+        return (
+            f"build {last.build_number} committed an earlier text of this source in database "
+            f"{name}. Put that text back and retry, or skip this revision and write a new one."
+        )
+    if status == "in progress":
+        return f"the transaction of build {last.build_number} in database {name} is still open."
+    return (
+        f"whether build {last.build_number} committed it in database {name} cannot be known "
+        "any more. Look there: if it did, skip this revision; if not, write it so that it "
+        "may run twice, then retry."
+    )

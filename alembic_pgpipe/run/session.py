@@ -1,0 +1,58 @@
+"""What a source sets is gone before the next step and before our own writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from alembic_pgpipe.run.executor import Executor
+from alembic_pgpipe.settings import Settings
+from alembic_pgpipe.source import Directives
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The state of the main connection: whose role, which time-outs."""
+
+    executor: Executor
+    settings: Settings
+
+    def prepare(self, directives: Directives | None = None) -> None:
+        """Give a step a clean session: the project's values, then the source's own.
+
+        DISCARD ALL drops temporary tables, prepared statements, LISTEN and session
+        locks of the step before; it cannot run inside a transaction.
+        """
+        with self.executor.autocommit():
+            self.executor.command("DISCARD ALL")
+            self.executor.command(self._values(directives))
+
+    def leave(self) -> None:
+        """Take a source's role and settings back, inside its transaction.
+
+        Only then are the ledger's rows written: a SET ROLE or a row-level policy of
+        the source must not decide whether they can be.
+        """
+        role = _set_role(self.settings.role)
+        self.executor.command(
+            "SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET ALL;"
+            f"SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0;{role}"
+        )
+
+    def _values(self, directives: Directives | None) -> str:
+        own = directives or Directives()
+        lock = own.lock_timeout or self.settings.lock_timeout
+        statement = own.statement_timeout or self.settings.statement_timeout
+        return (
+            f"SET lock_timeout = {_literal(lock)};"
+            f"SET statement_timeout = {_literal(statement)};"
+            "SET idle_in_transaction_session_timeout = 0; SET client_min_messages = notice;"
+            f"SET standard_conforming_strings = on;{_set_role(own.role or self.settings.role)}"
+        )
+
+
+def _set_role(role: str | None) -> str:
+    return f"SET ROLE {_literal(role)};" if role is not None else ""
+
+
+def _literal(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"

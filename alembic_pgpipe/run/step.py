@@ -1,0 +1,116 @@
+"""What a run needs to know of a step before it starts: its source, checked and hashed."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from alembic_pgpipe.errors import SourceError
+from alembic_pgpipe.model import Direction, Revision
+from alembic_pgpipe.run.plan import Action, Decision, Facts
+from alembic_pgpipe.settings import Settings
+from alembic_pgpipe.source import (
+    Directives,
+    Execution,
+    Mode,
+    Source,
+    decide_execution,
+    load_source,
+)
+
+UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One revision in one direction, with the source that it runs."""
+
+    revision: Revision
+    direction: Direction
+    decision: Decision
+    source: Source | None = None
+    execution: Execution | None = None
+    checksum: str | None = None
+
+    @property
+    def runs(self) -> bool:
+        """Return whether anything is sent to the server for this step."""
+        return self.decision.action is Action.RUN
+
+    @property
+    def directives(self) -> Directives:
+        """Return the source's directives; a Python revision has none."""
+        return self.source.directives if self.source is not None else Directives()
+
+    @property
+    def total(self) -> int | None:
+        """Return how many statements the step has, where that is known."""
+        return len(self.execution.statements) if self.execution is not None else None
+
+    @property
+    def transactional(self) -> bool:
+        """Return whether a failure undoes all of the step."""
+        return self.execution is None or self.execution.mode is Mode.TRANSACTION
+
+    @property
+    def file(self) -> str:
+        """Return the file that people would edit."""
+        return self.source.path if self.source is not None else self.revision.path
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The sources of a run; each file is read once, so what ran is what was checked."""
+
+    settings: Settings
+    _loaded: dict[str, Source] = field(default_factory=dict)
+
+    def load(self, file: str) -> Source:
+        """Return a source by its path below the sources folder; raises SourceError."""
+        if file not in self._loaded:
+            self._loaded[file] = load_source(self.settings.sources, file, self.settings.project)
+        return self._loaded[file]
+
+    def loaded(self, file: str) -> Source | None:
+        """Return a source that has been loaded, or None where it could not be."""
+        return self._loaded.get(file)
+
+    def facts(self, revision: Revision) -> Facts:
+        """Return what a revision's files say now, for the plan; never raises."""
+        try:
+            if revision.source is None:
+                return Facts(self._python_checksum(revision))
+            source = self.load(revision.source)
+        except SourceError:
+            return Facts(UNREADABLE)
+        return Facts(source.checksum, source.directives.retry, source.directives.skip)
+
+    def step(self, revision: Revision, direction: Direction, decision: Decision) -> Step:
+        """Return a step ready to run; raises SourceError where its source may not."""
+        file = revision.source if direction is Direction.UPGRADE else revision.undo
+        if decision.action is not Action.RUN:
+            return Step(revision, direction, decision)
+        if revision.source is None or file is None:
+            checksum = self._python_checksum(revision)
+            return Step(revision, direction, decision, checksum=checksum)
+        source = self.load(file)
+        execution = self.execution(source)
+        return Step(revision, direction, decision, source, execution, source.checksum)
+
+    def execution(self, source: Source) -> Execution:
+        """Return how a source is to be run; raises SourceError where it may not."""
+        return decide_execution(
+            source.statements,
+            source.directives,
+            source.path,
+            self.settings.require_transaction,
+        )
+
+    def _python_checksum(self, revision: Revision) -> str:
+        path = Path(self.settings.project, revision.path)
+        try:
+            raw = path.read_bytes().replace(b"\r\n", b"\n")
+        except OSError as error:
+            raise SourceError(revision.path, f"cannot be read: {error.strerror}.") from error
+        return hashlib.sha256(raw).hexdigest()

@@ -1,0 +1,221 @@
+"""``pgpipe.*`` options: read once from Alembic's configuration, then passed on."""
+
+from __future__ import annotations
+
+import configparser
+import difflib
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from alembic.config import Config
+
+from alembic_pgpipe.errors import SettingsError
+
+PREFIX = "pgpipe."
+LEDGER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]{0,62}\Z")
+DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|h)?\Z")
+SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
+
+
+class RetryFailed(str, Enum):
+    """What decides about a failed revision, besides ``alembic pgpipe retry``."""
+
+    CHANGED = "changed"
+    DIRECTIVE = "directive"
+    ALWAYS = "always"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The options of one project in one environment; the README lists them.
+
+    ``lock_wait`` is in seconds.  ``lock_timeout`` and ``statement_timeout`` are
+    PostgreSQL's own spellings, such as ``5s``; ``0`` means no limit.
+    """
+
+    url: str
+    project: Path
+    sources: Path
+    routines: Path
+    schema: str = "public"
+    role: str | None = None
+    lock_wait: float = 600.0
+    lock_timeout: str = "0"
+    statement_timeout: str = "0"
+    retries: int = 3
+    retry_failed: RetryFailed = RetryFailed.CHANGED
+    require_transaction: bool = False
+    build_number_env: str | None = None
+    log_file: Path | None = None
+    scratch_in_ci: bool = False
+
+    def __repr__(self) -> str:
+        return f"Settings(project={str(self.project)!r}, schema={self.schema!r})"
+
+    def shown(self, path: Path) -> str:
+        """Return a path as people are shown it: relative to the project."""
+        try:
+            return path.relative_to(self.project).as_posix()
+        except ValueError:
+            return str(path)
+
+
+OPTIONS = (
+    "sources",
+    "routines",
+    "schema",
+    "role",
+    "lock_wait",
+    "lock_timeout",
+    "statement_timeout",
+    "retries",
+    "retry_failed",
+    "require_transaction",
+    "build_number_env",
+    "log_file",
+    "scratch_in_ci",
+)
+
+
+def read_settings(config: Config) -> Settings:
+    """Return the settings of the section that Alembic reads.
+
+    ``-x pgpipe.NAME=VALUE`` on the command line beats the file.  Raises
+    SettingsError for an unknown option or a value that cannot be read.
+    """
+    options = _section(config)
+    values = {k.removeprefix(PREFIX): v for k, v in options.items() if k.startswith(PREFIX)}
+    values.update(_command_line(config))
+    _refuse_unknown(values)
+    project = project_folder(config)
+    location = _folder(project, str(options.get("script_location") or "alembic"))
+    return Settings(
+        url=str(options.get("sqlalchemy.url") or "").strip(),
+        project=project,
+        sources=_folder(project, values.get("sources"), location / "sql"),
+        routines=_folder(project, values.get("routines"), location / "routines"),
+        schema=_schema(values.get("schema", "public")),
+        role=values.get("role") or None,
+        lock_wait=_seconds("lock_wait", values.get("lock_wait", "10min")),
+        lock_timeout=_timeout("lock_timeout", values.get("lock_timeout", "0")),
+        statement_timeout=_timeout("statement_timeout", values.get("statement_timeout", "0")),
+        retries=_count("retries", values.get("retries", "3")),
+        retry_failed=_retry_failed(values.get("retry_failed", "changed")),
+        require_transaction=_flag("require_transaction", values),
+        build_number_env=values.get("build_number_env") or None,
+        log_file=_log_file(project, values.get("log_file", "migration.log")),
+        scratch_in_ci=_flag("scratch_in_ci", values),
+    )
+
+
+def project_folder(config: Config) -> Path:
+    """Return the folder of the configuration file, else the current one."""
+    file = config.config_file_name
+    if file is not None and Path(file).is_file():
+        return Path(file).resolve().parent
+    toml = config.toml_file_name
+    if toml is not None and Path(toml).is_file():
+        return Path(toml).resolve().parent
+    return Path.cwd().resolve()
+
+
+def _section(config: Config) -> dict[str, Any]:
+    try:
+        section = config.get_section(config.config_ini_section, {})
+    except configparser.InterpolationError as error:
+        # The error's own text would quote the value, and with it a password.
+        raise SettingsError(
+            f"{config.config_file_name}: option {error.option!r} in [{error.section}] has a "
+            "percent sign that is not doubled. Write %% for each % in an .ini file."
+        ) from None
+    return {**_toml(config), **dict(section)}
+
+
+def _toml(config: Config) -> dict[str, Any]:
+    options = dict(config.toml_alembic_config)
+    nested = options.pop("pgpipe", {})
+    options.update({f"{PREFIX}{name}": value for name, value in dict(nested).items()})
+    here = dict(config.toml_args)
+    return {k: v % here if isinstance(v, str) else _plain(v) for k, v in options.items()}
+
+
+def _plain(value: object) -> object:
+    return str(value).lower() if isinstance(value, (bool, int)) else value
+
+
+def _command_line(config: Config) -> dict[str, str]:
+    given = getattr(config.cmd_opts, "x", None) or ()
+    pairs = (item.partition("=") for item in given if item.startswith(PREFIX))
+    return {name.removeprefix(PREFIX): value for name, _, value in pairs}
+
+
+def _refuse_unknown(values: Mapping[str, str]) -> None:
+    for name in values:
+        if name not in OPTIONS:
+            near = difflib.get_close_matches(name, OPTIONS, n=1, cutoff=0.5)
+            meant = f" Did you mean {PREFIX}{near[0]}?" if near else ""
+            known = ", ".join(PREFIX + option for option in OPTIONS)
+            raise SettingsError(
+                f"Unknown option {PREFIX}{name}.{meant} The options are {known}."
+            )
+
+
+def _folder(project: Path, value: str | None, default: Path | None = None) -> Path:
+    if not value:
+        return default or project
+    return Path(os.path.normpath(project / value))
+
+
+def _log_file(project: Path, value: str) -> Path | None:
+    return _folder(project, value) if value else None
+
+
+def _schema(value: str) -> str:
+    if not LEDGER_NAME.match(value):
+        raise SettingsError(f"Option pgpipe.schema: {value!r} is not a plain schema name.")
+    return value
+
+
+def _seconds(name: str, value: str) -> float:
+    match = DURATION.match(value.strip())
+    if match is None:
+        raise SettingsError(
+            f"Option {PREFIX}{name}: {value!r} is not a time. Write 30s, 10min or 0."
+        )
+    return float(match[1]) * SECONDS[match[2] or "s"]
+
+
+def _timeout(name: str, value: str) -> str:
+    match = DURATION.match(value.strip())
+    if match is None:
+        raise SettingsError(
+            f"Option {PREFIX}{name}: {value!r} is not a time. Write 500ms, 5s or 0."
+        )
+    return value.strip()
+
+
+def _count(name: str, value: str) -> int:
+    if not value.strip().isdigit():
+        raise SettingsError(f"Option {PREFIX}{name}: {value!r} is not a number of times.")
+    return int(value)
+
+
+def _retry_failed(value: str) -> RetryFailed:
+    try:
+        return RetryFailed(value.strip().lower())
+    except ValueError:
+        raise SettingsError(
+            f"Option pgpipe.retry_failed: {value!r} is none of changed, directive, always."
+        ) from None
+
+
+def _flag(name: str, values: Mapping[str, str]) -> bool:
+    value = values.get(name, "false").strip().lower()
+    if value not in ("true", "false"):
+        raise SettingsError(f"Option {PREFIX}{name}: {value!r} is neither true nor false.")
+    return value == "true"

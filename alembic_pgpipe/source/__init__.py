@@ -1,0 +1,57 @@
+"""Text to meaning: reading sources, their directives and their statements."""
+
+from __future__ import annotations
+
+from alembic_pgpipe.source.checksum import checksum, statement_hash
+from alembic_pgpipe.source.directives import (
+    Directives,
+    Transaction,
+    read_directives,
+    without_directives,
+)
+from alembic_pgpipe.source.files import (
+    SourceFile,
+    discover,
+    locate,
+    natural_key,
+    shown_path,
+    source_name,
+    undo_file,
+)
+from alembic_pgpipe.source.loading import Source, load_source, read_checksum
+from alembic_pgpipe.source.reader import Statement, read_statements
+from alembic_pgpipe.source.text import decode
+from alembic_pgpipe.source.transaction import (
+    Execution,
+    Mode,
+    decide_execution,
+    forbidden_in_transaction,
+    is_session_setting,
+)
+
+__all__ = [
+    "Directives",
+    "Execution",
+    "Mode",
+    "Source",
+    "SourceFile",
+    "Statement",
+    "Transaction",
+    "checksum",
+    "decide_execution",
+    "decode",
+    "discover",
+    "forbidden_in_transaction",
+    "is_session_setting",
+    "load_source",
+    "locate",
+    "natural_key",
+    "read_checksum",
+    "read_directives",
+    "read_statements",
+    "shown_path",
+    "source_name",
+    "statement_hash",
+    "undo_file",
+    "without_directives",
+]

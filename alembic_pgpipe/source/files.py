@@ -1,0 +1,139 @@
+"""Which sources exist, what they are called, and where they may lie."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from alembic_pgpipe.errors import SourceError
+
+PART = re.compile(r"([^0-9]*)([0-9]*)")
+FOLDER_FILES = ("migration.sql", "up.sql")
+DOWN = "down.sql"
+
+NaturalKey = tuple[tuple[tuple[str, int, str], ...], str]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """One source of a project; both paths are relative to the sources folder."""
+
+    name: str
+    file: str
+    undo: str
+    has_undo: bool
+
+
+def discover(folder: Path) -> tuple[SourceFile, ...]:
+    """Return the sources of a folder in the natural order of their names.
+
+    Raises :class:`SourceError` where the folder cannot be read, or where two files
+    claim the same name.
+    """
+    found: dict[str, SourceFile] = {}
+    try:
+        with os.scandir(folder) as entries:
+            listed = [(e.name, e.is_dir()) for e in entries if not e.name.startswith(".")]
+        names = frozenset(name for name, is_dir in listed if not is_dir)
+        files = [file for name, is_dir in listed for file in _files(folder, name, is_dir)]
+        for file in sorted(files):
+            _add(found, folder, names, file)
+    except OSError as exc:
+        raise SourceError(folder, f"this folder cannot be read: {exc.strerror}") from exc
+    return tuple(sorted(found.values(), key=lambda source: natural_key(source.name)))
+
+
+def source_name(file: str) -> str:
+    """Return the name of a source: ``NAME.up.sql`` and ``NAME/migration.sql`` are NAME."""
+    parent, _, base = file.rpartition("/")
+    if parent and base in (*FOLDER_FILES, DOWN):
+        return parent.rpartition("/")[2]
+    for ending in (".up.sql", ".down.sql", ".sql"):
+        if base.endswith(ending) and base != ending:
+            return base.removesuffix(ending)
+    return base
+
+
+def undo_file(file: str) -> str:
+    """Return where the undo of a source is, or would be."""
+    parent, _, base = file.rpartition("/")
+    if parent and base in FOLDER_FILES:
+        return f"{parent}/{DOWN}"
+    name = f"{source_name(file)}.{DOWN}"
+    return f"{parent}/{name}" if parent else name
+
+
+def natural_key(name: str) -> NaturalKey:
+    """Return a sort key under which numbers compare as numbers."""
+    parts = tuple(
+        (text, len(number), number)
+        for text, digits in PART.findall(name)
+        for number in (digits.lstrip("0"),)
+    )
+    return parts, name
+
+
+def locate(folder: Path, file: str, project: Path) -> Path:
+    """Return the real path of a source or an undo.
+
+    Raises :class:`SourceError` where it is missing, is not a file, or lies outside the
+    project, also by way of a symbolic link.
+    """
+    shown = shown_path(folder, file, project)
+    try:
+        real = Path(os.path.realpath(folder / file))
+        if not real.is_relative_to(os.path.realpath(project)):
+            raise SourceError(
+                shown, "this path leads outside the project; copy the file into it"
+            )
+        mode = real.stat().st_mode
+    except FileNotFoundError as exc:
+        message = "there is no such file; restore it, or remove the revision that runs it"
+        raise SourceError(shown, message) from exc
+    except (OSError, ValueError) as exc:
+        reason = getattr(exc, "strerror", None) or exc
+        raise SourceError(shown, f"this path cannot be used: {reason}") from exc
+    if stat.S_ISDIR(mode):
+        raise SourceError(shown, "this is a folder; name the SQL file in it")
+    if not stat.S_ISREG(mode):
+        raise SourceError(shown, "this is not a regular file; a source must be one")
+    return real
+
+
+def shown_path(folder: Path, file: str, project: Path) -> str:
+    """Return a source's path as people are shown it: relative to the project."""
+    path = os.path.normpath(folder.absolute() / file)
+    root = os.path.normpath(project.absolute())
+    inside = os.path.commonpath((path, root)) == root
+    return Path(os.path.relpath(path, root) if inside else path).as_posix()
+
+
+def _files(folder: Path, name: str, is_dir: bool) -> Iterator[str]:
+    """Yield the sources that one entry of the folder stands for."""
+    if not is_dir:
+        if name.endswith(".sql") and not name.endswith("." + DOWN):
+            yield name
+        return
+    for base in FOLDER_FILES:
+        path = folder / name / base
+        # Broken links and pipes count: locate() says what is wrong with them.
+        if os.path.lexists(path) and not path.is_dir():
+            yield f"{name}/{base}"
+
+
+def _add(found: dict[str, SourceFile], folder: Path, names: frozenset[str], file: str) -> None:
+    """Add a source, unless its name cannot be stored or is taken."""
+    name = source_name(file)
+    if not name.isprintable():
+        message = f"the name {name!r} holds characters that cannot be stored; rename the file"
+        raise SourceError(folder, message)
+    if name in found:
+        message = f"{found[name].file} and {file} are both named {name}; rename one of them"
+        raise SourceError(folder, message)
+    undo = undo_file(file)
+    exists = os.path.lexists(folder / undo) if "/" in undo else undo in names
+    found[name] = SourceFile(name, file, undo, exists)

@@ -1,0 +1,111 @@
+"""Fixtures: one scratch server for the session, one database for each test.
+
+``connect`` opens connections for assertions; they end with the test.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, TypeAlias
+from uuid import uuid4
+
+import psycopg2
+import pytest
+from psycopg2 import extensions, sql
+from sqlalchemy import URL
+
+from alembic_pgpipe.connect.server import ScratchServer, scratch_server
+from tests.project import Project
+
+Connect: TypeAlias = Callable[[URL], extensions.connection]
+
+TEMPLATE = "pgpipe_template"
+# Which database, which build and whose credentials: each test says so itself.
+FOREIGN_VARIABLES = (
+    "PG",
+    "CI",
+    "CODEBUILD_",
+    "GITHUB_",
+    "GITLAB_",
+    "JENKINS_",
+    "BUILD_",
+    "AWS_",
+)
+KEPT_VARIABLES = ("PGPIPE_PG_BIN",)
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give every test the same environment, at a desk and in CI."""
+    for name in os.environ:
+        if name.startswith(FOREIGN_VARIABLES) and name not in KEPT_VARIABLES:
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def scratch() -> Iterator[ScratchServer]:
+    """Give the session's server."""
+    with (
+        tempfile.TemporaryDirectory(prefix="pgpipe-tests-") as folder,
+        scratch_server(Path(folder) / "scratch", os.environ) as server,
+    ):
+        yield server
+
+
+@pytest.fixture(scope="session")
+def template(scratch: ScratchServer) -> str:
+    """Give the name of the database that each test's database is cloned from."""
+    _administer(scratch, "CREATE DATABASE {}", TEMPLATE)
+    return TEMPLATE
+
+
+@pytest.fixture
+def database(scratch: ScratchServer, template: str) -> Iterator[URL]:
+    """Give the URL of a database of the test's own."""
+    name = f"test_{uuid4().hex[:12]}"
+    _administer(scratch, "CREATE DATABASE {} TEMPLATE {}", name, template)
+    yield scratch.url(name)
+    _administer(scratch, "DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+
+
+@pytest.fixture
+def project(tmp_path: Path, database: URL) -> Project:
+    """Give an empty project on a database of the test's own."""
+    return Project(tmp_path, database)
+
+
+@pytest.fixture
+def connect() -> Iterator[Connect]:
+    """Give a function that opens an autocommit connection for assertions."""
+    with ExitStack() as stack:
+
+        def open_connection(url: URL) -> extensions.connection:
+            opened = connect_to(url)
+            stack.callback(opened.close)
+            return opened
+
+        yield open_connection
+
+
+def connect_to(url: URL) -> extensions.connection:
+    """Open an autocommit connection."""
+    arguments: dict[str, Any] = {
+        **url.translate_connect_args(username="user", database="dbname"),
+        **url.query,
+    }
+    opened: extensions.connection = psycopg2.connect(**arguments)
+    opened.autocommit = True
+    return opened
+
+
+def _administer(server: ScratchServer, statement: str, *names: str) -> None:
+    connection = connect_to(server.url())
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+    finally:
+        connection.close()

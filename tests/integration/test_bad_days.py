@@ -1,0 +1,274 @@
+"""Bad input and bad days: one clear message, a non-zero exit code, and nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from sqlalchemy import URL
+
+from alembic_pgpipe.connect.database import Database, open_database
+from alembic_pgpipe.connect.server import ScratchServer, scratch_server
+from alembic_pgpipe.settings import Settings
+from tests.background import in_background
+from tests.conftest import connect_to
+from tests.project import Project, Result
+
+TABLE = "CREATE TABLE public.{0} (id int);\n"
+# The test holds lock 42; a source that asks for it waits until the test lets go.
+HOLD = "SELECT pg_advisory_lock(42)"
+WAIT = "SELECT pg_advisory_xact_lock(42);\n"
+
+
+def refused(result: Result, *words: str, code: int = 1) -> str:
+    """Expect one FAILED line that has these words, and an exit code; return the line."""
+    assert result.code == code, result.text
+    assert "Traceback" not in result.text
+    [line] = [line for line in result.text.splitlines() if line.startswith("FAILED: ")]
+    for word in words:
+        assert word in line, line
+    return line
+
+
+def applied(project: Project) -> list[str]:
+    """Return the tables that sources made in the schema public."""
+    own = ("migrations", "migration_logs", "migration_attempts", "alembic_version")
+    found = project.query(
+        "SELECT relname FROM pg_class WHERE relkind = 'r' "
+        "AND relnamespace = 'public'::regnamespace AND relname <> ALL(%s) ORDER BY 1",
+        list(own),
+    )
+    return [name for (name,) in found]
+
+
+# -- no database, or the wrong one ----------------------------------------------------------
+
+
+def test_no_url_lists_the_choices(tmp_path: Path) -> None:
+    project = Project(tmp_path, "")
+    line = refused(project.upgrade(), "No database is named")
+    for choice in (
+        "sqlalchemy.url",
+        "secretsmanager://",
+        "scratch://",
+        "PGPIPE_SECRET",
+        "PGHOST",
+    ):
+        assert choice in line
+    refused(project.alembic("pgpipe", "status"), "No database is named")
+
+
+def test_the_placeholder_url_is_named(tmp_path: Path) -> None:
+    project = Project(tmp_path, "driver://user:pass@localhost/dbname")
+    refused(project.upgrade(), "placeholder", "alembic init", "sqlalchemy.url")
+
+
+def test_another_dialect_is_refused(tmp_path: Path) -> None:
+    project = Project(tmp_path, "mysql://app:hidden@localhost/shop")
+    assert "hidden" not in refused(project.upgrade(), "'mysql'", "postgresql://USER@HOST")
+
+
+def closed_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_an_unreachable_host_is_exit_5_and_leaves_a_log_file(tmp_path: Path) -> None:
+    port = closed_port()
+    project = Project(tmp_path, f"postgresql://app:hidden@127.0.0.1:{port}/shop")
+    project.wrapped(a=TABLE.format("a"))
+    line = refused(
+        project.upgrade(), f"shop at 127.0.0.1:{port} as app", "alembic pgpipe wait", code=5
+    )
+    log = (tmp_path / "migration.log").read_text()
+    assert "UnreachableError" in log
+    assert "hidden" not in line + log
+    refused(project.alembic("pgpipe", "status"), f"127.0.0.1:{port}", code=5)
+
+
+def test_the_log_file_is_where_the_project_says(tmp_path: Path) -> None:
+    project = Project(tmp_path, f"postgresql://app@127.0.0.1:{closed_port()}/shop")
+    project.configure(log_file="logs/run.log")
+    refused(project.upgrade(), code=5)
+    assert "does not answer" in (tmp_path / "logs/run.log").read_text()
+    assert not (tmp_path / "migration.log").exists()
+
+
+def test_a_missing_database_is_named(project: Project, database: URL) -> None:
+    elsewhere = Project(project.folder, database.set(database="nowhere"))
+    refused(elsewhere.upgrade(), '"nowhere" does not exist', "create it", code=5)
+
+
+# -- passwords ------------------------------------------------------------------------------
+
+PASSWORD = "Xq7%zu/é'@\\9"
+USER = "shipper"
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """A server that asks for a password, and a database on it."""
+
+    server: ScratchServer
+
+    def url(self, password: str | None = PASSWORD) -> URL:
+        return self.server.url("shop").set(username=USER, password=password)
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[Guarded]:
+    with (
+        tempfile.TemporaryDirectory(prefix="pgpipe-tests-") as folder,
+        scratch_server(Path(folder) / "scratch", os.environ) as server,
+    ):
+        admin = connect_to(server.url())
+        with admin.cursor() as cursor:
+            cursor.execute(f"CREATE ROLE {USER} LOGIN PASSWORD %s", (PASSWORD,))
+            cursor.execute(f"CREATE DATABASE shop OWNER {USER}")
+            rules = server.directory / "data" / "pg_hba.conf"
+            rules.write_text("local all postgres trust\nlocal all all scram-sha-256\n")
+            cursor.execute("SELECT pg_reload_conf()")
+        admin.close()
+        yield Guarded(server)
+
+
+@pytest.fixture
+def guarded_project(guarded: Guarded, tmp_path: Path) -> Iterator[Project]:
+    yield Project(tmp_path, guarded.url())
+    admin = connect_to(guarded.server.url("shop"))
+    with admin.cursor() as cursor:
+        cursor.execute(f"DROP OWNED BY {USER}")
+        cursor.execute(f"GRANT ALL ON SCHEMA public TO {USER}")
+    admin.close()
+
+
+def hides(text: str, password: str = PASSWORD) -> bool:
+    """Return whether a text has the password in no spelling."""
+    spellings = {
+        password,
+        quote(password),
+        quote(password, safe=""),
+        password.replace("'", "''"),
+    }
+    spellings |= {spelling.replace("%", "%%") for spelling in spellings}
+    spellings |= {repr(spelling)[1:-1] for spelling in spellings}
+    return not any(spelling in text for spelling in spellings)
+
+
+def raised(project: Project, *arguments: str) -> str:
+    """Type ``alembic --raiseerr …`` in a process of its own; return all it says."""
+    with in_background(project, "--raiseerr", *arguments) as process:
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode != 0
+    return str(output)
+
+
+def test_a_wrong_password_is_exit_5_and_shown_nowhere(guarded: Guarded, tmp_path: Path) -> None:
+    project = Project(tmp_path, guarded.url("Wrong-7#ü"))
+    line = refused(
+        project.upgrade(), "password authentication failed", USER, "PGPASSWORD", code=5
+    )
+    trace = raised(project, "upgrade", "head")
+    assert "UnreachableError" in trace
+    log = (tmp_path / "migration.log").read_text()
+    assert hides(line + trace + log, "Wrong-7#ü")
+
+
+def test_no_password_says_where_to_put_it(guarded: Guarded, tmp_path: Path) -> None:
+    project = Project(tmp_path, guarded.url(None))
+    refused(project.upgrade(), "no password supplied", "PGPASSWORD", code=5)
+
+
+@pytest.mark.parametrize("given", ["url", "variable", "query"])
+def test_a_password_is_hidden_in_a_failing_run(
+    guarded: Guarded, guarded_project: Project, given: str
+) -> None:
+    project = guarded_project
+    env = {"PGPASSWORD": PASSWORD} if given == "variable" else {}
+    if given == "variable":
+        project.url = guarded.url(None)
+    if given == "query":
+        project.url = guarded.url(None).update_query_dict({"password": PASSWORD})
+    project.configure()
+    leak = PASSWORD.replace("'", "''")
+    project.wrapped(
+        good=f"DO $$ BEGIN RAISE NOTICE '%', '{leak}'; END $$;\n",
+        leak=f"SELECT pg_catalog.set_config('x.y', '{leak}', true)::int;\n",
+    )
+    result = project.upgrade(env=env)
+    assert result.code == 1, result.text
+    assert "22P02" in result.text
+    project.url = guarded.url()
+    dump = project.query(
+        "SELECT m.*::text, a.*::text, l.*::text FROM migrations m, migration_attempts a, "
+        "migration_logs l"
+    )
+    seen = result.text + str(dump) + (project.folder / "migration.log").read_text()
+    assert "***" in seen
+    assert PASSWORD not in seen
+    looked = [project.alembic("pgpipe", *verb.split(), env=env) for verb in ("status", "log")]
+    assert all(PASSWORD not in one.text and one.code == 0 for one in looked)
+
+
+def test_a_password_is_in_no_trace_and_in_no_application_name(
+    guarded_project: Project,
+) -> None:
+    project = guarded_project
+    project.wrapped(
+        a="SELECT set_config('a.b', current_setting('application_name'), false);\nSELECT 1/0;\n"
+    )
+    trace = raised(project, "upgrade", "head")
+    assert "22012" in trace or "division by zero" in trace
+    assert hides(trace)
+
+
+def test_a_password_is_in_no_repr(guarded: Guarded, tmp_path: Path) -> None:
+    text = guarded.url().render_as_string(hide_password=False)
+    settings = Settings(url=text, project=tmp_path, sources=tmp_path, routines=tmp_path)
+    with open_database(settings, {}) as database:
+        shown = [repr(settings), str(settings), repr(database), str(database), database.label]
+        shown.append(repr(database.elsewhere("other")))
+        with database.connect() as connection:
+            shown.append(repr(connection.engine.url))
+    query = guarded.url(None).update_query_dict({"password": PASSWORD})
+    hidden = Settings(
+        url=query.render_as_string(False), project=tmp_path, sources=tmp_path, routines=tmp_path
+    )
+    with open_database(hidden, {}) as database:
+        shown += [repr(database), repr(database.engine.url)]
+    assert isinstance(database, Database)
+    assert hides("\n".join(shown))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://app:Xq7@zu9@localhost/shop",
+        "postgresql://app:Xq7zu9@localhost:port/shop",
+        "postgresql//app:Xq7zu9@localhost/shop",
+    ],
+)
+def test_a_url_that_cannot_be_read_is_not_quoted(tmp_path: Path, url: str) -> None:
+    project = Project(tmp_path, url)
+    line = refused(project.upgrade(), "sqlalchemy.url", "%40")
+    text = line + raised(project, "upgrade", "head") + (tmp_path / "migration.log").read_text()
+    assert "Xq7" not in text
+    assert "zu9" not in text
+
+
+def test_a_percent_sign_that_is_not_doubled_is_named(tmp_path: Path) -> None:
+    project = Project(tmp_path, "")
+    ini = (tmp_path / "alembic.ini").read_text()
+    bad = "sqlalchemy.url = postgresql://app:Xq7%zu@localhost/shop"
+    project.write("alembic.ini", ini.replace("sqlalchemy.url = ", bad))
+    for command in (("upgrade", "head"), ("pgpipe", "status"), ("pgpipe", "wrap")):
+        line = refused(project.alembic(*command), "'sqlalchemy.url'", "%%", "alembic.ini")
+        assert "Xq7" not in line
+    assert "Xq7" not in raised(project, "upgrade", "head")

@@ -1,0 +1,181 @@
+"""Which sources a folder holds, and which paths are refused."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from alembic_pgpipe.errors import SourceError
+from alembic_pgpipe.source.checksum import checksum
+from alembic_pgpipe.source.directives import Directives
+from alembic_pgpipe.source.files import (
+    SourceFile,
+    discover,
+    locate,
+    natural_key,
+    shown_path,
+    source_name,
+    undo_file,
+)
+from alembic_pgpipe.source.loading import load_source, read_checksum
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "project" / "alembic" / "sql"
+    made.mkdir(parents=True)
+    return made
+
+
+def write(folder: Path, *files: str) -> None:
+    for file in files:
+        path = folder / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("SELECT 1;\n")
+
+
+def test_every_layout(folder: Path) -> None:
+    write(folder, "1_a.sql", "1_a.down.sql", "2_b.up.sql", "2_b.down.sql", "3_c/migration.sql")
+    write(folder, "3_c/down.sql", "4_d/up.sql", "5_e.sql", "6.x.sql/migration.sql")
+    write(folder, "README.md", ".hidden.sql", ".git/up.sql", "7_f/notes.sql", "8_g.down.sql")
+    (folder / "9_h.sql").mkdir()
+    assert discover(folder) == (
+        SourceFile("1_a", "1_a.sql", "1_a.down.sql", True),
+        SourceFile("2_b", "2_b.up.sql", "2_b.down.sql", True),
+        SourceFile("3_c", "3_c/migration.sql", "3_c/down.sql", True),
+        SourceFile("4_d", "4_d/up.sql", "4_d/down.sql", False),
+        SourceFile("5_e", "5_e.sql", "5_e.down.sql", False),
+        SourceFile("6.x.sql", "6.x.sql/migration.sql", "6.x.sql/down.sql", False),
+    )
+
+
+def test_natural_order(folder: Path) -> None:
+    names = ["V1", "V2_b", "V2_c", "V10", "V010_x", "a", "a1", "a01b", "a2", "a" + "9" * 100]
+    shuffled = set(names)
+    assert sorted(shuffled, key=natural_key) == names
+    write(folder, "10.sql", "9.sql", "1/up.sql")
+    assert [source.name for source in discover(folder)] == ["1", "9", "10"]
+    assert natural_key("9" * 5000) > natural_key("1")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("a.sql", "a.up.sql"),
+        ("a.sql", "a/migration.sql"),
+        ("a/up.sql", "a/migration.sql"),
+    ],
+)
+def test_one_name_one_source(folder: Path, one: str, other: str) -> None:
+    write(folder, one, other)
+    with pytest.raises(SourceError, match="both named a; rename one"):
+        discover(folder)
+
+
+def test_a_folder_that_cannot_be_read(folder: Path) -> None:
+    with pytest.raises(SourceError, match="No such file"):
+        discover(folder / "nowhere")
+    write(folder, "x.sql")
+    with pytest.raises(SourceError, match="cannot be read"):
+        discover(folder / "x.sql")
+
+
+def test_a_name_that_cannot_be_stored(folder: Path) -> None:
+    write(folder, "a\nb.sql")
+    with pytest.raises(SourceError, match="rename the file"):
+        discover(folder)
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "undo"),
+    [
+        ("a.sql", "a", "a.down.sql"),
+        ("a.up.sql", "a", "a.down.sql"),
+        ("V0001.Init.up.sql", "V0001.Init", "V0001.Init.down.sql"),
+        ("a.down.sql", "a", "a.down.sql"),
+        ("a/migration.sql", "a", "a/down.sql"),
+        ("a/up.sql", "a", "a/down.sql"),
+        ("a/down.sql", "a", "a/a.down.sql"),
+        ("up.sql", "up", "up.down.sql"),
+        ("x/a.sql", "a", "x/a.down.sql"),
+    ],
+)
+def test_names(file: str, name: str, undo: str) -> None:
+    assert source_name(file) == name
+    if not file.endswith("down.sql"):
+        assert undo_file(file) == undo
+
+
+def test_locate(folder: Path, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    write(folder, "a.sql", "b/up.sql")
+    assert locate(folder, "a.sql", project) == folder / "a.sql"
+    assert locate(folder, "b/up.sql", project) == folder / "b" / "up.sql"
+    (folder / "link.sql").symlink_to("a.sql")
+    assert locate(folder, "link.sql", project) == folder / "a.sql"
+    assert shown_path(folder, "b/up.sql", project) == "alembic/sql/b/up.sql"
+    assert shown_path(folder, "../../../x.sql", project) == (tmp_path / "x.sql").as_posix()
+
+
+def test_locate_stays_in_the_project(folder: Path, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    write(tmp_path, "secret.sql", "project2/x.sql", "elsewhere/up.sql")
+    (folder / "link.sql").symlink_to(tmp_path / "secret.sql")
+    (folder / "dir").symlink_to(tmp_path / "elsewhere")
+    assert {source.name for source in discover(folder)} == {"link", "dir"}
+    outside = ["link.sql", "dir/up.sql", "../../../secret.sql", str(tmp_path / "secret.sql")]
+    for file in [*outside, "../../../project2/x.sql", "/dev/null"]:
+        with pytest.raises(SourceError, match="outside the project"):
+            locate(folder, file, project)
+
+
+def test_locate_wants_a_regular_file(folder: Path, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    os.mkfifo(folder / "fifo.sql")
+    (folder / "loop.sql").symlink_to("loop.sql")
+    (folder / "broken.sql").symlink_to("nothing.sql")
+    (folder / "d").mkdir()
+    expected = {
+        "fifo.sql": "not a regular file",
+        "loop.sql": "this path cannot be used",
+        "broken.sql": "there is no such file",
+        "missing.sql": "there is no such file",
+        "d": "this is a folder",
+        "a\0b.sql": "this path cannot be used",
+        "x" * 300 + ".sql": "this path cannot be used",
+    }
+    for file, message in expected.items():
+        with pytest.raises(SourceError, match=message) as caught:
+            locate(folder, file, project)
+        assert caught.value.path.startswith("alembic/sql/")
+
+
+def test_load(folder: Path, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    raw = b"\xef\xbb\xbf-- pgpipe: role = r\r\nSELECT 'a\r\nb';\r\n"
+    (folder / "a.sql").write_bytes(raw)
+    source = load_source(folder, "a.sql", project)
+    assert source.path == "alembic/sql/a.sql"
+    assert source.file == "a.sql"
+    assert source.directives == Directives(role="r")
+    assert [s.text for s in source.statements] == ["SELECT 'a\r\nb';"]
+    assert source.statements[0].line == 2
+    assert source.checksum == checksum("SELECT 'a\nb';\n")
+    assert source.checksum == read_checksum(folder, "a.sql", project)
+
+
+def test_checksum_does_not_read_statements(folder: Path, tmp_path: Path) -> None:
+    (folder / "a.sql").write_text("SELECT 'never closed\n-- pgpipe: what = ever\n")
+    assert read_checksum(folder, "a.sql", tmp_path)
+    with pytest.raises(SourceError, match=r"alembic/sql/a\.sql:1:8: this string never ends"):
+        load_source(folder, "a.sql", tmp_path / "project")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
+def test_a_file_that_cannot_be_read(folder: Path, tmp_path: Path) -> None:
+    write(folder, "a.sql")
+    (folder / "a.sql").chmod(0)
+    with pytest.raises(SourceError, match="cannot be read"):
+        load_source(folder, "a.sql", tmp_path)

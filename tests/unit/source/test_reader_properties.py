@@ -1,0 +1,147 @@
+"""What must hold for every text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alembic_pgpipe.errors import SourceError
+from alembic_pgpipe.source.checksum import checksum
+from alembic_pgpipe.source.directives import read_directives
+from alembic_pgpipe.source.reader import read_comments, read_statements
+
+PIECES = [
+    *(
+        "'",
+        "''",
+        "E'",
+        "e'\\''",
+        "\\",
+        '"',
+        '"x"',
+        "$$",
+        "$a$",
+        "a$b$",
+        "$1",
+        "1",
+        "x",
+        "E",
+        ";",
+    ),
+    *("\n", "\r", " ", "--", "/*", "*/", "/", "*", "-", "(", ")", "('a')", "B'1'", "U&'", "::"),
+    *(
+        "COPY t FROM STDIN;\n",
+        "\\.\n",
+        "\\restrict x\n",
+        "BEGIN",
+        "CASE",
+        "END",
+        "é",
+        "\t",
+        ".",
+    ),
+    *(
+        "CREATE FUNCTION f() ",
+        "BEGIN ATOMIC ",
+        "SET standard_conforming_strings = off",
+        "SELECT ",
+    ),
+    *(
+        "-- pgpipe: role = x\n",
+        "--retry\n",
+        "--MSSDATABASE=x\n",
+        "\x00",
+        "\ufeff",
+        "\U0001f600",
+    ),
+]
+soups = st.lists(st.sampled_from(PIECES), max_size=25).map("".join)
+texts = st.text(max_size=60).map(lambda text: text.replace("\0", ""))
+tags = st.sampled_from(["$$", "$x$", "$é1$", "$BODY$"])
+# Whole pieces that the reader must not look into.
+tokens = st.one_of(
+    st.sampled_from(["a", "1", ",", "+", "x.y", "now()", "(1;2)", "a$b$c", "::int", "$1"]),
+    texts.map(lambda text: "'" + text.replace("'", "''") + "'"),
+    texts.map(lambda text: "E'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"),
+    texts.map(lambda text: '"' + text.replace('"', '""') + '"'),
+    texts.map(lambda text: "/*" + text.replace("*", "").replace("/", "") + "*/"),
+    texts.map(lambda text: "--" + text.replace("\n", "").replace("\r", "") + "\n"),
+    st.tuples(tags, texts).map(lambda pair: pair[0] + pair[1].replace("$", "") + pair[0]),
+)
+bodies = st.lists(tokens, max_size=8).map(lambda parts: " ".join(["SELECT", *parts]))
+gaps = st.sampled_from(
+    ["", " ", "\n", ";", "-- c;\n", "/* ; /* ' */ */", "\r\n\t", "\n\\restrict a\n"]
+)
+
+
+def refusal(read: Callable[[str, str], object], text: str) -> SourceError | None:
+    try:
+        read(text, "f.sql")
+    except SourceError as error:
+        return error
+    return None
+
+
+@given(soups)
+def test_raises_nothing_but_source_errors(text: str) -> None:
+    for read in (read_statements, read_directives, read_comments):
+        error = refusal(read, text)
+        assert error is None or 1 <= error.line <= text.count("\n") + 1
+        assert error is None or error.column >= 1
+    checksum(text)
+
+
+@given(soups)
+def test_statements_and_gaps_make_up_the_text(text: str) -> None:
+    try:
+        statements = read_statements(text, "f.sql")
+    except SourceError:
+        return
+    done = 0
+    for statement in statements:
+        assert done <= statement.offset
+        assert text.startswith(statement.text, statement.offset)
+        assert read_statements(text[done : statement.offset], "gap") == () or statement.data
+        done = statement.offset + len(statement.text)
+        if statement.data is not None:
+            data = text.index("\n", done) + 1
+            assert text.startswith(statement.data + "\\.", data)
+            done = data + len(statement.data) + 2
+
+
+@given(st.lists(st.tuples(gaps, bodies), max_size=6), gaps)
+def test_cuts_what_was_joined(parts: list[tuple[str, str]], tail: str) -> None:
+    text = "".join(f"{gap}{body}\n;" for gap, body in parts) + tail
+    statements = read_statements(text, "f.sql")
+    assert [statement.text for statement in statements] == [f"{body}\n;" for _, body in parts]
+    for statement in statements:
+        lines = text.split("\n")
+        assert lines[statement.line - 1].startswith("SELECT", statement.column - 1)
+
+
+@given(texts, tags)
+def test_quoting_never_changes_the_count(text: str, tag: str) -> None:
+    escaped = text.replace("\\", "\\\\").replace("'", "''")
+    quoted = [
+        "'" + text.replace("'", "''") + "'",
+        "E'" + escaped + "'",
+        "U&'" + text.replace("'", "''") + "'",
+        '"' + text.replace('"', '""') + '"',
+        tag + text.replace("$", "") + tag,
+        "/*" + text.replace("/", "").replace("*", "") + "*/",
+    ]
+    for quote in quoted:
+        assert len(read_statements(f"SELECT 1;SELECT {quote};SELECT ({quote});", "f")) == 3
+
+
+@given(bodies)
+def test_a_position_comes_back(body: str) -> None:
+    text = f"\n\n  SELECT 1; {body}"
+    statement = read_statements(text, "f.sql")[1]
+    for at in range(len(statement.text)):
+        line, column = statement.position_of(at + 1)
+        before = text[: statement.offset + at]
+        assert line == before.count("\n") + 1
+        assert column == len(before) - before.rfind("\n")
