@@ -18,14 +18,15 @@ from alembic_pgpipe.source.files import (
     source_name,
     undo_file,
 )
+from alembic_pgpipe.source.forbidden import forbidden_in_transaction
 from alembic_pgpipe.source.loading import Source, load_source, read_checksum
 from alembic_pgpipe.source.reader import Statement, read_statements
 from alembic_pgpipe.source.text import decode
 from alembic_pgpipe.source.transaction import (
     Execution,
     Mode,
+    Rules,
     decide_execution,
-    forbidden_in_transaction,
     is_session_setting,
 )
 
@@ -33,6 +34,7 @@ __all__ = [
     "Directives",
     "Execution",
     "Mode",
+    "Rules",
     "Source",
     "SourceFile",
     "Statement",

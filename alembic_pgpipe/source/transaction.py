@@ -1,22 +1,34 @@
 """May a source run inside one transaction, decided before anything runs.
 
-As psql does, the kind of a statement is decided from its leading keywords.
+:class:`Rules` looks at one statement after the other and keeps none of them, so that a
+source may be larger than memory.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
+from typing import TypeVar
 
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.source.directives import Directives, Transaction
+from alembic_pgpipe.source.forbidden import forbidden_in_transaction
 from alembic_pgpipe.source.reader import Statement, without_comments
 
+T = TypeVar("T")
+
 OFF_HINT = "write `-- pgpipe: transaction = off` at the top"
+CONTROL = frozenset({"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "PREPARE"})
+SETTINGS = frozenset({"SET", "RESET"})
+MAY_BE_FORBIDDEN = frozenset(
+    {"CREATE", "DROP", "ALTER", "VACUUM", "CLUSTER", "REINDEX", "DISCARD"}
+)
+# A statement that starts with any other word is an ordinary one.
+TELLING = CONTROL | SETTINGS | MAY_BE_FORBIDDEN
 NOT_SETTINGS = frozenset({"LOCAL", "TRANSACTION", "CONSTRAINTS"})
-WHOLE_OBJECTS = frozenset({"DATABASE", "SYSTEM", "SCHEMA"})
+SCOPES = frozenset({"LOCAL", "SESSION"})
 NOISE = frozenset({"WORK", "TRANSACTION"})
 BEGIN_HEAD = re.compile(
     r"(?:START\s+TRANSACTION|BEGIN(?:\s+(?:WORK|TRANSACTION))?)\b", re.I | re.A
@@ -26,14 +38,7 @@ _MODE = (
     r"|READ WRITE|READ ONLY|(?:NOT )?DEFERRABLE)"
 )
 MODES = re.compile(rf"{_MODE}(?:,? {_MODE})*\Z")
-REINDEX = re.compile(r"REINDEX\s*(?:\(([^)]*)\))?\s*(\w+)(\s+CONCURRENTLY\b)?", re.I | re.A)
-OPTION = re.compile(r"\bCONCURRENTLY\b\s*'?(\w*)", re.I | re.A)
-CLUSTER_ALL = re.compile(r"CLUSTER\s*(?:VERBOSE\b|\([^)]*\))?\s*;?\s*\Z", re.I | re.A)
-OFFLINE = re.compile(
-    r"\b(?:connect|create_slot|refresh)\s*=\s*'?(?:false|off|0)\b", re.I | re.A
-)
-REFRESHING = frozenset({"SET", "ADD", "DROP"})
-FALSE = frozenset({"false", "off", "0"})
+READ_ONLY = re.compile(r"\bREAD\s+ONLY\b", re.I | re.A)
 
 
 class Mode(Enum):
@@ -45,23 +50,180 @@ class Mode(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """What to send, and how.
+    """How to send a source.
 
-    The BEGIN and COMMIT of an absorbed envelope are not among the statements; ``begin``
-    holds the modes that stood behind its BEGIN, for SET TRANSACTION.
+    ``envelope`` holds the numbers, from 1, of the BEGIN and COMMIT that the step's
+    transaction absorbs, and ``begin`` the modes that stood behind that BEGIN, for SET
+    TRANSACTION.  ``total`` counts the statements that are sent, so without those two.
+    ``statements`` are filled in by :func:`decide_execution` alone.
     """
 
     mode: Mode
-    statements: tuple[Statement, ...]
     begin: str | None = None
+    envelope: tuple[int, int] | None = None
+    total: int = 0
+    statements: tuple[Statement, ...] = ()
+
+    def sent(self, statements: Iterable[T]) -> Iterator[T]:
+        """Yield what is sent of all the statements of the source, in order."""
+        absorbed = self.envelope or ()
+        return (s for number, s in enumerate(statements, 1) if number not in absorbed)
 
 
 @dataclass(frozen=True, slots=True)
-class _Envelope:
-    """The one BEGIN … COMMIT of a source."""
+class _Noted:
+    """What is kept of a statement: where it stands, and what a message says of it."""
 
-    begin: Statement
-    commit: Statement
+    line: int
+    column: int
+    number: int
+    name: str = ""
+
+
+class Rules:
+    """Decide how a source may be run, from its statements in order.
+
+    Hand each statement to :meth:`see`, then ask for the :meth:`verdict`.  Both raise
+    :class:`SourceError` for a source that may not run, as early as that is known.
+    """
+
+    def __init__(self, directives: Directives, path: str, require_transaction: bool) -> None:
+        self._path = path
+        self._asked = directives.transaction
+        self._required = require_transaction
+        self._seen = 0
+        # True while one more ordinary statement would change nothing: nearly always.
+        self._settled = directives.transaction is Transaction.OFF
+        self._first: _Noted | None = None
+        self._ordinary: _Noted | None = None
+        self._forbidden: _Noted | None = None
+        self._begin: _Noted | None = None
+        self._commit: _Noted | None = None
+        self._modes: str | None = None
+
+    def see(self, statement: Statement) -> None:
+        """Take note of the next statement."""
+        self._seen += 1
+        words = statement.words
+        if not self._settled or (words and words[0] in TELLING):
+            self._look(statement)
+
+    def verdict(self) -> Execution:
+        """Return how the source is run, when all its statements have been seen."""
+        if self._asked is Transaction.OFF:
+            return Execution(Mode.AUTOCOMMIT, total=self._seen)
+        if self._begin is not None:
+            if self._commit is None:
+                message = "this BEGIN is never committed; add COMMIT; as the last statement"
+                raise self._error(self._begin, message)
+            envelope = self._begin.number, self._commit.number
+            return Execution(Mode.TRANSACTION, self._modes, envelope, self._seen - 2)
+        if self._forbidden is not None:
+            return Execution(Mode.AUTOCOMMIT, total=self._seen)
+        if self._required and self._first is not None:
+            message = (
+                "pgpipe.require_transaction is set, and this source has no BEGIN and COMMIT "
+                "around it; put BEGIN; before this and COMMIT; at the end"
+            )
+            raise self._error(self._first, message)
+        return Execution(Mode.TRANSACTION, total=self._seen)
+
+    def _look(self, statement: Statement) -> None:
+        """Tell the kinds of statements apart."""
+        if self._asked is Transaction.OFF:
+            return
+        first = statement.words[0] if statement.words else ""
+        self._first = self._first or self._noted(statement)
+        if first in CONTROL:
+            self._meet_control(statement)
+        elif first in SETTINGS:
+            self._meet_setting(statement)
+        elif first in MAY_BE_FORBIDDEN and (name := forbidden_in_transaction(statement)):
+            self._meet_forbidden(self._noted(statement, name))
+        elif not self._settled:
+            self._meet_ordinary(self._noted(statement))
+
+    def _noted(self, statement: Statement, name: str = "") -> _Noted:
+        """Return what is kept of the statement that is being looked at."""
+        return _Noted(statement.line, statement.column, self._seen, name)
+
+    def _meet_control(self, statement: Statement) -> None:
+        """Take note of transaction control."""
+        noted = self._noted(statement)
+        if problem := _refused_control(statement):
+            raise self._error(noted, problem)
+        control = _control(statement)
+        if control == "BEGIN":
+            self._open(statement, noted)
+        elif control == "COMMIT":
+            self._close(noted)
+        elif not self._settled:
+            self._meet_ordinary(noted)
+
+    def _meet_setting(self, statement: Statement) -> None:
+        """Take note of SET and RESET; those of a session may stand anywhere."""
+        if _is_read_only(statement):
+            raise self._error(self._noted(statement), _read_only())
+        if not self._settled and not is_session_setting(statement):
+            self._meet_ordinary(self._noted(statement))
+
+    def _open(self, statement: Statement, noted: _Noted) -> None:
+        """Take note of the BEGIN of the envelope."""
+        if self._begin is not None:
+            raise self._error(noted, _second_begin(inside=self._commit is None))
+        if outside := self._forbidden or self._ordinary:
+            raise self._error(outside, _outside(outside))
+        self._modes = _modes(statement)
+        if problem := _refused_modes(self._modes):
+            raise self._error(noted, problem)
+        self._begin = noted
+        self._settled = False
+
+    def _close(self, noted: _Noted) -> None:
+        """Take note of the COMMIT of the envelope."""
+        if self._begin is None or self._commit is not None:
+            raise self._error(noted, _stray_commit(first=self._begin is None))
+        self._commit = noted
+        self._settled = False
+
+    def _meet_forbidden(self, noted: _Noted) -> None:
+        """Take note of a statement that cannot run in a transaction."""
+        if self._commit is not None:
+            raise self._error(noted, _outside(noted))
+        if self._begin is not None:
+            message = f"{noted.name} cannot run between BEGIN and COMMIT; put it in a source "
+            raise self._error(noted, message + "of its own")
+        if self._asked is Transaction.ON:
+            message = (
+                f"{noted.name} cannot run in a transaction, and the header says "
+                "transaction = on; remove that line"
+            )
+            raise self._error(noted, message)
+        self._forbidden = self._forbidden or noted
+        self._refuse_mixture()
+        self._settled = False
+
+    def _meet_ordinary(self, noted: _Noted) -> None:
+        """Take note of a statement that should be in a transaction."""
+        if self._commit is not None:
+            raise self._error(noted, _outside(noted))
+        if self._begin is None:
+            self._ordinary = self._ordinary or noted
+            self._refuse_mixture()
+        self._settled = True
+
+    def _refuse_mixture(self) -> None:
+        """Refuse a source of which a part must, and a part must not be in a transaction."""
+        if self._forbidden is not None and self._ordinary is not None:
+            message = (
+                f"{self._forbidden.name} cannot run in a transaction, and other statements "
+                f"here should; split the file into two sources, or {OFF_HINT}"
+            )
+            raise self._error(self._forbidden, message)
+
+    def _error(self, noted: _Noted, message: str) -> SourceError:
+        """Return the error to raise for a statement."""
+        return SourceError(self._path, message, line=noted.line, column=noted.column)
 
 
 def decide_execution(
@@ -71,20 +233,11 @@ def decide_execution(
     require_transaction: bool,
 ) -> Execution:
     """Decide how a source is run; raise :class:`SourceError` where it may not be."""
-    if directives.transaction is Transaction.OFF:
-        return Execution(Mode.AUTOCOMMIT, tuple(statements))
-    envelope = _envelope(statements, path)
-    if envelope is not None:
-        return _absorb(statements, envelope, path)
-    if _runs_alone(statements, directives, path):
-        return Execution(Mode.AUTOCOMMIT, tuple(statements))
-    if require_transaction and statements:
-        message = (
-            "pgpipe.require_transaction is set, and this source has no BEGIN and COMMIT "
-            "around it; put BEGIN; before this and COMMIT; at the end"
-        )
-        raise _error(path, statements[0], message)
-    return Execution(Mode.TRANSACTION, tuple(statements))
+    rules = Rules(directives, path, require_transaction)
+    for statement in statements:
+        rules.see(statement)
+    execution = rules.verdict()
+    return replace(execution, statements=tuple(execution.sent(statements)))
 
 
 def is_session_setting(statement: Statement) -> bool:
@@ -92,107 +245,9 @@ def is_session_setting(statement: Statement) -> bool:
     words = statement.words
     if words[:1] == ("RESET",):
         return True
-    return words[:1] == ("SET",) and words[1:2] != () and words[1] not in NOT_SETTINGS
-
-
-def forbidden_in_transaction(statement: Statement) -> str | None:
-    """Return the name of a statement that cannot run in a transaction, else None."""
-    first = statement.words[0] if statement.words else ""
-    if first == "CLUSTER":
-        whole = CLUSTER_ALL.match(without_comments(statement))
-        return "CLUSTER without a table" if whole else None
-    if first == "REINDEX":
-        return _forbidden_reindex(statement)
-    if first in ("CREATE", "DROP"):
-        return _forbidden_create_or_drop(statement)
-    if first == "ALTER":
-        return _forbidden_alter(statement)
-    if statement.words[:2] == ("DISCARD", "ALL"):
-        return "DISCARD ALL"
-    return "VACUUM" if first == "VACUUM" else None
-
-
-def _forbidden_reindex(statement: Statement) -> str | None:
-    """Name REINDEX of more than one table, or without locks."""
-    match = REINDEX.match(without_comments(statement))
-    if match is None:
-        return None
-    options = OPTION.findall(match[1] or "")
-    if match[3] or any(value.lower() not in FALSE for value in options):
-        return "REINDEX CONCURRENTLY"
-    kind = match[2].upper()
-    return f"REINDEX {kind}" if kind in WHOLE_OBJECTS else None
-
-
-def _forbidden_create_or_drop(statement: Statement) -> str | None:
-    """Name CREATE and DROP of databases, tablespaces, subscriptions, and CONCURRENTLY."""
-    first, *rest = statement.words
-    if rest[:1] == ["UNIQUE"]:
-        rest = rest[1:]
-    if rest[:2] == ["INDEX", "CONCURRENTLY"]:
-        return f"{first} INDEX CONCURRENTLY"
-    if rest[:1] in (["DATABASE"], ["TABLESPACE"]):
-        return f"{first} {rest[0]}"
-    # Without a connection there is no slot to create on the other server.
-    if rest[:1] == ["SUBSCRIPTION"] and not OFFLINE.search(without_comments(statement)):
-        return f"{first} SUBSCRIPTION"
-    return None
-
-
-def _forbidden_alter(statement: Statement) -> str | None:
-    """Name those forms of ALTER that cannot run in a transaction."""
-    words = statement.words
-    second = words[1] if len(words) > 1 else ""
-    if second == "SYSTEM":
-        return "ALTER SYSTEM"
-    if second == "DATABASE" and "TABLESPACE" in words[3:5]:
-        return "ALTER DATABASE SET TABLESPACE"
-    if second == "TABLE" and _detaches_concurrently(words):
-        return "ALTER TABLE … DETACH PARTITION … CONCURRENTLY"
-    if second == "SUBSCRIPTION" and _refreshes(statement):
-        return "ALTER SUBSCRIPTION with a refresh"
-    return None
-
-
-def _detaches_concurrently(words: tuple[str, ...]) -> bool:
-    """Find DETACH PARTITION name CONCURRENTLY."""
-    return any(
-        words[at : at + 2] == ("DETACH", "PARTITION")
-        and words[at + 3 : at + 4] == ("CONCURRENTLY",)
-        for at in range(len(words))
-    )
-
-
-def _refreshes(statement: Statement) -> bool:
-    """Tell whether ALTER SUBSCRIPTION refreshes; SET PUBLICATION does unless told not to."""
-    words = statement.words
-    if words[3:4] == ("REFRESH",):
-        return True
-    changes = words[3:4] != () and words[3] in REFRESHING and words[4:5] == ("PUBLICATION",)
-    return changes and not OFFLINE.search(without_comments(statement))
-
-
-def _envelope(statements: Sequence[Statement], path: str) -> _Envelope | None:
-    """Return the one BEGIN … COMMIT of a source, or None where there is none."""
-    begin: Statement | None = None
-    commit: Statement | None = None
-    for statement in statements:
-        _refuse_control(statement, path)
-        kind = _control(statement)
-        if kind == "BEGIN":
-            if begin is not None:
-                raise _second_begin(path, statement, inside=commit is None)
-            begin = statement
-        elif kind == "COMMIT":
-            if begin is None or commit is not None:
-                raise _stray_commit(path, statement, first=begin is None)
-            commit = statement
-    if begin is None:
-        return None
-    if commit is None:
-        message = "this BEGIN is never committed; add COMMIT; as the last statement"
-        raise _error(path, begin, message)
-    return _Envelope(begin, commit)
+    if words[:1] != ("SET",) or words[1:3] == ("SESSION", "TRANSACTION"):
+        return False
+    return len(words) > 1 and words[1] not in NOT_SETTINGS
 
 
 def _control(statement: Statement) -> str:
@@ -203,109 +258,87 @@ def _control(statement: Statement) -> str:
     return "COMMIT" if first in ("COMMIT", "END") else ""
 
 
-def _refuse_control(statement: Statement, path: str) -> None:
-    """Refuse transaction control that nothing can absorb."""
+def _refused_control(statement: Statement) -> str | None:
+    """Return what is wrong with transaction control that nothing can absorb."""
     words = tuple(word for word in statement.words if word not in NOISE)
     first = words[0] if words else ""
-    if first == "PREPARE" and statement.words[1:2] == ("TRANSACTION",):
-        message = "PREPARE TRANSACTION leaves the outcome open; write COMMIT instead, or "
+    # PREPARE transaction AS … is a prepared statement of that name.
+    if first == "PREPARE" and statement.words[1:] == ("TRANSACTION",):
+        problem = "PREPARE TRANSACTION leaves the outcome open; write COMMIT instead, or "
     elif first in ("COMMIT", "ROLLBACK") and words[1:2] == ("PREPARED",):
-        message = f"{first} PREPARED ends a transaction of somebody else's; run it by hand, or "
+        problem = f"{first} PREPARED ends a transaction of somebody else's; run it by hand, or "
     elif first == "ABORT" or (first == "ROLLBACK" and words[1:2] != ("TO",)):
-        message = (
+        problem = (
             f"{first} would undo this revision; remove it, or use ROLLBACK TO a savepoint, or "
         )
     elif first in ("COMMIT", "END") and words[1:3] == ("AND", "CHAIN"):
-        message = "AND CHAIN opens a second transaction; split the file into two sources, or "
+        problem = "AND CHAIN opens a second transaction; split the file into two sources, or "
     else:
-        return
-    raise _error(path, statement, message + OFF_HINT)
+        return None
+    return problem + OFF_HINT
 
 
-def _second_begin(path: str, statement: Statement, *, inside: bool) -> SourceError:
-    """Return the error for a BEGIN behind the first one."""
-    message = "a second BEGIN: a source has one block at most; "
+def _is_read_only(statement: Statement) -> bool:
+    """Tell whether a statement is SET TRANSACTION READ ONLY."""
+    words = statement.words[1:3]
+    if words[:1] != ("TRANSACTION",) and not (
+        words[1:] == ("TRANSACTION",) and words[0] in SCOPES
+    ):
+        return False
+    return READ_ONLY.search(without_comments(statement)) is not None
+
+
+def _read_only() -> str:
+    """Return why a source cannot have a read-only transaction."""
+    return f"a READ ONLY transaction could not record the revision; remove it, or {OFF_HINT}"
+
+
+def _second_begin(*, inside: bool) -> str:
+    """Return what is wrong with a BEGIN behind the first one."""
+    problem = "a second BEGIN: a source has one block at most; "
     if inside:
-        message += "remove it (or add the COMMIT that is missing above it), or "
+        problem += "remove it (or add the COMMIT that is missing above it), or "
     else:
-        message += "split the file into two sources, or "
-    return _error(path, statement, message + OFF_HINT)
+        problem += "split the file into two sources, or "
+    return problem + OFF_HINT
 
 
-def _stray_commit(path: str, statement: Statement, *, first: bool) -> SourceError:
-    """Return the error for a COMMIT that closes nothing, or closes twice."""
+def _stray_commit(*, first: bool) -> str:
+    """Return what is wrong with a COMMIT that closes nothing, or closes twice."""
     if first:
-        message = (
+        problem = (
             "COMMIT without BEGIN: what stands above it could not be rolled back; remove it "
             "(a source runs in a transaction of its own), or split the file here, or "
         )
     else:
-        message = "a second COMMIT: there is nothing left to commit; remove it, or "
-    return _error(path, statement, message + OFF_HINT)
+        problem = "a second COMMIT: there is nothing left to commit; remove it, or "
+    return problem + OFF_HINT
 
 
-def _absorb(statements: Sequence[Statement], envelope: _Envelope, path: str) -> Execution:
-    """Take the envelope off; refuse what stands outside it or cannot run inside."""
-    inside = range(envelope.begin.offset, envelope.commit.offset)
-    kept = []
-    for statement in statements:
-        if statement is envelope.begin or statement is envelope.commit:
-            continue
-        name = forbidden_in_transaction(statement)
-        if statement.offset not in inside and not is_session_setting(statement):
-            message = (
-                "this stands outside BEGIN … COMMIT and would not be rolled back with it; "
-                f"move it inside, or into a source of its own, or {OFF_HINT}"
-            )
-            raise _error(path, statement, message)
-        if name is not None:
-            message = (
-                f"{name} cannot run between BEGIN and COMMIT; put it in a source of its own"
-            )
-            raise _error(path, statement, message)
-        kept.append(statement)
-    return Execution(Mode.TRANSACTION, tuple(kept), _modes(envelope.begin, path))
+def _outside(noted: _Noted) -> str:
+    """Return what is wrong with a statement before BEGIN or behind COMMIT."""
+    if noted.name:
+        return (
+            f"{noted.name} stands outside BEGIN … COMMIT, and cannot run inside either; put it "
+            f"in a source of its own, or {OFF_HINT}"
+        )
+    return (
+        "this stands outside BEGIN … COMMIT and would not be rolled back with it; "
+        f"move it inside, or into a source of its own, or {OFF_HINT}"
+    )
 
 
-def _modes(begin: Statement, path: str) -> str | None:
+def _modes(begin: Statement) -> str | None:
     """Return the transaction modes behind BEGIN, in capitals and on one line."""
     text = BEGIN_HEAD.sub("", without_comments(begin).rstrip(" \t\n\r\f\v;"), count=1)
     modes = " ".join(text.upper().split()).replace(" ,", ",").replace(",", ", ")
-    modes = " ".join(modes.split())
-    if not modes:
+    return " ".join(modes.split()) or None
+
+
+def _refused_modes(modes: str | None) -> str | None:
+    """Return what is wrong with the modes of a BEGIN."""
+    if modes is None:
         return None
     if not MODES.match(modes):
-        raise _error(path, begin, f"PostgreSQL knows no transaction mode {modes}; remove it")
-    if "READ ONLY" in modes:
-        message = (
-            f"a READ ONLY transaction could not record the revision; remove it, or {OFF_HINT}"
-        )
-        raise _error(path, begin, message)
-    return modes
-
-
-def _runs_alone(statements: Sequence[Statement], directives: Directives, path: str) -> bool:
-    """Tell whether a source without an envelope must run statement by statement."""
-    named = [(s, name) for s in statements if (name := forbidden_in_transaction(s))]
-    if not named:
-        return False
-    statement, name = named[0]
-    if directives.transaction is Transaction.ON:
-        message = (
-            f"{name} cannot run in a transaction, and the header says transaction = on; "
-            "remove that line"
-        )
-        raise _error(path, statement, message)
-    forbidden = {id(s) for s, _ in named}
-    if any(id(s) not in forbidden and not is_session_setting(s) for s in statements):
-        message = (
-            f"{name} cannot run in a transaction, and other statements here should; "
-            f"split the file into two sources, or {OFF_HINT}"
-        )
-        raise _error(path, statement, message)
-    return True
-
-
-def _error(path: str, statement: Statement, message: str) -> SourceError:
-    """Return the error to raise for a statement."""
-    return SourceError(path, message, line=statement.line, column=statement.column)
+        return f"PostgreSQL knows no transaction mode {modes}; remove it"
+    return _read_only() if "READ ONLY" in modes else None

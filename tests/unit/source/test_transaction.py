@@ -10,8 +10,8 @@ from alembic_pgpipe.source.reader import Statement, read_statements
 from alembic_pgpipe.source.transaction import (
     Execution,
     Mode,
+    Rules,
     decide_execution,
-    forbidden_in_transaction,
     is_session_setting,
 )
 
@@ -28,91 +28,14 @@ def decide(
     return decide_execution(statements, directives, "sql/f.sql", require_transaction)
 
 
+def whole(mode: Mode, text: str) -> Execution:
+    statements = read_statements(text, "sql/f.sql")
+    return Execution(mode, total=len(statements), statements=statements)
+
+
 def one(text: str) -> Statement:
     (statement,) = read_statements(text, "f.sql")
     return statement
-
-
-# What cannot run in a transaction; run on a server between BEGIN and ROLLBACK.
-FORBIDDEN = [
-    "VACUUM",
-    "vacuum (full, analyze) t",
-    "CLUSTER",
-    "CLUSTER VERBOSE;",
-    "CLUSTER (VERBOSE) ;",
-    "CLUSTER /* all */ -- of it\n;",
-    "CREATE DATABASE d",
-    "DROP DATABASE IF EXISTS d",
-    "CREATE TABLESPACE ts LOCATION '/x'",
-    "DROP TABLESPACE ts",
-    CIC,
-    "create unique index concurrently if not exists i on t (a)",
-    "CREATE INDEX /* x */ CONCURRENTLY ON t (a)",
-    "DROP INDEX CONCURRENTLY IF EXISTS a.i",
-    "REINDEX TABLE CONCURRENTLY t",
-    "REINDEX (CONCURRENTLY) TABLE t",
-    "REINDEX (VERBOSE, CONCURRENTLY true) INDEX i",
-    "REINDEX (VERBOSE) INDEX CONCURRENTLY i",
-    "REINDEX (VERBOSE /* ) */) SCHEMA s",
-    "REINDEX SCHEMA s",
-    "REINDEX DATABASE",
-    "REINDEX SYSTEM d",
-    "ALTER SYSTEM SET work_mem = '4MB'",
-    "DISCARD ALL",
-    "ALTER TABLE t DETACH PARTITION p CONCURRENTLY",
-    'ALTER TABLE IF EXISTS ONLY a."b c" DETACH PARTITION a.p CONCURRENTLY;',
-    "CREATE SUBSCRIPTION s CONNECTION 'x' PUBLICATION p",
-    "DROP SUBSCRIPTION s",
-    "ALTER SUBSCRIPTION s REFRESH PUBLICATION",
-    "ALTER SUBSCRIPTION s SET PUBLICATION p",
-    "ALTER SUBSCRIPTION s ADD PUBLICATION p WITH (refresh = true)",
-    "ALTER DATABASE d SET TABLESPACE ts",
-    "ALTER DATABASE d WITH TABLESPACE ts",
-]
-
-ALLOWED = [
-    "ANALYZE t",
-    "CLUSTER t",
-    "CLUSTER (VERBOSE) t USING i",
-    "CLUSTER VERBOSE t",
-    "CREATE INDEX i ON t (a)",
-    'CREATE INDEX "concurrently" ON t (a)',
-    "CREATE UNIQUE INDEX i ON t (a)",
-    "DROP INDEX i",
-    "REINDEX TABLE t",
-    "REINDEX (VERBOSE) INDEX i",
-    "REINDEX (CONCURRENTLY false, VERBOSE) TABLE t",
-    "REINDEX (CONCURRENTLY off) TABLE t",
-    "REFRESH MATERIALIZED VIEW CONCURRENTLY m",
-    "DISCARD PLANS",
-    "DISCARD TEMP",
-    "ALTER TABLE t DETACH PARTITION p",
-    "ALTER TABLE t DETACH PARTITION p FINALIZE",
-    'ALTER TABLE t DETACH PARTITION "CONCURRENTLY"',
-    "ALTER TYPE e ADD VALUE 'x'",
-    "ALTER DATABASE d SET work_mem = '4MB'",
-    "ALTER SUBSCRIPTION s DISABLE",
-    "ALTER SUBSCRIPTION s SET PUBLICATION p WITH (refresh = false)",
-    "CREATE SUBSCRIPTION s CONNECTION 'x' PUBLICATION p WITH (connect = false)",
-    "CREATE SUBSCRIPTION s CONNECTION 'x' PUBLICATION p WITH (create_slot = 'off')",
-    "CALL p()",
-    "DO $$ BEGIN END $$",
-    "SELECT 'VACUUM'",
-    "(SELECT 1)",
-    "COMMENT ON INDEX i IS 'CONCURRENTLY'",
-]
-
-
-@pytest.mark.parametrize("text", FORBIDDEN)
-def test_cannot_run_in_a_transaction(text: str) -> None:
-    assert forbidden_in_transaction(one(text))
-    assert decide(text).mode is Mode.AUTOCOMMIT
-
-
-@pytest.mark.parametrize("text", ALLOWED)
-def test_may_run_in_a_transaction(text: str) -> None:
-    assert forbidden_in_transaction(one(text)) is None
-    assert decide(text).mode is Mode.TRANSACTION
 
 
 @pytest.mark.parametrize(
@@ -125,6 +48,7 @@ def test_may_run_in_a_transaction(text: str) -> None:
         "RESET ALL",
         "SET SESSION AUTHORIZATION x",
         "SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE",
+        "SET SESSION transaction_isolation = 'serializable'",
     ],
 )
 def test_session_settings(text: str) -> None:
@@ -136,6 +60,7 @@ def test_session_settings(text: str) -> None:
     [
         "SET LOCAL a = 1",
         "SET TRANSACTION READ WRITE",
+        "SET SESSION TRANSACTION READ WRITE",
         "SET CONSTRAINTS ALL DEFERRED",
         "SELECT 1",
     ],
@@ -146,9 +71,9 @@ def test_no_session_settings(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "-- x", "SELECT 1; SELECT 2;", "SET a.b = 1;"])
 def test_without_control_it_is_a_transaction(text: str) -> None:
-    statements = read_statements(text, "f.sql")
-    assert decide(text) == Execution(Mode.TRANSACTION, statements, None)
-    assert decide(text, Transaction.ON) == Execution(Mode.TRANSACTION, statements, None)
+    expected = whole(Mode.TRANSACTION, text)
+    assert decide(text) == expected
+    assert decide(text, Transaction.ON) == expected
 
 
 @pytest.mark.parametrize(
@@ -177,22 +102,44 @@ def test_absorbs_the_envelope(begin: str, commit: str, modes: str | None) -> Non
         f"{part.strip()};" for part in body.split(";")
     ][:-1]
     assert execution.begin == modes
+    assert (execution.envelope, execution.total) == ((1, 6), 4)
     assert decide(f"{begin}{body}{commit}", require_transaction=True).begin == modes
 
 
 def test_settings_may_stand_around_the_envelope() -> None:
     execution = decide("SET a.b = 1; BEGIN; SELECT 1; COMMIT; RESET a.b;")
     assert [s.words[0] for s in execution.statements] == ["SET", "SELECT", "RESET"]
+    assert (execution.envelope, execution.total) == ((2, 4), 3)
+
+
+def test_what_is_sent_leaves_the_envelope_out() -> None:
+    execution = decide("SET a.b = 1; BEGIN; SELECT 1; COMMIT;")
+    assert list(execution.sent("abcd")) == ["a", "c"]
+    assert list(decide("SELECT 1; SELECT 2;").sent("ab")) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SAVEPOINT s; INSERT INTO t VALUES (1); ROLLBACK TO s; RELEASE SAVEPOINT s;",
+        "savepoint s; rollback work to savepoint s; ROLLBACK TRANSACTION TO s;",
+        "PREPARE transaction AS SELECT 1;",
+        "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE, READ WRITE;",
+        "CALL p(); DO $$ BEGIN END $$; SELECT 'COMMIT';",
+    ],
+)
+def test_what_stays_in_the_transaction_is_allowed(text: str) -> None:
+    assert decide(text).mode is Mode.TRANSACTION
+    assert decide(f"BEGIN; {text} COMMIT;").mode is Mode.TRANSACTION
 
 
 def test_an_empty_envelope_is_empty() -> None:
-    assert decide("BEGIN; COMMIT;") == Execution(Mode.TRANSACTION, (), None)
+    assert decide("BEGIN; COMMIT;") == Execution(Mode.TRANSACTION, envelope=(1, 2))
 
 
 @pytest.mark.parametrize("text", [CIC, f"SET a.b = 1; {CIC} RESET ALL; VACUUM t;"])
 def test_runs_alone(text: str) -> None:
-    statements = read_statements(text, "f.sql")
-    assert decide(text) == Execution(Mode.AUTOCOMMIT, statements, None)
+    assert decide(text) == whole(Mode.AUTOCOMMIT, text)
     assert decide(text, require_transaction=True).mode is Mode.AUTOCOMMIT
 
 
@@ -201,8 +148,7 @@ def test_runs_alone(text: str) -> None:
     ["BEGIN; SELECT 1; COMMIT; BEGIN; ROLLBACK;", f"{CIC} SELECT 1;", "SELECT 1; COMMIT;"],
 )
 def test_off_takes_everything_as_it_is(text: str) -> None:
-    statements = read_statements(text, "f.sql")
-    assert decide(text, Transaction.OFF) == Execution(Mode.AUTOCOMMIT, statements, None)
+    assert decide(text, Transaction.OFF) == whole(Mode.AUTOCOMMIT, text)
     assert decide(text, Transaction.OFF, True).mode is Mode.AUTOCOMMIT
 
 
@@ -212,7 +158,7 @@ REFUSED = [
     ("BEGIN;\nSELECT 1;\nCOMMIT;\nSELECT 2;", 4, 1, "outside BEGIN … COMMIT"),
     ("SELECT 1;\nBEGIN;\nSELECT 1;\nCOMMIT;", 1, 1, "outside BEGIN … COMMIT"),
     ("SET LOCAL a.b = 1; BEGIN; COMMIT;", 1, 1, "outside BEGIN … COMMIT"),
-    (f"BEGIN; COMMIT; {CIC}", 1, 16, "outside BEGIN … COMMIT"),
+    (f"BEGIN; COMMIT; {CIC}", 1, 16, "CONCURRENTLY stands outside BEGIN … COMMIT"),
     ("BEGIN; COMMIT;\nBEGIN; COMMIT;", 2, 1, "split the file into two sources"),
     ("BEGIN;\nSTART TRANSACTION;\nCOMMIT;", 2, 1, "a second BEGIN"),
     ("BEGIN; COMMIT;\nCOMMIT;", 2, 1, "a second COMMIT"),
@@ -225,12 +171,16 @@ REFUSED = [
     ("BEGIN;\nPREPARE TRANSACTION 'x';", 2, 1, "PREPARE TRANSACTION"),
     ("\nCOMMIT PREPARED 'x';", 2, 1, "COMMIT PREPARED"),
     ("ROLLBACK PREPARED 'x';", 1, 1, "ROLLBACK PREPARED"),
-    ("SELECT 1;\n  BEGIN;\nSELECT 1;", 2, 3, "never committed"),
+    ("SET a.b = 1;\n  BEGIN;\nSELECT 1;", 2, 3, "never committed"),
+    ("SELECT 1;\nBEGIN;", 1, 1, "outside BEGIN … COMMIT"),
     (f"BEGIN;\n{CIC}\nCOMMIT;", 2, 1, "CREATE INDEX CONCURRENTLY cannot run between"),
     (f"SELECT 1;\n{CIC}", 2, 1, "split the file into two sources"),
     (f"{CIC}\nSET LOCAL a.b = 1;", 1, 1, "split the file into two sources"),
     ("BEGIN READ SOMETHING;\nCOMMIT;", 1, 1, "no transaction mode READ SOMETHING"),
     ("BEGIN READ ONLY;\nCOMMIT;", 1, 1, "could not record the revision"),
+    ("SELECT 1;\nSET TRANSACTION READ /* x */ ONLY;", 2, 1, "could not record the revision"),
+    ("SET LOCAL TRANSACTION DEFERRABLE, READ ONLY", 1, 1, "could not record the revision"),
+    ("CLUSTER;\nSET a.b = 1;\nREFRESH MATERIALIZED VIEW m;", 1, 1, "split the file"),
 ]
 
 
@@ -243,7 +193,7 @@ def test_refuses(
         decide(text, transaction)
     assert (caught.value.line, caught.value.column) == (line, column)
     expected = message
-    if transaction is Transaction.ON and message.startswith("split"):
+    if transaction is Transaction.ON and message.startswith("split the file"):
         expected = "second BEGIN" if "BEGIN" in text else "transaction = on"
     assert expected in caught.value.problem
 
@@ -258,3 +208,32 @@ def test_require_transaction() -> None:
         decide("-- x\nSELECT 1;", require_transaction=True)
     assert decide("-- x", require_transaction=True).statements == ()
     assert decide("BEGIN; SELECT 1; COMMIT;", require_transaction=True).statements
+
+
+EARLY = [
+    ("SELECT 1; COMMIT;", "COMMIT without BEGIN"),
+    ("SELECT 1; BEGIN;", "outside BEGIN"),
+    ("BEGIN; COMMIT; SELECT 1;", "outside BEGIN"),
+    ("BEGIN; VACUUM;", "between BEGIN and COMMIT"),
+    ("SELECT 1; VACUUM;", "split the file"),
+    (f"{CIC} CALL p();", "split the file"),
+    ("BEGIN READ ONLY;", "READ ONLY"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), EARLY)
+def test_refuses_as_early_as_it_is_known(text: str, message: str) -> None:
+    *before, last = read_statements(text, "f.sql")
+    rules = Rules(Directives(), "f.sql", require_transaction=False)
+    for statement in before:
+        rules.see(statement)
+    with pytest.raises(SourceError, match=message):
+        rules.see(last)
+
+
+def test_every_refusal_says_what_to_write() -> None:
+    advice = ("remove", "split", "write", "put", "add", "move")
+    for text, *_ in REFUSED:
+        with pytest.raises(SourceError) as caught:
+            decide(text)
+        assert any(word in caught.value.problem for word in advice), text
