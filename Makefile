@@ -20,11 +20,12 @@ INSTALLED := $(VENV)/installed-$(notdir $(PYTHON))
 INSTALLED_DEV := $(VENV)/installed-$(notdir $(PYTHON))-dev
 LOCK := .venv-lock
 
-.PHONY: help demo test lint types format docs venv lock clean
+.PHONY: help demo test versions-proof lint types format docs venv lock clean
 
 help:
 	@echo 'make demo     run the sample project against a throwaway PostgreSQL'
 	@echo 'make test     check format, lint and types, then run the tests'
+	@echo 'make versions-proof  fetch PostgreSQL 14 to 18, and ask each what we decide'
 	@echo 'make lint     check format and lint only'
 	@echo 'make types    check types only'
 	@echo 'make format   format the code, and fix what ruff can fix'
@@ -39,6 +40,11 @@ demo: $(INSTALLED)
 test: lint types
 	@echo '== tests'
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# Fetches 10 MB a version into .pg, once; from then on `make test` asks them too.
+versions-proof: $(INSTALLED_DEV)
+	@$(BIN)/python -m tests.versions
+	@$(BIN)/python -m pytest tests/integration/source/test_servers_agree.py $(PYTEST_ARGS)
 
 lint: $(INSTALLED_DEV)
 	@echo '== format'
@@ -88,5 +94,5 @@ lock:
 	@rm -rf $(LOCK)
 
 clean:
-	@rm -rf .venv* .scratch build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv* .pg .scratch build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
