@@ -12,6 +12,9 @@ from pathlib import Path
 from alembic_pgpipe.errors import SourceError
 
 PART = re.compile(r"([^0-9]*)([0-9]*)")
+# A day, alone or with a time of day behind it: 20250625, 202506251430, 20250625143000, …
+DATE = re.compile(r"(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])[0-9]*")
+DATE_LENGTH = 20
 FOLDER_FILES = ("migration.sql", "up.sql")
 DOWN = "down.sql"
 
@@ -68,13 +71,20 @@ def undo_file(file: str) -> str:
 
 
 def natural_key(name: str) -> NaturalKey:
-    """Return a sort key under which numbers compare as numbers."""
+    """Return a sort key under which numbers compare as numbers, and dates as dates."""
     parts = tuple(
         (text, len(number), number)
         for text, digits in PART.findall(name)
-        for number in (digits.lstrip("0"),)
+        for number in (_number(digits),)
     )
     return parts, name
+
+
+def _number(digits: str) -> str:
+    """Give dates one length: a day comes before the next one's 09:30, not after it."""
+    if DATE.fullmatch(digits):
+        return digits.ljust(DATE_LENGTH, "0")
+    return digits.lstrip("0")
 
 
 def locate(folder: Path, file: str, project: Path) -> Path:

@@ -60,6 +60,12 @@ def test_natural_order(folder: Path) -> None:
     assert natural_key("9" * 5000) > natural_key("1")
 
 
+def test_a_day_comes_before_the_times_of_the_next_day() -> None:
+    names = ["0_init", "20250624120000_a", "20250625_b", "202506250930_c", "20250626_d"]
+    names += ["V9", "V20251301", "V20250101", "V202501020000"]
+    assert sorted(set(names), key=natural_key) == names
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [
