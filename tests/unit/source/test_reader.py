@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from pathlib import Path
 from time import process_time
 
 import pytest
@@ -11,8 +10,7 @@ import pytest
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.source.reader import read_comments, read_statements, without_comments
 from alembic_pgpipe.source.text import decode
-
-CORPORA = Path(__file__).resolve().parents[3].parent / "shared" / "corpora"
+from tests.histories import history
 
 # Text, and the statements that it is cut into.
 CUTS: list[tuple[str, list[str]]] = [
@@ -322,10 +320,9 @@ def test_stays_linear(piece: str) -> None:
     assert process_time() - started < 10
 
 
-@pytest.mark.skipif(not CORPORA.is_dir(), reason="the real histories are not here")
-@pytest.mark.parametrize("history", ["authelia", "langfuse", "pagila"])
-def test_reads_real_histories(history: str) -> None:
-    files = [path for path in sorted((CORPORA / history).rglob("*.sql")) if path.is_file()]
+@pytest.mark.parametrize("name", ["authelia", "langfuse", "pagila"])
+def test_reads_real_histories(name: str) -> None:
+    files = history(name).files()
     assert files
     for path in files:
         text = decode(path.read_bytes(), path.name)
