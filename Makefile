@@ -7,10 +7,10 @@ PYTEST_ARGS ?=
 
 # The newest that runs (a shim on PATH may not) and can make a virtual environment.
 # From 3.12 on, server binaries come as a package where no PostgreSQL is installed.
+SERVES := -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))' 2>/dev/null
 ifndef PYTHON
 PYTHON := $(shell for python in python3.13 python3.12 python3.11 python3.10 python3; do \
-	$$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))' 2>/dev/null \
-	&& echo $$python && break; done)
+	$$python $(SERVES) && echo $$python && break; done)
 endif
 
 BIN := $(VENV)/bin
@@ -67,9 +67,10 @@ docs: $(INSTALLED_DEV)
 
 # Made from nothing each time, so that it holds what constraints.txt says and no more.
 $(INSTALLED): pyproject.toml constraints.txt
-	@test -n '$(PYTHON)' || { \
-		echo 'No Python >= 3.10 with the venv module was found. Install one, for instance:' >&2; \
-		echo 'apt-get install python3 python3-venv. Or name it: make PYTHON=/path/to/python3' >&2; \
+	@$(or $(PYTHON),false) $(SERVES) || { \
+		echo '$(if $(PYTHON),$(PYTHON) is no,There is no) Python >= 3.10 with the venv module.' >&2; \
+		echo 'Install one, for instance: apt-get install python3 python3-venv' >&2; \
+		echo 'Or name it: make $(firstword $(MAKECMDGOALS)) PYTHON=/path/to/python3' >&2; \
 		exit 1; }
 	@echo '== installing into $(VENV) ($(PYTHON))'
 	@rm -rf '$(VENV)'
