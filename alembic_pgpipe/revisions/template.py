@@ -37,6 +37,11 @@ def wrapper_for(arguments: Mapping[str, Any]) -> tuple[str | None, str | None]:
     return _new_source(arguments["config"], arguments["message"], arguments["create_date"])
 
 
+def in_docstring(text: str) -> str:
+    """Return a text as it may stand between triple quotes, whatever it holds."""
+    return text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+
+
 def _has_operations(arguments: Mapping[str, Any]) -> bool:
     body = COMMENTS.sub("", str(arguments.get("upgrades") or "")).strip()
     return body not in ("", "pass")

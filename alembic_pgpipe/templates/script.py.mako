@@ -1,8 +1,8 @@
 <%!
-from alembic_pgpipe.revisions.template import wrapper_for
+from alembic_pgpipe.revisions.template import in_docstring, wrapper_for
 %>\
 <% source, undo = wrapper_for(context.kwargs) %>\
-"""${message}
+"""${message | in_docstring}
 
 Revision ID: ${up_revision}
 Revises: ${down_revision | comma,n}
