@@ -146,7 +146,9 @@ def _skipped_by_directive() -> Decision:
 
 
 def _decide_applied(revision: Revision, row: Row, last: Attempt | None) -> Decision:
-    when = f" on {row.finished_at:%Y-%m-%d %H:%M}" if row.finished_at else ""
+    # A hand-made row may never have been given its end.
+    at = row.finished_at or row.started_at
+    when = f" on {at:%Y-%m-%d %H:%M}" if at else ""
     if last is None or last.outcome is Outcome.ADOPTED:
         return Decision(Action.PASS, f"applied by another tool{when}", adopt=last is None)
     if last.outcome in APPLIED_BY_US or last.outcome is Outcome.RUNNING:

@@ -116,6 +116,7 @@ class Planner:
             self.log.say(f"held: {revision.id} {revision.name} failed before:")
             self.log.say(indented(row.logs or "(the ledger holds no error text)"))
             self.log.say(indented(ways_out(revision, self.file(revision))))
+        self._remember_text(plan.held, history)
         if plan.held:
             names = ", ".join(f"{r.id} ({r.name})" for r in plan.held)
             out = _sentence(ways_out(plan.held[0], self.file(plan.held[0])))
@@ -123,6 +124,14 @@ class Planner:
                 f"Nothing was run: {counted(len(plan.held))} failed before and nobody has "
                 f"decided what comes of it: {names}. {out}"
             )
+
+    def _remember_text(self, failed: Iterable[Revision], history: History) -> None:
+        """Record the text of what failed under another tool: an edit is seen from now on."""
+        up, reason = Direction.UPGRADE, "failed before the ledger was kept"
+        for revision in failed:
+            if history.last_try(revision.id, up) is None:
+                checksum = self.sources.facts(revision).checksum
+                self.journal.note(revision, up, Outcome.ERROR, self.log.build, reason, checksum)
 
     def _write_down(self, plan: Plan) -> None:
         """Record what directives, edits and settings decided."""
