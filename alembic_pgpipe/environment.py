@@ -15,9 +15,16 @@ from sqlalchemy import Connection
 
 from alembic_pgpipe import operations
 from alembic_pgpipe.connect.database import Database, open_database
+from alembic_pgpipe.ledger.autogenerate import leave_alone
 from alembic_pgpipe.ledger.build import current_build
+from alembic_pgpipe.ledger.elsewhere import (
+    VERSION_TABLE,
+    Place,
+    refuse_rows_elsewhere,
+    refuse_versions_elsewhere,
+)
 from alembic_pgpipe.ledger.recorder import Recorder
-from alembic_pgpipe.ledger.tables import NAMES, ledger_tables
+from alembic_pgpipe.ledger.tables import MIGRATIONS, NAMES, ledger_tables
 from alembic_pgpipe.revisions.project import ProjectRevisions
 from alembic_pgpipe.run.build_log import BuildLog
 from alembic_pgpipe.run.offline import Offline
@@ -28,7 +35,6 @@ from alembic_pgpipe.run.step import Sources
 from alembic_pgpipe.settings import Settings, read_settings
 
 VISIT = "alembic_pgpipe.visit"
-VERSION_TABLE = "alembic_version"
 # On the journal: a source that locks the ledger must not stop the run for ever.
 JOURNAL_LOCK_TIMEOUT = "SET lock_timeout = '10s'"
 
@@ -42,7 +48,11 @@ class Visit:
     options: Mapping[str, Any]
 
     def heads(self, connection: Connection) -> tuple[str, ...]:
-        """Return what ``alembic_version`` says, through Alembic's own reading of it."""
+        """Return what ``alembic_version`` says, through Alembic's own reading of it.
+
+        Raises LedgerError where the project's versions are kept in another place.
+        """
+        _refuse_versions_elsewhere(connection, self.settings, self.revisions, self.options)
         options = _options(self.settings, self.options)
         context = MigrationContext.configure(connection, opts=options)
         return context.get_current_heads()
@@ -70,7 +80,7 @@ def run(context: EnvironmentContext | ModuleType, **options: Any) -> None:
     ):
         _only_ask(environment, options)
     else:
-        _look(environment, settings, options)
+        _look(environment, settings, revisions, options)
 
 
 def _environment(context: EnvironmentContext | ModuleType) -> EnvironmentContext:
@@ -100,23 +110,30 @@ def _move(
         log.hide(database.engine.url.password)
         log.say(f"build {build.number} · {database.label}")
         with (
-            _journal(database, settings) as journal,
+            _journal(database, settings, revisions) as journal,
             log.recorded_in(journal),
             database.connect() as main,
         ):
             sources = Sources(settings)
+            _refuse_versions_elsewhere(main, settings, revisions, options)
             runner = Runner(database, settings, main, journal, log, sources)
             planner = Planner(revisions, journal, sources, log)
             _pipeline(environment, runner, planner, options).run()
 
 
 @contextmanager
-def _journal(database: Database, settings: Settings) -> Iterator[Recorder]:
+def _journal(
+    database: Database, settings: Settings, revisions: ProjectRevisions
+) -> Iterator[Recorder]:
     """Open the journal, and create what is missing of the ledger."""
     with database.connect(autocommit=True) as connection:
         connection.exec_driver_sql(JOURNAL_LOCK_TIMEOUT)
         journal = Recorder.on(connection, settings.schema)
-        if journal.missing():
+        missing = journal.missing()
+        if MIGRATIONS in missing:
+            names = {revision.name for revision in revisions.all()}
+            refuse_rows_elsewhere(connection, settings.schema, names)
+        if missing:
             with database.connect() as creator, creator.begin():
                 Recorder.on(creator, settings.schema).create()
         yield journal
@@ -147,11 +164,19 @@ def _pipeline(
 
 
 def _look(
-    environment: EnvironmentContext, settings: Settings, options: Mapping[str, Any]
+    environment: EnvironmentContext,
+    settings: Settings,
+    revisions: ProjectRevisions,
+    options: Mapping[str, Any],
 ) -> None:
     """Answer a command that changes nothing: current, show, history, check, …"""
     with open_database(settings, os.environ) as database, database.connect() as connection:
-        environment.configure(connection=connection, **_options(settings, options))
+        _refuse_versions_elsewhere(connection, settings, revisions, options)
+        own = {Place(settings.schema, name) for name in NAMES}
+        own.add(_version_table(settings, options))
+        given = _options(settings, options)
+        given["include_object"] = leave_alone(connection, own, options.get("include_object"))
+        environment.configure(connection=connection, **given)
         with environment.begin_transaction():
             environment.run_migrations()
 
@@ -195,25 +220,26 @@ def _write_script(
         environment.run_migrations()
 
 
+def _refuse_versions_elsewhere(
+    connection: Connection,
+    settings: Settings,
+    revisions: ProjectRevisions,
+    options: Mapping[str, Any],
+) -> None:
+    """Refuse to take applied revisions for pending, unless env.py names the schema."""
+    if options.get("version_table_schema") is None:
+        own = _version_table(settings, options)
+        refuse_versions_elsewhere(connection, own, lambda: {r.id for r in revisions.all()})
+        connection.rollback()
+
+
+def _version_table(settings: Settings, options: Mapping[str, Any]) -> Place:
+    """Return where the versions are; without a schema the search path would decide."""
+    schema = options.get("version_table_schema")
+    name = options.get("version_table", VERSION_TABLE)
+    return Place(settings.schema if schema is None else schema, name)
+
+
 def _options(settings: Settings, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options for ``configure``: ours, unless env.py says otherwise."""
-    return {
-        "version_table_schema": settings.schema,
-        **options,
-        "include_object": _leave_ledger_alone(settings.schema, options.get("include_object")),
-    }
-
-
-def _leave_ledger_alone(schema: str, theirs: Callable[..., bool] | None) -> Callable[..., bool]:
-    """Keep autogenerate from proposing to drop the ledger's tables."""
-    names = {*NAMES, VERSION_TABLE}
-
-    def include_object(
-        thing: Any, name: str | None, type_: str, reflected: bool, compare_to: Any
-    ) -> bool:
-        own = type_ == "table" and reflected and name in names
-        if own and getattr(thing, "schema", None) in (None, schema) and compare_to is None:
-            return False
-        return theirs is None or theirs(thing, name, type_, reflected, compare_to)
-
-    return include_object
+    return {**options, "version_table_schema": _version_table(settings, options).schema}

@@ -35,7 +35,7 @@ def decide(
     """
     wanted = tuple(dict.fromkeys(revisions))
     history = ledger.history()
-    statuses = [(revision, history.status(revision.id)) for revision in wanted]
+    statuses = [(revision, ledger.status(revision.id, history)) for revision in wanted]
     refusals = [why for r, status in statuses if (why := refuse(r, status)) is not None]
     if refusals:
         raise TransitionError("Nothing was changed: " + "; ".join(refusals) + ".")

@@ -19,6 +19,7 @@ from alembic_pgpipe.errors import SettingsError
 from alembic_pgpipe.ledger.history import History, match_history
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.ledger.tables import ATTEMPTS, MIGRATIONS
+from alembic_pgpipe.model import Status
 
 T = TypeVar("T")
 ADOPT = (
@@ -62,6 +63,15 @@ class OpenLedger:
     def heads(self) -> tuple[str, ...]:
         """Return what ``alembic_version`` says."""
         return self.visit.heads(self.connection)
+
+    def status(self, revision: str, history: History) -> Status:
+        """Return a revision's status; SUCCESS where it was applied before there was one."""
+        if revision not in history.rows and self._passed(revision):
+            return Status.SUCCESS
+        return history.status(revision)
+
+    def _passed(self, revision: str) -> bool:
+        return revision in self.visit.revisions.applied(self.heads)
 
     def history(self) -> History:
         """Return what the ledger knows; nothing where it does not exist yet."""
