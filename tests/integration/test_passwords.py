@@ -1,9 +1,8 @@
-"""Bad input and bad days: one clear message, a non-zero exit code, and nothing is lost."""
+"""A password appears nowhere: no message, trace, log, repr, ledger or process list."""
 
 from __future__ import annotations
 
 import os
-import socket
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,95 +17,8 @@ from alembic_pgpipe.connect.server import ScratchServer, scratch_server
 from alembic_pgpipe.settings import Settings
 from tests.background import in_background
 from tests.conftest import connect_to
-from tests.project import Project, Result
-
-TABLE = "CREATE TABLE public.{0} (id int);\n"
-# The test holds lock 42; a source that asks for it waits until the test lets go.
-HOLD = "SELECT pg_advisory_lock(42)"
-WAIT = "SELECT pg_advisory_xact_lock(42);\n"
-
-
-def refused(result: Result, *words: str, code: int = 1) -> str:
-    """Expect one FAILED line that has these words, and an exit code; return the line."""
-    assert result.code == code, result.text
-    assert "Traceback" not in result.text
-    [line] = [line for line in result.text.splitlines() if line.startswith("FAILED: ")]
-    for word in words:
-        assert word in line, line
-    return line
-
-
-def applied(project: Project) -> list[str]:
-    """Return the tables that sources made in the schema public."""
-    own = ("migrations", "migration_logs", "migration_attempts", "alembic_version")
-    found = project.query(
-        "SELECT relname FROM pg_class WHERE relkind = 'r' "
-        "AND relnamespace = 'public'::regnamespace AND relname <> ALL(%s) ORDER BY 1",
-        list(own),
-    )
-    return [name for (name,) in found]
-
-
-# -- no database, or the wrong one ----------------------------------------------------------
-
-
-def test_no_url_lists_the_choices(tmp_path: Path) -> None:
-    project = Project(tmp_path, "")
-    line = refused(project.upgrade(), "No database is named")
-    for choice in (
-        "sqlalchemy.url",
-        "secretsmanager://",
-        "scratch://",
-        "PGPIPE_SECRET",
-        "PGHOST",
-    ):
-        assert choice in line
-    refused(project.alembic("pgpipe", "status"), "No database is named")
-
-
-def test_the_placeholder_url_is_named(tmp_path: Path) -> None:
-    project = Project(tmp_path, "driver://user:pass@localhost/dbname")
-    refused(project.upgrade(), "placeholder", "alembic init", "sqlalchemy.url")
-
-
-def test_another_dialect_is_refused(tmp_path: Path) -> None:
-    project = Project(tmp_path, "mysql://app:hidden@localhost/shop")
-    assert "hidden" not in refused(project.upgrade(), "'mysql'", "postgresql://USER@HOST")
-
-
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def test_an_unreachable_host_is_exit_5_and_leaves_a_log_file(tmp_path: Path) -> None:
-    port = closed_port()
-    project = Project(tmp_path, f"postgresql://app:hidden@127.0.0.1:{port}/shop")
-    project.wrapped(a=TABLE.format("a"))
-    line = refused(
-        project.upgrade(), f"shop at 127.0.0.1:{port} as app", "alembic pgpipe wait", code=5
-    )
-    log = (tmp_path / "migration.log").read_text()
-    assert "UnreachableError" in log
-    assert "hidden" not in line + log
-    refused(project.alembic("pgpipe", "status"), f"127.0.0.1:{port}", code=5)
-
-
-def test_the_log_file_is_where_the_project_says(tmp_path: Path) -> None:
-    project = Project(tmp_path, f"postgresql://app@127.0.0.1:{closed_port()}/shop")
-    project.configure(log_file="logs/run.log")
-    refused(project.upgrade(), code=5)
-    assert "does not answer" in (tmp_path / "logs/run.log").read_text()
-    assert not (tmp_path / "migration.log").exists()
-
-
-def test_a_missing_database_is_named(project: Project, database: URL) -> None:
-    elsewhere = Project(project.folder, database.set(database="nowhere"))
-    refused(elsewhere.upgrade(), '"nowhere" does not exist', "create it", code=5)
-
-
-# -- passwords ------------------------------------------------------------------------------
+from tests.project import Project
+from tests.refusal import refused
 
 PASSWORD = "Xq7%zu/é'@\\9"
 USER = "shipper"
