@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import cast
 
 from alembic.script import Script, ScriptDirectory
+from alembic.script.revision import ResolutionError
+from alembic.util import CommandError
 
 from alembic_pgpipe.errors import RevisionError
 from alembic_pgpipe.model import Revision
+from alembic_pgpipe.revisions.broken import unknown_version, unreadable
 from alembic_pgpipe.settings import Settings
 from alembic_pgpipe.source import source_name
 
@@ -24,7 +27,11 @@ class ProjectRevisions:
     settings: Settings
 
     def all(self) -> tuple[Revision, ...]:
-        """Return every revision, from the base to the heads."""
+        """Return every revision, from the base to the heads.
+
+        Raises RevisionError, as ``heads`` does, where a file cannot be read.
+        """
+        self.heads()
         found = [self.describe(script) for script in self.script.walk_revisions()]
         return tuple(reversed(found))
 
@@ -65,8 +72,17 @@ class ProjectRevisions:
         return Path(locations[0]).absolute()
 
     def heads(self) -> tuple[str, ...]:
-        """Return the ids of the heads."""
-        return tuple(self.script.get_heads())
+        """Return the ids of the heads.
+
+        The first call makes Alembic read every file.  Raises RevisionError for one that
+        cannot be read as Python, and for revisions that build on each other in a circle.
+        """
+        try:
+            return tuple(self.script.get_heads())
+        except CommandError:
+            raise
+        except Exception as error:
+            raise unreadable(error, self.versions, self.settings) from error
 
     def resolve(self, name: str) -> Revision:
         """Return the revision that a person names by id, unique prefix or source.
@@ -81,15 +97,23 @@ class ProjectRevisions:
         if found:
             several = ", ".join(f"{r.id} ({r.name})" for r in found[:5])
             raise RevisionError(f"{name!r} may be any of {several}. Type more of the id.")
-        raise RevisionError(_unknown(name, known))
+        raise self.unknown(name)
+
+    def unknown(self, name: str) -> RevisionError:
+        """Return the error for a name that no revision goes by; it names the nearest one."""
+        names = [text for r in self.all() for text in (r.id, r.name)]
+        near = difflib.get_close_matches(name, names, n=1)
+        meant = f" Did you mean {near[0]}?" if near else ""
+        return RevisionError(
+            f"No revision goes by {name!r}.{meant} See them all: alembic pgpipe status --all"
+        )
 
     def _script(self, revision: str) -> Script:
-        script = self.script.revision_map.get_revision(revision) if revision else None
-        if script is None:
-            raise RevisionError(
-                f"alembic_version names revision {revision!r}, which is unknown."
-            )
-        return cast("Script", script)
+        self.heads()
+        try:
+            return cast("Script", self.script.revision_map.get_revision(revision))
+        except ResolutionError as error:
+            raise unknown_version(revision, self.settings.shown(self.versions)) from error
 
     def _dependencies(self, script: Script) -> tuple[str, ...]:
         names = _as_tuple(script.dependencies)
@@ -109,10 +133,3 @@ def _as_tuple(value: str | Iterable[str] | None) -> tuple[str, ...]:
     if value is None:
         return ()
     return (value,) if isinstance(value, str) else tuple(value)
-
-
-def _unknown(name: str, known: Iterable[Revision]) -> str:
-    names = [text for r in known for text in (r.id, r.name)]
-    near = difflib.get_close_matches(name, names, n=1)
-    meant = f" Did you mean {near[0]}?" if near else ""
-    return f"No revision goes by {name!r}.{meant} See them all: alembic pgpipe status --all"

@@ -11,14 +11,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from alembic.runtime.migration import MigrationContext
+from alembic.script.revision import MultipleHeads, ResolutionError
 from alembic.util import CommandError
 
 from alembic_pgpipe.connect.database import APPLICATION
 from alembic_pgpipe.connect.lock import run_lock
-from alembic_pgpipe.errors import PgpipeError, RevisionError, StepError, UnreachableError
+from alembic_pgpipe.errors import StepError, UnreachableError
 from alembic_pgpipe.ledger.history import History
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.model import Direction, Failure, Status
+from alembic_pgpipe.revisions.broken import two_heads
 from alembic_pgpipe.run.blockers import lock_holders
 from alembic_pgpipe.run.executor import sqlstate
 from alembic_pgpipe.run.failure import indented, ways_out
@@ -252,18 +254,18 @@ class Pipeline:
         return heads
 
     def _alembic_steps(self, heads: tuple[str, ...]) -> list[AlembicStep]:
+        revisions = self.planner.revisions
+        present = revisions.heads()
+        if not self.context.purge:
+            revisions.applied(heads)
         try:
             return list(self.steps(heads, self.context))
-        except PgpipeError:
-            raise
         except CommandError as error:
-            present = self.planner.revisions.heads()
-            if len(present) < 2:
-                raise
-            raise RevisionError(
-                f"The history has {len(present)} heads ({', '.join(sorted(present))}), as "
-                "after a merge of two branches. Join them: alembic pgpipe wrap --merge"
-            ) from error
+            if isinstance(error.__cause__, MultipleHeads):
+                raise two_heads(present) from error
+            if isinstance(error.__cause__, ResolutionError):
+                raise revisions.unknown(error.__cause__.argument) from error
+            raise
 
 
 def _undone(step: Step) -> str:

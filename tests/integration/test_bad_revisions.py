@@ -1,0 +1,177 @@
+"""Revisions that are unknown, broken or one head too many, and options nobody knows."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from alembic_pgpipe.revisions.wrapper import revision_id
+from tests.project import Project
+from tests.refusal import applied, refused
+
+TABLE = "CREATE TABLE public.{0} (id int);\n"
+COMMANDS = (("upgrade", "head"), ("pgpipe", "status"), ("pgpipe", "check"), ("pgpipe", "wrap"))
+
+
+def wrapper(project: Project, name: str) -> Path:
+    """Return the file of a source's wrapper."""
+    [path] = project.folder.glob(f"alembic/versions/{revision_id(name)}_*.py")
+    return path
+
+
+def rebased(project: Project, name: str, base: str | None) -> None:
+    """Let a wrapper follow another revision."""
+    path = wrapper(project, name)
+    line = f"down_revision = {revision_id(base) if base else None!r}"
+    if base:
+        line = f'down_revision = "{revision_id(base)}"'
+    path.write_text(re.sub("^down_revision = .*$", line, path.read_text(), flags=re.M))
+
+
+def outcome(project: Project) -> str | None:
+    """Return the outcome of the only build."""
+    [(status,)] = project.query("SELECT status FROM migration_logs")
+    return None if status is None else str(status)
+
+
+# -- unknown ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verb", ["upgrade", "downgrade", "stamp"])
+def test_an_unknown_revision_names_the_nearest(project: Project, verb: str) -> None:
+    project.wrapped(users=TABLE.format("users"))
+    refused(
+        project.alembic(verb, "user"),
+        "No revision goes by 'user'. Did you mean users?",
+        "alembic pgpipe status --all",
+    )
+    assert applied(project) == []
+    assert outcome(project) == "FAILURE"
+
+
+@pytest.mark.parametrize("verb", ["retry", "skip"])
+def test_a_decision_about_an_unknown_revision_names_the_nearest(
+    project: Project, verb: str
+) -> None:
+    project.wrapped(users=TABLE.format("users"))
+    result = project.alembic("pgpipe", verb, "user", "--reason", "x")
+    refused(result, "No revision goes by 'user'. Did you mean users?")
+
+
+def test_a_version_that_the_project_lacks_is_named_with_the_way_out(project: Project) -> None:
+    project.wrapped(a=TABLE.format("a"))
+    project.ok("upgrade", "head")
+    project.query("UPDATE alembic_version SET version_num = 'deadbeef'")
+    project.wrapped(b=TABLE.format("b"))
+    for command in (*COMMANDS[:3], ("downgrade", "base"), ("stamp", "head")):
+        refused(
+            project.alembic(*command),
+            "alembic_version names revision 'deadbeef'",
+            "alembic/versions",
+            "alembic stamp --purge REVISION",
+        )
+    assert applied(project) == ["a"]
+    assert project.ledger() == {"a": "SUCCESS"}
+    project.ok("stamp", "--purge", revision_id("a"))
+    project.ok("upgrade", "head")
+    assert applied(project) == ["a", "b"]
+
+
+# -- broken -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("def (:", "SyntaxError: invalid syntax"),
+        ("import nowhere_to_be_found", "ModuleNotFoundError: No module named"),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+    ],
+)
+def test_a_broken_wrapper_is_named_with_its_line(
+    project: Project, code: str, said: str
+) -> None:
+    project.wrapped(a=TABLE.format("a"), b=TABLE.format("b"))
+    path = wrapper(project, "b")
+    text = path.read_text()
+    path.write_text(f"{text}{code}\n")
+    line = len(text.splitlines()) + 1
+    for command in COMMANDS:
+        where = f"alembic/versions/{path.name}:{line}: this revision cannot be read: {said}"
+        refused(project.alembic(*command), where)
+    assert applied(project) == []
+    assert outcome(project) == "FAILURE"
+    path.write_text(text)
+    project.ok("upgrade", "head")
+    assert applied(project) == ["a", "b"]
+
+
+def test_revisions_in_a_circle_are_named(project: Project) -> None:
+    project.wrapped(a=TABLE.format("a"), b=TABLE.format("b"))
+    rebased(project, "a", "b")
+    for command in COMMANDS:
+        refused(
+            project.alembic(*command), "alembic/versions", revision_id("a"), "down_revision"
+        )
+    assert outcome(project) == "FAILURE"
+
+
+# -- two heads --------------------------------------------------------------------------------
+
+
+def branched(project: Project) -> Project:
+    """Let two branches that both added a source be merged."""
+    project.wrapped(base=TABLE.format("base"))
+    project.wrapped(left=TABLE.format("l"), right=TABLE.format("r"))
+    rebased(project, "right", "base")
+    return project
+
+
+def test_two_heads_name_the_command_that_joins_them(project: Project) -> None:
+    line = refused(branched(project).upgrade(), "Join them: alembic pgpipe wrap --merge")
+    assert revision_id("left") in line
+    assert revision_id("right") in line
+    assert applied(project) == []
+    assert outcome(project) == "FAILURE"
+    assert "wrap --merge" in project.scalar("SELECT logs FROM migration_logs")
+
+
+def test_two_heads_are_a_problem_for_check(project: Project) -> None:
+    result = branched(project).alembic("pgpipe", "check")
+    assert result.code == 6
+    assert "alembic/versions: the history has 2 heads" in result.output
+    assert "alembic pgpipe wrap --merge" in result.output
+
+
+def test_two_heads_are_joined_by_the_command_that_was_named(project: Project) -> None:
+    branched(project).upgrade()
+    project.ok("pgpipe", "wrap", "--merge")
+    result = project.upgrade()
+    assert result.code == 0, result.text
+    assert applied(project) == ["base", "l", "r"]
+
+
+def test_an_unknown_revision_is_not_blamed_on_two_heads(project: Project) -> None:
+    line = refused(branched(project).alembic("upgrade", "nope"), "No revision goes by 'nope'")
+    assert "heads" not in line
+
+
+# -- options ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_unknown_option_names_the_nearest(
+    project: Project, command: tuple[str, ...]
+) -> None:
+    project.configure(lock_wiat="3s")
+    line = refused(
+        project.alembic(*command), "pgpipe.lock_wiat", "Did you mean pgpipe.lock_wait?"
+    )
+    assert "pgpipe.retry_failed" in line
+
+
+def test_an_unknown_option_of_the_command_line_is_refused_too(project: Project) -> None:
+    result = project.alembic("-x", "pgpipe.lock_wiat=3s", "upgrade", "head")
+    refused(result, "Did you mean pgpipe.lock_wait?")
