@@ -16,6 +16,7 @@ from alembic_pgpipe.run.build_log import BuildLog
 from alembic_pgpipe.run.failure import counted, describe_failure, indented, ways_out
 from alembic_pgpipe.run.plan import Action, Decision, Plan, decide_downgrade, plan_upgrade
 from alembic_pgpipe.run.step import Sources, Step
+from alembic_pgpipe.source import shown_path
 
 AlembicStep = RevisionStep | StampStep
 Decisions = Iterable[tuple[Revision, Decision]]
@@ -168,7 +169,8 @@ class Planner:
         step, error = refused[0]
         return StepError(
             f"Nothing was run: {counted(len(refused))} cannot run as written. "
-            f"{step.revision.id} ({step.revision.name}): {error} Then: alembic upgrade head"
+            f"{step.revision.id} ({step.revision.name}): {_ended(error)} "
+            "Then: alembic upgrade head"
         )
 
     def _record_refusal(self, step: Step, row: Row, error: SourceError) -> str:
@@ -191,7 +193,7 @@ class Planner:
         if revision.source is None:
             return revision.path
         settings = self.sources.settings
-        return settings.shown(settings.sources / revision.source)
+        return shown_path(settings.sources, revision.source, settings.project)
 
     # -- downwards ---------------------------------------------------------------------
 
@@ -209,7 +211,8 @@ class Planner:
             return self.sources.step(revision, Direction.DOWNGRADE, decision)
         except SourceError as error:
             raise RevisionError(
-                f"Revision {revision.id} ({revision.name}) cannot be downgraded: {error} "
+                f"Revision {revision.id} ({revision.name}) cannot be downgraded: "
+                f"{_ended(error)} "
                 "Nothing was run. Write the undo into that file, then downgrade again."
             ) from error
 
@@ -221,3 +224,8 @@ def runs(planned: Planned) -> bool:
 
 def _sentence(text: str) -> str:
     return text[0].upper() + text[1:]
+
+
+def _ended(error: SourceError) -> str:
+    """Return an error's text as a sentence that another one may follow."""
+    return f"{str(error).rstrip('.')}."

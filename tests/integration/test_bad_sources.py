@@ -1,0 +1,217 @@
+"""Sources that cannot be read or may not run: refused before anything runs."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from alembic_pgpipe.revisions.wrapper import revision_id
+from tests.project import Project
+from tests.refusal import applied, refused
+
+TABLE = "CREATE TABLE public.{0} (id int);\n"
+SOURCE = "alembic/sql/bad.sql"
+
+
+def wrapper(project: Project, name: str) -> Path:
+    """Return the file of a source's wrapper."""
+    [path] = project.folder.glob(f"alembic/versions/{revision_id(name)}_*.py")
+    return path
+
+
+def point_to(project: Project, file: str) -> None:
+    """Let the wrapper of bad.sql name another file."""
+    path = wrapper(project, "bad")
+    path.write_text(path.read_text().replace("bad.sql", file))
+
+
+def other(project: Project) -> Path:
+    """Write a source outside the project; return its path."""
+    path = project.folder.parent / f"{project.folder.name}-other.sql"
+    path.write_text(TABLE.format("outside"))
+    return path
+
+
+def remove(project: Project) -> None:
+    (project.folder / SOURCE).unlink()
+
+
+def save_as_latin1(project: Project) -> None:
+    (project.folder / SOURCE).write_bytes("SELECT 1;\nSELECT 'é';\n".encode("latin-1"))
+
+
+def write_a_nul(project: Project) -> None:
+    (project.folder / SOURCE).write_bytes(b"SELECT 1;\nSELECT '\0';\n")
+
+
+def climb_out(project: Project) -> None:
+    point_to(project, os.path.relpath(other(project), project.folder / "alembic/sql"))
+
+
+def name_it_absolutely(project: Project) -> None:
+    point_to(project, str(other(project)))
+
+
+def link_out(project: Project) -> None:
+    remove(project)
+    (project.folder / SOURCE).symlink_to(other(project))
+
+
+def misspell_a_directive(project: Project) -> None:
+    project.write(SOURCE, "-- pgpipe: lok_timeout = 3s\nSELECT 1;\n")
+
+
+@dataclass(frozen=True)
+class Bad:
+    """How a source is spoilt, and what is said of it."""
+
+    spoil: Callable[[Project], None]
+    where: str
+    words: str
+
+
+BAD = [
+    Bad(remove, f"{SOURCE}:", "there is no such file; restore it"),
+    Bad(save_as_latin1, f"{SOURCE}:2:9:", "save the file as UTF-8"),
+    Bad(write_a_nul, f"{SOURCE}:2:9:", "NUL byte, which PostgreSQL cannot store; remove it"),
+    Bad(climb_out, "-other.sql:", "leads outside the project; copy the file into it"),
+    Bad(name_it_absolutely, "-other.sql:", "leads outside the project; copy the file into it"),
+    Bad(link_out, f"{SOURCE}:", "leads outside the project; copy the file into it"),
+    Bad(misspell_a_directive, f"{SOURCE}:1:1:", "'lok_timeout'; did you mean lock_timeout?"),
+]
+
+
+@pytest.fixture(params=BAD, ids=lambda bad: bad.spoil.__name__)
+def bad(request: pytest.FixtureRequest) -> Bad:
+    """Give each way in which a source can be bad."""
+    given: Bad = request.param
+    return given
+
+
+def spoilt(project: Project, bad: Bad) -> Project:
+    """Spoil the second of two pending sources."""
+    project.wrapped(a=TABLE.format("a"), bad="SELECT 1;\n")
+    bad.spoil(project)
+    return project
+
+
+def test_a_bad_source_is_refused_before_anything_runs(project: Project, bad: Bad) -> None:
+    line = refused(
+        spoilt(project, bad).upgrade(),
+        "Nothing was run: 1 revision cannot run as written",
+        revision_id("bad"),
+        bad.where,
+        bad.words,
+    )
+    assert line.endswith(". Then: alembic upgrade head")
+    assert applied(project) == []
+
+
+def test_a_bad_source_is_error_in_the_ledger_and_the_build_is_closed(
+    project: Project, bad: Bad
+) -> None:
+    spoilt(project, bad).upgrade()
+    rows = dict(project.query("SELECT id, logs FROM migrations WHERE applied_status = 'ERROR'"))
+    assert list(rows) == [revision_id("bad")]
+    assert bad.words in rows[revision_id("bad")]
+    [(status, logs)] = project.query("SELECT status, logs FROM migration_logs")
+    assert status == "FAILURE"
+    assert bad.words in logs
+
+
+def test_a_bad_source_is_found_by_check_without_a_trace_in_the_database(
+    project: Project, bad: Bad
+) -> None:
+    result = spoilt(project, bad).alembic("pgpipe", "check")
+    assert result.code == 6, result.text
+    assert bad.where in result.output
+    assert bad.words in result.output
+    assert project.query("SELECT to_regclass('migrations')") == [(None,)]
+
+
+def test_a_bad_source_that_is_mended_goes_on(project: Project, bad: Bad) -> None:
+    spoilt(project, bad).upgrade()
+    spoilt_file = project.folder / SOURCE
+    spoilt_file.unlink(missing_ok=True)
+    project.write(SOURCE, TABLE.format("mended"))
+    path = wrapper(project, "bad")
+    path.write_text(
+        "\n".join(
+            'source = "bad.sql"' if line.startswith("source =") else line
+            for line in path.read_text().splitlines()
+        )
+    )
+    result = project.upgrade()
+    assert result.code == 0, result.text
+    assert applied(project) == ["a", "mended"]
+
+
+def test_every_bad_source_is_named_at_once(project: Project) -> None:
+    project.wrapped(
+        a="COMMIT;\nSELECT 1;\n", b="SELECT '", c="-- pgpipe: rule = x\nSELECT 1;\n"
+    )
+    result = project.upgrade()
+    refused(result, "3 revisions cannot run as written")
+    for name in ("a", "b", "c"):
+        assert f"refused: {revision_id(name)} {name}\n" in result.text
+        assert project.ledger()[name] == "ERROR"
+
+
+def test_a_source_of_another_folder_of_the_project_runs(project: Project) -> None:
+    project.wrapped(bad="SELECT 1;\n")
+    project.write("elsewhere/other.sql", TABLE.format("elsewhere"))
+    point_to(project, "../../elsewhere/other.sql")
+    result = project.upgrade()
+    assert result.code == 0, result.text
+    assert applied(project) == ["elsewhere"]
+
+
+# -- edited after it was applied --------------------------------------------------------------
+
+
+def edited(project: Project, text: str | None) -> Project:
+    """Edit, or remove, a source that build 4 has applied."""
+    project.wrapped(a=TABLE.format("a"))
+    project.ok("upgrade", "head", env={"GITHUB_RUN_NUMBER": "4", "GITHUB_RUN_ID": "904"})
+    path = project.folder / "alembic/sql/a.sql"
+    path.unlink() if text is None else path.write_text(text)
+    return project
+
+
+def test_a_source_edited_after_it_was_applied_is_named_by_check(project: Project) -> None:
+    result = edited(project, TABLE.format("b")).alembic("pgpipe", "check")
+    assert result.code == 6
+    assert (
+        "alembic/sql/a.sql: its source was edited after build 4 applied it. "
+        "Put its text back, and ship the change as a new source." in result.output
+    )
+
+
+def test_a_source_edited_after_it_was_applied_is_named_by_status(project: Project) -> None:
+    edited(project, TABLE.format("b"))
+    assert "edited after build 4 applied it" in project.ok("pgpipe", "status").output
+    [state] = json.loads(project.ok("pgpipe", "status", "--json").output)["revisions"]
+    assert state["notes"] == ["its source was edited after build 4 applied it"]
+
+
+def test_a_source_removed_after_it_was_applied_is_named(project: Project) -> None:
+    result = edited(project, None).alembic("pgpipe", "check")
+    assert result.code == 6
+    assert "alembic/sql/a.sql: its source is gone or cannot be read" in result.output
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeffCREATE TABLE public.a (id int);\r\n",
+        "--retry\n-- pgpipe: lock_timeout = 3s\nCREATE TABLE public.a (id int);\n",
+    ],
+    ids=["line ends and a BOM", "directives"],
+)
+def test_what_is_no_edit_is_not_called_one(project: Project, text: str) -> None:
+    assert edited(project, text).alembic("pgpipe", "check").code == 0
