@@ -80,7 +80,7 @@ def open_database(settings: Settings, environ: Mapping[str, str]) -> Iterator[Da
         try:
             yield Database(engine, settings.role)
         except DBAPIError as error:
-            raise _server_refusal(error, engine.url, settings.schema) from error
+            raise _server_refusal(error, engine.url, settings) from error
 
 
 def _resolve(settings: Settings, environ: Mapping[str, str], stack: ExitStack) -> URL:
@@ -157,19 +157,19 @@ def refusal(target: URL, text: str) -> str:
     )
 
 
-def _server_refusal(error: DBAPIError, target: URL, schema: str) -> PgpipeError:
+def _server_refusal(error: DBAPIError, target: URL, settings: Settings) -> PgpipeError:
     """Return the error for a statement of the tool's own that the server refused.
 
     A source's errors never come here; its step has them.
     """
-    reason = " ".join(str(error.orig).split())
-    code = getattr(error.orig, "pgcode", None)
+    reason, code = _reason(error), getattr(error.orig, "pgcode", None)
+    if settings.role is not None and f'role "{settings.role}"' in reason:
+        return _role_refusal(reason, target, settings.role)
     if code == INSUFFICIENT_PRIVILEGE:
-        grant = _grant(reason, schema)
-        user = target.username or os.environ.get("PGUSER") or "this user"
         return LedgerError(
-            f"The ledger in schema {schema} is out of reach: {reason}. Let the owner run: "
-            f"GRANT {grant} TO {user}; or name another schema in pgpipe.schema."
+            f"The ledger in schema {settings.schema} is out of reach: {reason}. Let the owner "
+            f"run: GRANT {_grant(reason, target, settings.schema)} TO "
+            f"{settings.role or _user(target)}; or name another schema in pgpipe.schema."
         )
     if code == READ_ONLY:
         return LedgerError(
@@ -184,20 +184,39 @@ def _server_refusal(error: DBAPIError, target: URL, schema: str) -> PgpipeError:
     return LedgerError(f"The server refuses a statement of the tool's own: {reason} ({code}).")
 
 
-def _grant(reason: str, schema: str) -> str:
+def _reason(error: DBAPIError) -> str:
+    """Return the server's words without the excerpt of a statement that nobody wrote."""
+    diag = getattr(error.orig, "diag", None)
+    said = getattr(diag, "message_primary", None) or str(error.orig)
+    return " ".join(said.split())
+
+
+def _role_refusal(reason: str, target: URL, role: str) -> LedgerError:
+    return LedgerError(
+        f"pgpipe.role cannot be used: {reason}. Let its owner run: GRANT {role} TO "
+        f"{_user(target)}; or name another role in pgpipe.role."
+    )
+
+
+def _user(target: URL) -> str:
+    return target.username or os.environ.get("PGUSER") or "this user"
+
+
+def _grant(reason: str, target: URL, schema: str) -> str:
     if "for schema" in reason:
         return f"CREATE, USAGE ON SCHEMA {schema}"
     if "for database" in reason:
-        return "CREATE ON DATABASE …"
+        return f"CREATE ON DATABASE {target.database or '…'}"
     if "for sequence" in reason:
         return f"USAGE ON ALL SEQUENCES IN SCHEMA {schema}"
-    return f"SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA {schema}"
+    return f"SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema}"
 
 
 def _sentence(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
+NO_ROOM = "The server has no free connection; try again, or raise max_connections."
 ADVICE = (
     (
         "password authentication failed",
@@ -207,13 +226,11 @@ ADVICE = (
     ("does not exist", "Check the name in the URL, or create it."),
     ("no pg_hba.conf entry", "The server's pg_hba.conf does not let this user in from here."),
     ("permission denied for database", "Grant it: GRANT CONNECT ON DATABASE … TO …;"),
+    ("too many clients", NO_ROOM),
+    ("remaining connection slots", NO_ROOM),
     (
-        "too many clients",
-        "The server has no free connection; try again, or raise max_connections.",
-    ),
-    (
-        "remaining connection slots",
-        "The server has no free connection; try again, or raise max_connections.",
+        "too many connections",
+        "A run needs three connections at once: end others, or raise the CONNECTION LIMIT.",
     ),
     ("starting up", "Wait for it: alembic pgpipe wait --timeout 60"),
     (

@@ -36,7 +36,7 @@ def outcome(project: Project) -> str | None:
     return None if status is None else str(status)
 
 
-# -- unknown ----------------------------------------------------------------------------------
+# -- unknown --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("verb", ["upgrade", "downgrade", "stamp"])
@@ -79,7 +79,7 @@ def test_a_version_that_the_project_lacks_is_named_with_the_way_out(project: Pro
     assert applied(project) == ["a", "b"]
 
 
-# -- broken -----------------------------------------------------------------------------------
+# -- broken ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_revisions_in_a_circle_are_named(project: Project) -> None:
     assert outcome(project) == "FAILURE"
 
 
-# -- two heads --------------------------------------------------------------------------------
+# -- two heads ------------------------------------------------------------------------------
 
 
 def branched(project: Project) -> Project:
@@ -158,7 +158,7 @@ def test_an_unknown_revision_is_not_blamed_on_two_heads(project: Project) -> Non
     assert "heads" not in line
 
 
-# -- options ----------------------------------------------------------------------------------
+# -- options --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from sqlalchemy import URL
 
+from alembic_pgpipe.revisions.wrapper import revision_id
 from tests.project import Project
-from tests.refusal import refused
+from tests.refusal import applied, refused
 
 TABLE = "CREATE TABLE public.{0} (id int);\n"
 
@@ -69,3 +72,205 @@ def test_the_log_file_is_where_the_project_says(tmp_path: Path) -> None:
 def test_a_missing_database_is_named(project: Project, database: URL) -> None:
     elsewhere = Project(project.folder, database.set(database="nowhere"))
     refused(elsewhere.upgrade(), '"nowhere" does not exist', "create it", code=5)
+
+
+# -- no room --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def limited(project: Project) -> Iterator[Project]:
+    """Give a project whose user may open two connections; a run needs three."""
+    admin = project.url
+    assert isinstance(admin, URL)
+    user = f"user_{admin.database}"
+    project.query(f"CREATE ROLE {user} LOGIN CONNECTION LIMIT 2")
+    project.query(f"GRANT ALL ON SCHEMA public TO {user}")
+    project.wrapped(a=TABLE.format("a"))
+    yield as_user(project, user)
+    forget(project, admin, user)
+
+
+def as_user(project: Project, user: str) -> Project:
+    """Let the project connect as another user."""
+    assert isinstance(project.url, URL)
+    project.url = project.url.set(username=user)
+    project.configure()
+    return project
+
+
+def forget(project: Project, admin: URL, user: str) -> None:
+    """Drop a user with all that is his."""
+    project.url = admin
+    project.query(f"DROP OWNED BY {user}")
+    project.query(f"DROP ROLE {user}")
+
+
+def test_too_few_connections_say_how_many_are_needed(limited: Project) -> None:
+    refused(
+        limited.upgrade(),
+        "too many connections for role",
+        "needs three connections",
+        "CONNECTION LIMIT",
+        code=5,
+    )
+    assert applied(limited) == []
+    [(status, logs)] = limited.query("SELECT status, logs FROM migration_logs")
+    assert status == "FAILURE"
+    assert "too many connections" in logs
+
+
+# -- no privilege ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def poor(project: Project) -> Iterator[Project]:
+    """Give a project whose user may do nothing but connect."""
+    admin = project.url
+    assert isinstance(admin, URL)
+    user = f"user_{admin.database}"
+    project.query(f"CREATE ROLE {user} LOGIN")
+    project.wrapped(a="SELECT 1;\n")
+    yield as_user(project, user)
+    forget(project, admin, user)
+
+
+def prepared(project: Project, *statements: str) -> None:
+    """Run statements as the owner of the database."""
+    assert isinstance(project.url, URL)
+    user, project.url = project.url, project.url.set(username="postgres")
+    for statement in statements:
+        project.query(statement)
+    project.url = user
+
+
+def granted(project: Project, line: str) -> None:
+    """Let the owner run the GRANT that a message names."""
+    prepared(project, line[line.index("GRANT") : line.index(";")])
+
+
+def test_no_create_on_the_schema_names_the_grant_that_helps(poor: Project) -> None:
+    line = refused(poor.upgrade(), "permission denied for schema public", "pgpipe.schema")
+    assert "LINE" not in line
+    assert "permission denied" in (poor.folder / "migration.log").read_text()
+    granted(poor, line)
+    poor.ok("upgrade", "head")
+
+
+def test_no_schema_and_no_create_on_the_database_names_the_grant_that_helps(
+    poor: Project,
+) -> None:
+    poor.configure(schema="ledger")
+    granted(poor, refused(poor.upgrade(), "permission denied for database"))
+    poor.ok("upgrade", "head")
+    assert poor.ledger("ledger") == {"a": "SUCCESS"}
+
+
+def test_a_ledger_of_somebody_else_names_each_grant_that_helps(poor: Project) -> None:
+    poor.configure(schema="ledger")
+    user = poor.url
+    assert isinstance(user, URL)
+    poor.url = user.set(username="postgres")
+    poor.configure()
+    poor.ok("upgrade", "head")
+    poor.url = user
+    poor.configure()
+    for missing in ("schema ledger", "table migration_logs", "sequence"):
+        granted(poor, refused(poor.upgrade(), f"permission denied for {missing}"))
+    poor.ok("upgrade", "head")
+
+
+def test_a_decision_without_privilege_is_refused_the_same_way(poor: Project) -> None:
+    prepared(poor, "CREATE SCHEMA ledger")
+    poor.configure(schema="ledger")
+    skip = ("pgpipe", "skip", "a", "--reason", "x")
+    granted(poor, refused(poor.alembic(*skip), "permission denied for schema ledger"))
+    poor.ok(*skip)
+
+
+def test_a_role_that_may_not_be_taken_names_the_grant_that_helps(poor: Project) -> None:
+    assert isinstance(poor.url, URL)
+    owner = f"owner_{poor.url.database}"
+    prepared(poor, f"CREATE ROLE {owner}", f"GRANT ALL ON SCHEMA public TO {owner}")
+    poor.configure(role=owner)
+    try:
+        granted(poor, refused(poor.upgrade(), "pgpipe.role", f'"{owner}"'))
+        poor.ok("upgrade", "head")
+    finally:
+        prepared(poor, f"DROP OWNED BY {owner}", f"DROP ROLE {owner}")
+
+
+def test_a_role_that_does_not_exist_is_named(poor: Project) -> None:
+    poor.configure(role="nobody_here")
+    refused(poor.upgrade(), "pgpipe.role", '"nobody_here" does not exist')
+
+
+# -- read-only ------------------------------------------------------------------------------
+
+
+def read_only(project: Project) -> None:
+    """Make every new session on the database read-only."""
+    assert isinstance(project.url, URL)
+    project.query(
+        f'ALTER DATABASE "{project.url.database}" SET default_transaction_read_only = on'
+    )
+
+
+def test_a_read_only_server_without_a_ledger_is_named(project: Project) -> None:
+    project.wrapped(a=TABLE.format("a"))
+    read_only(project)
+    refused(project.upgrade(), "read-only", "CREATE TABLE", "primary server")
+    assert "read-only" in (project.folder / "migration.log").read_text()
+    assert project.ok("pgpipe", "check").code == 0
+    assert "WAITING" in project.ok("pgpipe", "status").output
+
+
+def test_a_read_only_server_with_a_ledger_keeps_all_as_it_was(project: Project) -> None:
+    project.wrapped(a=TABLE.format("a"))
+    project.ok("upgrade", "head")
+    project.wrapped(b=TABLE.format("b"))
+    before = project.query("SELECT build_number, status, logs FROM migration_logs")
+    read_only(project)
+    refused(project.upgrade(), "read-only", "primary server")
+    refused(project.alembic("pgpipe", "skip", "b", "--reason", "x"), "read-only")
+    assert project.ledger() == {"a": "SUCCESS"}
+    assert project.query("SELECT build_number, status, logs FROM migration_logs") == before
+    assert project.ok("pgpipe", "status").code == 0
+
+
+# -- a table of somebody else ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("table", ["migrations", "migration_logs", "migration_attempts"])
+def test_a_table_of_somebody_else_is_left_alone_and_the_setting_is_named(
+    project: Project, table: str
+) -> None:
+    project.query(f"CREATE TABLE {table} AS SELECT 1 AS id, 'theirs' AS note")
+    project.wrapped(a=TABLE.format("a"))
+    for command in (("upgrade", "head"), ("pgpipe", "status"), ("pgpipe", "check")):
+        refused(
+            project.alembic(*command),
+            f"Table public.{table} belongs to something else",
+            "set pgpipe.schema = pgpipe in alembic.ini",
+        )
+    assert project.query(f"SELECT * FROM {table}") == [(1, "theirs")]
+    project.configure(schema="pgpipe")
+    project.ok("upgrade", "head")
+    assert project.query(f"SELECT * FROM {table}") == [(1, "theirs")]
+    assert project.ledger("pgpipe") == {"a": "SUCCESS"}
+
+
+# -- gone in the middle ---------------------------------------------------------------------
+
+
+def test_a_connection_that_is_killed_in_a_step_loses_nothing(project: Project) -> None:
+    project.wrapped(
+        a=TABLE.format("a"),
+        b=TABLE.format("b") + "SELECT pg_terminate_backend(pg_backend_pid());\n",
+    )
+    refused(project.upgrade(), revision_id("b"), "terminating connection", "b.sql:2:1")
+    assert applied(project) == ["a"]
+    assert project.ledger() == {"a": "SUCCESS", "b": "ERROR"}
+    assert project.scalar("SELECT status FROM migration_logs") == "FAILURE"
+    project.source("b", TABLE.format("b"))
+    project.ok("upgrade", "head")
+    assert applied(project) == ["a", "b"]

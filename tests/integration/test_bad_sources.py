@@ -171,7 +171,7 @@ def test_a_source_of_another_folder_of_the_project_runs(project: Project) -> Non
     assert applied(project) == ["elsewhere"]
 
 
-# -- edited after it was applied --------------------------------------------------------------
+# -- edited after it was applied ------------------------------------------------------------
 
 
 def edited(project: Project, text: str | None) -> Project:
