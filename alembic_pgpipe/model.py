@@ -77,6 +77,7 @@ class Attempt:
     outcome: Outcome
     checksum: str | None = None
     build_number: str | None = None
+    build_id: str | None = None
     who: str | None = None
     reason: str | None = None
     started_at: datetime | None = None

@@ -278,15 +278,33 @@ class Recorder:
 
     # -- builds ------------------------------------------------------------------------
 
-    def open_build(self, number: str, heading: str) -> None:
-        """Begin a build's log, or continue it under a heading of its own."""
+    def open_build(self, number: str, heading: str, signature: str) -> bool:
+        """Begin a build's log, or continue it under a heading of its own.
+
+        Returns False, with the row untouched, where the number belongs to a build whose
+        log does not hold ``signature``; an empty one fits every row.
+        """
         table = self.tables.builds
         adding = postgresql.insert(table).values(build_number=number, logs=heading)
         again = adding.on_conflict_do_update(
             index_elements=[table.c.build_number],
             set_={"logs": table.c.logs + literal("\n") + heading, "status": None},
+            where=func.strpos(table.c.logs, signature) > 0,
         )
-        self.connection.execute(again)
+        return bool(self.connection.execute(again).rowcount)
+
+    def close_dead_build(self, signature: str, own: str, line: str) -> None:
+        """Close the build that a signature names as FAILURE, unless it is closed, or ours.
+
+        ``own`` is the number of the build that found it, ``line`` what it found.
+        """
+        table = self.tables.builds
+        dead = (table.c.status.is_(None), func.strpos(table.c.logs, signature) > 0)
+        self.connection.execute(
+            update(table)
+            .where(*dead, table.c.build_number != own)
+            .values(status="FAILURE", logs=table.c.logs + line)
+        )
 
     def append_log(self, number: str, lines: str) -> None:
         """Append lines to a build's log."""
@@ -350,6 +368,7 @@ def _attempt(values: Any) -> Attempt:
         outcome=Outcome(values["outcome"]),
         checksum=values["checksum"],
         build_number=values["build_number"],
+        build_id=values["build_id"],
         who=values["who"],
         reason=values["reason"],
         started_at=values["started_at"],

@@ -15,9 +15,10 @@ from typing import TextIO
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from alembic_pgpipe.errors import LedgerError
 from alembic_pgpipe.ledger.build import LOCAL
 from alembic_pgpipe.ledger.recorder import Recorder
-from alembic_pgpipe.model import Build
+from alembic_pgpipe.model import Attempt, Build
 
 FLUSH_SECONDS = 2.0
 HIDDEN = "***"
@@ -95,16 +96,41 @@ class BuildLog:
             return
         self._waiting.clear()
 
+    def bury(self, attempt: Attempt) -> None:
+        """Close the build of an attempt whose run died before it could say anything.
+
+        Only a run that holds the lock knows that it did.
+        """
+        if self._recorder is None:
+            return
+        signature = _signature(attempt.build_number, attempt.build_id)
+        line = f"died in {attempt.revision}; build {self.number} found it so\nFAILURE\n"
+        self._recorder.close_dead_build(signature, self.number, line)
+
     def _begin(self, recorder: Recorder) -> None:
-        self.number = self._own_number(recorder)
+        self.number = self._open_row(recorder)
         if self.number != self.build.number:
             self.say(
                 f"warning: build {self.build.number} in {recorder.schema}.migration_logs is "
                 f"another build; this one is recorded as {self.number}"
             )
-        recorder.open_build(self.number, self._heading() + "\n")
         self._recorder = recorder
         self.flush()
+
+    def _open_row(self, recorder: Recorder) -> str:
+        """Open the row and return its number: a row of another build is never touched."""
+        build = self.build
+        # On a desk all runs share one row, whoever began it.
+        signature = "" if build.number == LOCAL else _signature(build.number, build.id)
+        names = (build.number, f"{build.number}@{build.project or build.id}")
+        for number in (*names, f"{build.number}@{build.id}"):
+            if recorder.open_build(number, self._heading() + "\n", signature):
+                return number
+        raise LedgerError(
+            f"{recorder.schema}.migration_logs has rows of other builds under "
+            f"{', '.join(names)}. Name the variable of another number in "
+            "pgpipe.build_number_env."
+        )
 
     def _end(self, recorder: Recorder, *, succeeded: bool) -> None:
         self._keep("SUCCESS" if succeeded else "FAILURE")
@@ -131,19 +157,13 @@ class BuildLog:
     def _heading(self) -> str:
         now = datetime.now(timezone.utc)
         commit = f", commit {self.build.commit}" if self.build.commit else ""
-        return f"{self._signature()}, {now:%Y-%m-%d %H:%M:%S} UTC{commit}, by {self.build.who}"
+        signature = _signature(self.build.number, self.build.id)
+        return f"{signature}, {now:%Y-%m-%d %H:%M:%S} UTC{commit}, by {self.build.who}"
 
-    def _signature(self) -> str:
-        return f"== build {self.build.number} ({self.build.id})"
 
-    def _own_number(self, recorder: Recorder) -> str:
-        """Return the number to record under: a row of another build is never touched."""
-        if self.build.number == LOCAL:
-            return LOCAL
-        taken = recorder.build(self.build.number)
-        if taken is None or self._signature() in taken.logs:
-            return self.build.number
-        return f"{self.build.number}@{self.build.project or self.build.id}"
+def _signature(number: str | None, id_: str | None) -> str:
+    """Return how the heading of a build's log begins; it tells builds of one number apart."""
+    return f"== build {number} ({id_})"
 
 
 def _open(file: Path | None) -> TextIO | None:

@@ -50,8 +50,10 @@ class Planner:
 
     def settled(self, heads: Iterable[str]) -> bool:
         """Return whether the ledger holds no work besides Alembic's own steps."""
-        rows = self.history().rows
-        passed = self.revisions.applied(heads)
+        history = self.history()
+        if any(attempt.outcome is Outcome.RUNNING for attempt in history.tries.values()):
+            return False
+        rows, passed = history.rows, self.revisions.applied(heads)
         return all(id_ in rows and rows[id_].status not in UNSETTLED for id_ in passed)
 
     def plan(self, steps: Iterable[AlembicStep], heads: Iterable[str]) -> list[Planned]:
@@ -60,6 +62,7 @@ class Planner:
         Raises HeldError where a failed revision waits for a decision, StepError where a
         pending source may not run, RevisionError where an undo is missing.
         """
+        self._bury()
         wanted = list(steps)
         if any(isinstance(step, StampStep) for step in wanted):
             return [Planned(step) for step in wanted]
@@ -70,6 +73,12 @@ class Planner:
         if any(step.is_downgrade for step in moving):
             return self._plan_downgrade(moving)
         return self._plan_upgrade(moving, applied)
+
+    def _bury(self) -> None:
+        """Close the builds that died in a step; the lock is ours, so nobody is at work."""
+        for attempt in self.history().tries.values():
+            if attempt.outcome is Outcome.RUNNING:
+                self.log.bury(attempt)
 
     def _adopt(self, applied: Iterable[Revision]) -> None:
         """Record what plain Alembic applied before the ledger was kept."""

@@ -144,7 +144,7 @@ def test_running_of_a_killed_run_runs_again_and_the_log_says_so(project: Project
     assert project.ledger() == {"a1": "SUCCESS"}
     assert project.outcomes("a1") == [("upgrade", "INTERRUPTED"), ("upgrade", "SUCCESS")]
     status = "SELECT status FROM migration_logs WHERE build_number = '41'"
-    assert project.scalar(status) is None
+    assert project.scalar(status) == "FAILURE"
 
 
 def await_row(project: Project, sql: str) -> None:
