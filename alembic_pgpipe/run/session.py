@@ -8,6 +8,13 @@ from alembic_pgpipe.run.executor import Executor
 from alembic_pgpipe.settings import Settings
 from alembic_pgpipe.source import Directives
 
+# A server that works on a statement does not notice that the client died: without this it
+# would go on, and the next run would meet it.  PostgreSQL 14 and later know the setting.
+NOTICE_DEATH = (
+    "SELECT pg_catalog.set_config(name, '2s', false) FROM pg_catalog.pg_settings "
+    "WHERE name = 'client_connection_check_interval';"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Session:
@@ -43,7 +50,7 @@ class Session:
         lock = own.lock_timeout or self.settings.lock_timeout
         statement = own.statement_timeout or self.settings.statement_timeout
         return (
-            f"SET lock_timeout = {_literal(lock)};"
+            f"{NOTICE_DEATH}SET lock_timeout = {_literal(lock)};"
             f"SET statement_timeout = {_literal(statement)};"
             "SET idle_in_transaction_session_timeout = 0; SET client_min_messages = notice;"
             f"SET standard_conforming_strings = on;{_set_role(own.role or self.settings.role)}"
