@@ -6,9 +6,12 @@ own package is still half imported; nothing of Alembic may be imported at the to
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import Callable
-from types import ModuleType
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 import wrapt
@@ -58,7 +61,8 @@ def _exit_with_our_code(
     from alembic_pgpipe.errors import PgpipeError
 
     try:
-        wrapped(*args, **kwargs)
+        with _termination_like_a_stop():
+            wrapped(*args, **kwargs)
     except SystemExit as error:
         if isinstance(error.__context__, PgpipeError):
             sys.exit(error.__context__.exit_code)
@@ -66,3 +70,26 @@ def _exit_with_our_code(
     except KeyboardInterrupt:
         sys.stderr.write("Stopped. The same command goes on from here.\n")
         sys.exit(STOPPED)
+
+
+@contextmanager
+def _termination_like_a_stop() -> Iterator[None]:
+    """Let SIGTERM, by which CI systems cancel a build, end a run as Ctrl-C does.
+
+    The statement is cancelled and the build closed.  A second one ends the process at
+    once, and a handler that somebody else has set is left alone.
+    """
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    raise KeyboardInterrupt

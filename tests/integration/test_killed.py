@@ -1,0 +1,174 @@
+"""A run that dies: nothing half done is called done, and the next run goes on."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from sqlalchemy import URL
+
+from alembic_pgpipe.connect.lock import lock_key
+from alembic_pgpipe.revisions.wrapper import revision_id
+from tests.background import busy_with, eventually, in_background
+from tests.conftest import connect_to
+from tests.project import Project
+
+DEAD = {"GITHUB_RUN_NUMBER": "41", "GITHUB_RUN_ID": "9041"}
+TABLE = "CREATE TABLE public.{0} (id int);\n"
+# The test holds lock 42; a statement that asks for it waits until the test lets go.
+HOLD = "SELECT pg_advisory_lock(42)"
+WAIT = "SELECT pg_advisory_xact_lock(42);\n"
+TRANSACTIONAL = TABLE.format("half") + WAIT
+ALONE = f"-- pgpipe: transaction = off\n{TRANSACTIONAL}"
+PYTHON = (
+    'op.execute("CREATE TABLE public.half (id int)")\n'
+    '    op.execute("SELECT pg_advisory_xact_lock(42)")'
+)
+OTHERS = (
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+    "AND pid <> pg_backend_pid() AND application_name LIKE 'alembic-pgpipe%'"
+)
+RUN_LOCKS = f"""
+    SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted
+    AND (classid::bigint << 32) | objid::bigint = {lock_key("public")}
+"""
+KINDS = {"transactional": TRANSACTIONAL, "alone": ALONE, "python": TRANSACTIONAL}
+
+
+@contextmanager
+def held(project: Project) -> Iterator[None]:
+    """Hold lock 42."""
+    assert isinstance(project.url, URL)
+    holder = connect_to(project.url)
+    try:
+        holder.cursor().execute(HOLD)
+        yield
+    finally:
+        holder.close()
+
+
+def prepared(project: Project, kind: str) -> Project:
+    """Write b of this kind between a and c; b stops half-way."""
+    project.wrapped(a=TABLE.format("a"), b=KINDS[kind], c=TABLE.format("c"))
+    if kind == "python":
+        [path] = project.folder.glob(f"alembic/versions/{revision_id('b')}_*.py")
+        path.write_text(path.read_text().replace("op.run_source(source)", PYTHON))
+    return project
+
+
+def die(
+    project: Project, number: signal.Signals = signal.SIGKILL, *, downgrade: bool = False
+) -> tuple[int, str]:
+    """Let build 41 die of a signal half-way through b; return its exit code and output.
+
+    The server gives up the statement by itself: lock 42 is held until it has.
+    """
+    command = ("downgrade", "base") if downgrade else ("upgrade", "head")
+    with held(project), in_background(project, *command, env=DEAD) as run:
+        busy_with(project, "%pg_advisory_xact_lock(42)%")
+        run.send_signal(number)
+        output = run.communicate(timeout=20)[0]
+        # The lock is free at once, though the server may still work on the statement.
+        eventually(lambda: project.scalar(RUN_LOCKS) == 0)
+        eventually(lambda: project.scalar(OTHERS) == 0)
+    return run.returncode, str(output)
+
+
+def build(project: Project, number: str) -> tuple[str | None, str]:
+    """Return the outcome and the log of a build."""
+    found = "SELECT status, logs FROM migration_logs WHERE build_number = %s"
+    [(status, logs)] = project.query(found, number)
+    return status, logs
+
+
+def half_is_there(project: Project) -> bool:
+    return bool(project.scalar("SELECT to_regclass('half') IS NOT NULL"))
+
+
+@pytest.mark.parametrize("kind", ["transactional", "python"])
+def test_a_killed_run_applied_nothing_of_its_revision_and_the_next_one_goes_on(
+    project: Project, kind: str
+) -> None:
+    die(prepared(project, kind))
+    assert project.ledger() == {"a": "SUCCESS", "b": "RUNNING", "c": "WAITING"}
+    assert project.outcomes("b") == [("upgrade", "RUNNING")]
+    assert not half_is_there(project)
+    result = project.upgrade()
+    assert result.code == 0, result.text
+    assert "build 41 was interrupted in it" in result.text
+    assert "build 41 was interrupted in it" in build(project, "local_run")[1]
+    assert project.ledger() == dict.fromkeys("abc", "SUCCESS")
+    assert project.outcomes("a") == [("upgrade", "SUCCESS")]
+    assert project.outcomes("b") == [("upgrade", "INTERRUPTED"), ("upgrade", "SUCCESS")]
+
+
+def test_the_row_of_a_killed_build_keeps_its_log_and_is_closed_by_the_next_run(
+    project: Project,
+) -> None:
+    die(prepared(project, "transactional"))
+    status, logs = build(project, "41")
+    assert status is None
+    assert logs.endswith(f"\n[2/3] {revision_id('b')} b\n")
+    assert project.upgrade().code == 0
+    found = f"died in {revision_id('b')}; build local_run found it so\nFAILURE\n"
+    assert build(project, "41") == ("FAILURE", logs + found)
+
+
+def test_a_killed_source_without_a_transaction_goes_on_where_that_is_certain(
+    project: Project,
+) -> None:
+    die(prepared(project, "alone"))
+    assert project.ledger() == {"a": "SUCCESS", "b": "RUNNING", "c": "WAITING"}
+    assert half_is_there(project)
+    result = project.upgrade()
+    assert result.code == 1
+    assert "alembic/sql/b.sql:3:1" in result.text
+    assert "statement 2 was under way" in result.text
+    project.source("b", ALONE.replace(WAIT, "CREATE TABLE IF NOT EXISTS w (id int);\n"))
+    result = project.upgrade()
+    assert result.code == 0, result.text
+    assert "resumed at statement 2" in result.text
+    assert project.ledger() == dict.fromkeys("abc", "SUCCESS")
+
+
+def test_a_build_killed_in_a_downgrade_is_closed_by_a_run_with_nothing_to_do(
+    project: Project,
+) -> None:
+    project.source("a", TABLE.format("half"), f"DROP TABLE half;\n{WAIT}")
+    project.wrapped()
+    project.ok("upgrade", "head")
+    die(project, downgrade=True)
+    assert build(project, "41")[0] is None
+    project.ok("upgrade", "head")
+    assert build(project, "41")[0] == "FAILURE"
+    assert project.ledger() == {"a": "SUCCESS"}
+    assert half_is_there(project)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda n: n.name)
+def test_a_stopped_run_rolls_back_closes_its_build_and_exits_130(
+    project: Project, number: signal.Signals
+) -> None:
+    code, output = die(prepared(project, "transactional"), number)
+    assert code == 130, output
+    assert "stopped: nothing of this revision was applied (rolled back)" in output
+    assert "Stopped. The same command goes on from here." in output
+    assert "Traceback" not in output
+    assert project.ledger() == {"a": "SUCCESS", "b": "RUNNING", "c": "WAITING"}
+    assert project.outcomes("b") == [("upgrade", "INTERRUPTED")]
+    assert build(project, "41")[0] == "FAILURE"
+    result = project.upgrade()
+    assert result.code == 0, result.text
+    assert "build 41 was interrupted in it" in result.text
+
+
+def test_a_stopped_source_without_a_transaction_says_what_stays(project: Project) -> None:
+    code, output = die(prepared(project, "alone"), signal.SIGINT)
+    assert code == 130, output
+    assert "what its finished statements did stays" in output
+    assert half_is_there(project)
+    assert project.outcomes("b") == [("upgrade", "INTERRUPTED")]
+    done = "SELECT statements_done FROM migration_attempts WHERE migration_name = 'b'"
+    assert project.scalar(done) == 1
