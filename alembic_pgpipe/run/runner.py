@@ -151,6 +151,9 @@ class Runner:
             hashes = ()
         if last is not None and last.outcome is Outcome.RUNNING:
             self.journal.interrupt(last, f"the run of build {last.build_number} died in it")
+        # First the row: where somebody has decided meanwhile, no attempt is begun.
+        if step.direction is Direction.UPGRADE and row is not None:
+            row = self.journal.set_status(row, Status.RUNNING)
         attempt = self.journal.begin_attempt(
             step.revision,
             step.direction,
@@ -159,8 +162,6 @@ class Runner:
             total=step.total,
             hashes=hashes,
         )
-        if step.direction is Direction.UPGRADE and row is not None:
-            row = self.journal.set_status(row, Status.RUNNING)
         return Running(step, row, attempt, last)
 
     def _current(self) -> Running:
