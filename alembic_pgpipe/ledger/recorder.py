@@ -188,7 +188,8 @@ class Recorder:
         if self.connection.execute(change).rowcount != 1:
             raise LedgerError(
                 f"The status of {row.name} (id {row.id}) was {row.status.value} and has been "
-                "changed or removed by somebody else meanwhile. Look: alembic pgpipe status"
+                "changed or removed by somebody else meanwhile; that stands. Look: alembic "
+                "pgpipe status. Then go on: alembic upgrade head"
             )
         return Row(row.id, row.name, status, row.started_at, row.finished_at, logs)
 

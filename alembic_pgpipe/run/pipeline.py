@@ -64,7 +64,7 @@ class Pipeline:
             return
         settings, log = self.runner.settings, self.runner.log
         with run_lock(
-            self.runner.database, settings.schema, log.number, settings.lock_wait, log.say
+            self.runner.database, settings.schema, log.number, settings.lock_wait, self._say_now
         ):
             if self.context.purge:
                 self._plan_purge()
@@ -247,6 +247,11 @@ class Pipeline:
 
     def _say(self, text: str) -> None:
         self.runner.log.say(text)
+
+    def _say_now(self, text: str) -> None:
+        """Say what is followed by a wait; whoever reads the row meanwhile has it."""
+        self._say(text)
+        self.runner.log.flush()
 
     def _read_heads(self) -> tuple[str, ...]:
         heads = self.context.get_current_heads()
