@@ -27,7 +27,7 @@ from sqlalchemy.exc import DBAPIError
 
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.model import ServerError
-from alembic_pgpipe.source import Execution, Mode, Statement, statement_hash
+from alembic_pgpipe.source import Execution, Mode, Source, Statement, statement_hash
 
 NO_TRANSACTION = "2D000"
 # The server, or the connection to it, went away.
@@ -35,13 +35,17 @@ GONE = ("08", "57P")
 
 
 class StatementError(Exception):
-    """Carry a server's error together with the statement that caused it."""
+    """Carry a server's error together with the statement that caused it.
+
+    ``source`` is filled in by whoever knows which source it stands in.
+    """
 
     def __init__(self, error: ServerError, statement: Statement, number: int) -> None:
         super().__init__(error.message)
         self.error = error
         self.statement = statement
         self.number = number
+        self.source: Source | None = None
 
 
 class Notices(list[str]):

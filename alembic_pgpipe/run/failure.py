@@ -20,8 +20,9 @@ def describe_failure(
     error: BaseException, revision: Revision, source: Source | None, total: int | None
 ) -> Failure:
     """Return the failure of a step for the ledger, the log and the terminal."""
-    if isinstance(error, StatementError) and source is not None:
-        return _statement_failure(error, source, total)
+    if isinstance(error, StatementError) and error.source is not None:
+        own = source is not None and error.source.file == source.file
+        return _statement_failure(error, error.source, total if own else None)
     if isinstance(error, SourceError):
         return _source_failure(error, source)
     if is_server_error(error):

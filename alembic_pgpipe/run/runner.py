@@ -14,7 +14,7 @@ from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.model import Attempt, Direction, Failure, Outcome, Row, Status
 from alembic_pgpipe.run.build_log import BuildLog
-from alembic_pgpipe.run.executor import Executor, is_unanswered
+from alembic_pgpipe.run.executor import Executor, StatementError, is_unanswered
 from alembic_pgpipe.run.failure import describe_failure
 from alembic_pgpipe.run.resume import IndexState, Resumption, resume_at
 from alembic_pgpipe.run.session import Session
@@ -202,10 +202,14 @@ class Runner:
                 "cannot run inside a transaction, and a Python revision has one. Give the "
                 "source a wrapper of its own: alembic pgpipe wrap",
             )
-        if own and self._elsewhere(source):
-            self._run_elsewhere(running, source, execution)
-        else:
-            self._run_here(running, source, execution)
+        try:
+            if own and self._elsewhere(source):
+                self._run_elsewhere(running, source, execution)
+            else:
+                self._run_here(running, source, execution)
+        except StatementError as error:
+            error.source = source
+            raise
 
     def _run_here(self, running: Running, source: Source, execution: Execution) -> None:
         if execution.mode is Mode.TRANSACTION:
