@@ -176,7 +176,9 @@ def _look(
         own.add(_version_table(settings, options))
         given = _options(settings, options)
         given["include_object"] = leave_alone(connection, own, options.get("include_object"))
-        environment.configure(connection=connection, **given)
+        # Of Alembic's own commands only ``current`` asks not to create alembic_version.
+        given |= {"connection": connection, "dont_mutate": True}
+        environment.configure(**given)
         with environment.begin_transaction():
             environment.run_migrations()
 
