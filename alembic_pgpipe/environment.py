@@ -147,13 +147,14 @@ def _pipeline(
 ) -> Pipeline:
     steps = environment.context_opts["fn"]
     pipeline: Pipeline
-    callbacks = options.get("on_version_apply") or ()
-    own = (callbacks,) if callable(callbacks) else tuple(callbacks)
     given = _options(runner.settings, options) | {
         "connection": runner.main,
         "transaction_per_migration": True,
         "fn": lambda heads, context: pipeline.next_steps(heads, context),
-        "on_version_apply": (lambda **kw: pipeline.on_version_apply(**kw), *own),
+        "on_version_apply": (
+            lambda **kw: pipeline.on_version_apply(**kw),
+            *_callbacks(options),
+        ),
         operations.RUNNER: runner,
     }
     environment.configure(**given)
@@ -202,22 +203,24 @@ def _write_script(
     options: Mapping[str, Any],
 ) -> None:
     offline: Offline
-    given = (
-        {"literal_binds": True}
-        | _options(settings, options)
-        | {
-            "dialect_name": "postgresql",
-            "transaction_per_migration": True,
-            "on_version_apply": lambda **kw: offline.on_version_apply(**kw),
-        }
-    )
+    steps = environment.context_opts["fn"]
+    # Doubled percent signs are for a driver that takes parameters; a script has none.
+    given: dict[str, Any] = {"literal_binds": True, "dialect_opts": {"paramstyle": "named"}}
+    given |= _options(settings, options) | {
+        "dialect_name": "postgresql",
+        "transaction_per_migration": True,
+        "fn": lambda heads, context: offline.begin(heads, steps(heads, context)),
+        "on_version_apply": (
+            lambda **kw: offline.on_version_apply(**kw),
+            *_callbacks(options),
+        ),
+    }
     environment.configure(**given)
     context = environment.get_context()
     build = current_build(os.environ, settings.build_number_env)
     tables = ledger_tables(settings.schema)
     offline = Offline(context, revisions, Sources(settings), tables, build)
     context.opts[operations.RUNNER] = offline
-    offline.begin(context.get_current_heads())
     with environment.begin_transaction():
         environment.run_migrations()
 
@@ -240,6 +243,12 @@ def _version_table(settings: Settings, options: Mapping[str, Any]) -> Place:
     schema = options.get("version_table_schema")
     name = options.get("version_table", VERSION_TABLE)
     return Place(settings.schema if schema is None else schema, name)
+
+
+def _callbacks(options: Mapping[str, Any]) -> tuple[Callable[..., None], ...]:
+    """Return the project's own ``on_version_apply``: none, one, or several."""
+    given = options.get("on_version_apply") or ()
+    return (given,) if callable(given) else tuple(given)
 
 
 def _options(settings: Settings, options: Mapping[str, Any]) -> dict[str, Any]:

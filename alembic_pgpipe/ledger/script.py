@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from sqlalchemy import Executable, func, insert
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.schema import CreateSchema, CreateTable
+from sqlalchemy.schema import CreateIndex, CreateSchema, CreateTable
 
 from alembic_pgpipe.ledger.tables import NAME_LIMIT, Tables
 from alembic_pgpipe.model import Build, Direction, Outcome, Revision, Status
 
-STATUS_OF = {Direction.UPGRADE: Status.SUCCESS, Direction.DOWNGRADE: Status.ROLLED_BACK}
+NOW = func.clock_timestamp()
+REASON = "alembic --sql"
 
 
 def ledger_statements(tables: Tables) -> Iterator[Executable]:
@@ -19,32 +21,59 @@ def ledger_statements(tables: Tables) -> Iterator[Executable]:
     yield CreateSchema(str(tables.metadata.schema), if_not_exists=True)
     for table in tables.metadata.sorted_tables:
         yield CreateTable(table, if_not_exists=True)
+        for index in table.indexes:
+            yield CreateIndex(index, if_not_exists=True)
 
 
 def record_statements(
-    tables: Tables, revision: Revision, direction: Direction, outcome: Outcome, build: Build
+    tables: Tables,
+    revision: Revision,
+    direction: Direction,
+    outcome: Outcome,
+    build: Build,
+    *,
+    checksum: str | None = None,
+    total: int | None = None,
 ) -> Iterator[Executable]:
-    """Yield what records a step, in the step's own transaction.
-
-    A stamp leaves WAITING behind where it passes a revision downwards.
-    """
-    status = STATUS_OF[direction]
-    if outcome is Outcome.STAMPED and direction is Direction.DOWNGRADE:
-        status = Status.WAITING
-    now = func.clock_timestamp()
-    values = {"applied_status": status.value, "finished_at": now, "logs": None}
+    """Yield what records a step, in the step's own transaction."""
+    name = revision.name[:NAME_LIMIT]
+    values = _status_values(_status(direction, outcome))
     adding = postgresql.insert(tables.migrations).values(
-        id=revision.id, migration_name=revision.name[:NAME_LIMIT], **values
+        id=revision.id, migration_name=name, **values
     )
     yield adding.on_conflict_do_update(index_elements=["id"], set_=values)
     yield insert(tables.attempts).values(
-        migration_name=revision.name[:NAME_LIMIT],
+        migration_name=name,
         revision=revision.id,
         direction=direction.value,
         outcome=outcome.value,
         build_number=build.number,
         build_id=build.id,
+        commit_hash=build.commit,
         who=build.who,
-        reason="alembic --sql",
-        finished_at=now,
+        reason=REASON,
+        checksum=checksum,
+        statements_done=total or 0,
+        statements_total=total,
+        finished_at=NOW,
     )
+
+
+def _status(direction: Direction, outcome: Outcome) -> Status:
+    """Return what a step leaves behind; a stamp downwards leaves WAITING."""
+    if outcome is Outcome.SKIPPED:
+        return Status.SKIPPED
+    if direction is Direction.UPGRADE:
+        return Status.SUCCESS
+    return Status.WAITING if outcome is Outcome.STAMPED else Status.ROLLED_BACK
+
+
+def _status_values(status: Status) -> dict[str, Any]:
+    values: dict[str, Any] = {"applied_status": status.value, "logs": None}
+    if status is Status.SUCCESS:
+        values |= {"started_at": NOW, "finished_at": NOW, "rolled_back_at": None}
+    if status is Status.SKIPPED:
+        values |= {"finished_at": NOW}
+    if status is Status.ROLLED_BACK:
+        values |= {"rolled_back_at": NOW}
+    return values

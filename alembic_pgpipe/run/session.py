@@ -31,7 +31,7 @@ class Session:
         """
         with self.executor.autocommit():
             self.executor.command("DISCARD ALL")
-            self.executor.command(self._values(directives))
+            self.executor.command(NOTICE_DEATH + entering(self.settings, directives))
 
     def leave(self) -> None:
         """Take a source's role and settings back, inside its transaction.
@@ -39,22 +39,33 @@ class Session:
         Only then are the ledger's rows written: a SET ROLE or a row-level policy of
         the source must not decide whether they can be.
         """
-        role = _set_role(self.settings.role)
-        self.executor.command(
-            "SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET ALL;"
-            f"SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0;{role}"
-        )
+        self.executor.command(leaving(self.settings))
 
-    def _values(self, directives: Directives | None) -> str:
-        own = directives or Directives()
-        lock = own.lock_timeout or self.settings.lock_timeout
-        statement = own.statement_timeout or self.settings.statement_timeout
-        return (
-            f"{NOTICE_DEATH}SET lock_timeout = {_literal(lock)};"
-            f"SET statement_timeout = {_literal(statement)};"
-            "SET idle_in_transaction_session_timeout = 0; SET client_min_messages = notice;"
-            f"SET standard_conforming_strings = on;{_set_role(own.role or self.settings.role)}"
-        )
+
+def entering(settings: Settings, directives: Directives | None = None) -> str:
+    """Return what a step's session begins with: the project's values, then the source's."""
+    own = directives or Directives()
+    lock = own.lock_timeout or settings.lock_timeout
+    statement = own.statement_timeout or settings.statement_timeout
+    return (
+        f"SET lock_timeout = {_literal(lock)};"
+        f"SET statement_timeout = {_literal(statement)};"
+        "SET idle_in_transaction_session_timeout = 0; SET client_min_messages = notice;"
+        f"SET standard_conforming_strings = on;{_set_role(own.role or settings.role)}"
+    )
+
+
+def leaving(settings: Settings) -> str:
+    """Return what takes back, inside a step's transaction, what its source has set."""
+    return (
+        "SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET ALL;"
+        f"SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0;{role_of(settings)}"
+    )
+
+
+def role_of(settings: Settings) -> str:
+    """Return what takes on the project's own role; empty where it has none."""
+    return _set_role(settings.role)
 
 
 def _set_role(role: str | None) -> str:
