@@ -137,11 +137,27 @@ def _section(config: Config) -> dict[str, Any]:
 
 
 def _toml(config: Config) -> dict[str, Any]:
-    options = dict(config.toml_alembic_config)
-    nested = options.pop("pgpipe", {})
-    options.update({f"{PREFIX}{name}": value for name, value in dict(nested).items()})
-    here = dict(config.toml_args)
-    return {k: v % here if isinstance(v, str) else _plain(v) for k, v in options.items()}
+    """Return the options in pyproject.toml; TOML makes a table of ``pgpipe.schema = …``."""
+    options: dict[str, Any] = {}
+    for name, value in config.toml_alembic_config.items():
+        if isinstance(value, dict):
+            options.update({f"{name}.{inner}": each for inner, each in value.items()})
+        else:
+            options[name] = value
+    return {name: _interpolated(config, name, value) for name, value in options.items()}
+
+
+def _interpolated(config: Config, name: str, value: object) -> object:
+    if not isinstance(value, str):
+        return _plain(value)
+    try:
+        return value % dict(config.toml_args)
+    except (ValueError, KeyError, TypeError):
+        # The error's own text would quote the value, and with it a password.
+        raise SettingsError(
+            f"{config.toml_file_name}: option {name!r} in [tool.alembic] has a percent sign "
+            "that is not doubled. Write %% for each %."
+        ) from None
 
 
 def _plain(value: object) -> object:
