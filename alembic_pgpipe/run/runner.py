@@ -304,8 +304,8 @@ def running_done(running: Running) -> int:
 
 
 def _ask(connection: Connection, name: str) -> IndexState:
+    # No rollback: the transaction around this is Alembic's, and its end would be a lie.
     valid = connection.scalar(INDEX_STATE, {"name": name})
-    connection.rollback()
     if valid is None:
         return IndexState.ABSENT
     return IndexState.VALID if valid else IndexState.INVALID
