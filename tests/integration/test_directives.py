@@ -1,0 +1,153 @@
+"""Directives: what the head of a source asks for is what happens to it, and to it alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import URL
+
+from tests.conftest import Connect
+from tests.project import Project
+
+SEES = (
+    "CREATE TABLE public.{0} AS SELECT current_user::text AS who, "
+    "current_setting('lock_timeout') AS lock, "
+    "current_setting('statement_timeout') AS statement;\n"
+)
+
+
+@pytest.fixture
+def role(project: Project) -> Iterator[str]:
+    """Give a role of the test's own that may create tables."""
+    name = f"Owner-{uuid4().hex[:8]}"
+    project.query(f'CREATE ROLE "{name}"; GRANT ALL ON SCHEMA public TO "{name}"')
+    yield name
+    project.query(f'DROP OWNED BY "{name}"; DROP ROLE "{name}"')
+
+
+@pytest.fixture
+def other(project: Project, connect: Connect) -> Iterator[Project]:
+    """Give a view of another database on the same server."""
+    name = f"test_{uuid4().hex[:12]}"
+    assert isinstance(project.url, URL)
+    with connect(project.url).cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {name}")
+        yield Project(project.folder / "other", project.url.set(database=name))
+        cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_role_holds_for_its_source_alone(project: Project, role: str) -> None:
+    project.wrapped(a1=f"-- pgpipe: role = {role}\n" + SEES.format("a"), a2=SEES.format("b"))
+    result = project.upgrade()
+    assert result.code == 0, result.text
+    assert project.scalar("SELECT who FROM a") == role
+    assert project.scalar("SELECT who FROM b") == "postgres"
+    owner = "SELECT tableowner FROM pg_tables WHERE tablename = %s"
+    assert project.scalar(owner, "a") == role
+    assert project.scalar(owner, "migrations") == "postgres"
+
+
+def test_a_role_that_may_not_is_an_error_of_the_source(project: Project, role: str) -> None:
+    project.query("CREATE TABLE public.vault ()")
+    project.wrapped(a1=f"-- PGPIPE: ROLE = {role}\nDROP TABLE public.vault;\n")
+    result = project.upgrade()
+    assert result.code == 1
+    assert "42501" in result.text and "a1.sql:2:1" in result.text
+    assert project.ledger() == {"a1": "ERROR"}
+
+
+def test_time_outs_hold_for_their_source_alone(project: Project) -> None:
+    project.configure(lock_timeout="3s", statement_timeout="4min")
+    head = "-- pgpipe: lock_timeout = 5s\n-- pgpipe: statement_timeout = 0\n"
+    project.wrapped(a1=head + SEES.format("a"), a2=SEES.format("b"))
+    assert project.upgrade().code == 0
+    assert project.query("SELECT lock, statement FROM a") == [("5s", "0")]
+    assert project.query("SELECT lock, statement FROM b") == [("3s", "4min")]
+
+
+def test_a_statement_that_takes_too_long_is_ended(project: Project) -> None:
+    project.wrapped(a1="-- pgpipe: statement_timeout = 20ms\nSELECT pg_sleep(30);\n")
+    result = project.upgrade()
+    assert result.code == 1
+    assert "57014" in result.text
+    assert project.ledger() == {"a1": "ERROR"}
+
+
+@pytest.mark.parametrize(
+    "text", ["-- pgpipe: database = {0}\n{1}", "--MSSDATABASE={0}\n{1}", "{1}--MSSDATABASE={0}"]
+)
+def test_database_runs_a_source_elsewhere(project: Project, other: Project, text: str) -> None:
+    assert isinstance(other.url, URL)
+    table = "CREATE TABLE public.there (id int);\n"
+    project.wrapped(a1=text.format(other.url.database, table))
+    result = project.upgrade()
+    assert result.code == 0, result.text
+    assert f"in database {other.url.database}" in result.text
+    assert other.query("SELECT * FROM there") == []
+    assert project.scalar("SELECT to_regclass('public.there')") is None
+    assert project.ledger() == {"a1": "SUCCESS"}
+    assert other.scalar("SELECT to_regclass('public.migrations')") is None
+
+
+def test_database_and_its_failure_are_taken_back_there(
+    project: Project, other: Project
+) -> None:
+    assert isinstance(other.url, URL)
+    head = f"-- pgpipe: database = {other.url.database}\n"
+    project.wrapped(a1=f"{head}CREATE TABLE public.there (id int);\nSELECT 1/0;\n")
+    result = project.upgrade()
+    assert result.code == 1
+    assert "a1.sql:3:1" in result.text
+    assert other.scalar("SELECT to_regclass('public.there')") is None
+    assert project.ledger() == {"a1": "ERROR"}
+
+
+def test_database_holds_for_an_index_built_concurrently(
+    project: Project, other: Project
+) -> None:
+    assert isinstance(other.url, URL)
+    other.query("CREATE TABLE public.t (id int)")
+    head = f"-- pgpipe: database = {other.url.database}\n"
+    project.wrapped(a1=f"{head}CREATE INDEX CONCURRENTLY t_id ON public.t (id);\n")
+    result = project.upgrade()
+    assert result.code == 0, result.text
+    assert other.scalar("SELECT indisvalid FROM pg_index WHERE indexrelid = 't_id'::regclass")
+
+
+def test_database_of_the_project_itself_is_nothing_special(project: Project) -> None:
+    assert isinstance(project.url, URL)
+    name = project.url.database
+    project.wrapped(a1=f"-- pgpipe: database = {name}\nCREATE TABLE public.here (id int);\n")
+    assert project.upgrade().code == 0
+    assert project.query("SELECT * FROM here") == []
+
+
+def test_database_that_does_not_exist_is_named(project: Project) -> None:
+    project.wrapped(a1="-- pgpipe: database = nowhere\nSELECT 1;\n")
+    result = project.upgrade()
+    assert result.code != 0
+    assert "nowhere" in result.text
+    assert project.ledger() == {"a1": "ERROR"}
+
+
+def test_transaction_off_keeps_what_came_before_an_error(project: Project) -> None:
+    project.wrapped(
+        a1="-- pgpipe: transaction = off\nCREATE TABLE public.kept (id int);\nSELECT 1/0;\n"
+    )
+    assert project.upgrade().code == 1
+    assert project.query("SELECT * FROM kept") == []
+
+
+def test_transaction_on_refuses_what_cannot_run_in_one(project: Project) -> None:
+    project.wrapped(a1="-- pgpipe: transaction = on\nVACUUM;\n")
+    result = project.upgrade()
+    assert result.code == 1
+    assert "a1.sql:2:1" in result.text and "VACUUM" in result.text
+
+
+def test_skip_and_retry_are_read_from_the_first_line(project: Project) -> None:
+    project.wrapped(a1="--skip\r\nSELECT 1/0;\r\n", a2="-- Retry\nSELECT 1;\n")
+    assert project.upgrade().code == 0
+    assert project.ledger() == {"a1": "SKIPPED", "a2": "SUCCESS"}
