@@ -16,7 +16,7 @@ from alembic.util import CommandError
 
 from alembic_pgpipe.connect.database import APPLICATION
 from alembic_pgpipe.connect.lock import run_lock
-from alembic_pgpipe.errors import StepError, UnreachableError
+from alembic_pgpipe.errors import SourceError, StepError, UnreachableError
 from alembic_pgpipe.ledger.history import History
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.model import Direction, Failure, Status
@@ -32,6 +32,11 @@ from alembic_pgpipe.run.step import Step
 # Lock time-out, deadlock, serialization failure: the same step may succeed next time.
 WORTH_ANOTHER_TRY = frozenset({"55P03", "40P01", "40001"})
 FIRST_PAUSE_SECONDS = 0.5
+ENDED = (
+    "this revision ended the transaction of its step by itself (commit or rollback), so that "
+    "neither its version nor its status could be written with it. Remove that; what cannot run "
+    "in a transaction goes into op.get_context().autocommit_block()"
+)
 
 
 @dataclass(slots=True)
@@ -170,7 +175,9 @@ class Pipeline:
             self.runner.record()
 
     def _committed(self, planned: Planned) -> None:
-        if runs(planned):
+        if planned.step is not None and runs(planned):
+            if self.runner.main.in_transaction():
+                raise _EndedTransactionError(planned.step.file, ENDED)
             self.runner.finish()
         self.runner.log.flush()
 
@@ -210,7 +217,7 @@ class Pipeline:
         failure = self.runner.fail(error, again=again)
         self._say(indented(failure.text))
         if not again:
-            raise self._step_error(step, failure) from error
+            raise self._step_error(step, failure, _undone(step, error)) from error
         self._pause(tries)
 
     def _worth_another_try(self, error: Exception, step: Step, tries: int) -> bool:
@@ -227,10 +234,9 @@ class Pipeline:
         self._history = self.planner.history()
         time.sleep(seconds)
 
-    def _step_error(self, step: Step, failure: Failure) -> StepError:
+    def _step_error(self, step: Step, failure: Failure, undone: str) -> StepError:
         revision = step.revision
         name = f"{revision.id} ({revision.name})"
-        undone = _undone(step)
         if step.direction is Direction.DOWNGRADE:
             self._say(f"  {undone}")
             return StepError(
@@ -273,8 +279,14 @@ class Pipeline:
             raise
 
 
-def _undone(step: Step) -> str:
+class _EndedTransactionError(SourceError):
+    """Report a Python revision that committed or rolled back by itself."""
+
+
+def _undone(step: Step, error: BaseException | None = None) -> str:
     """Return what is left of a step that did not come to its end."""
+    if isinstance(error, _EndedTransactionError):
+        return "what it did before that has to be looked at by hand"
     if step.transactional:
         return "nothing of this revision was applied (rolled back)"
     return "what its finished statements did stays; the next try goes on after them"

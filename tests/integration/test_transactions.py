@@ -156,3 +156,43 @@ def test_a_run_goes_on_after_what_a_run_before_it_left(project: Project) -> None
     assert project.scalar("SELECT version_num FROM alembic_version") == revision_id("a1")
     project.source("a2", "CREATE TABLE public.b (id int);\n")
     assert "[1/1]" in project.ok("upgrade", "head").output
+
+
+# -- Python revisions --------------------------------------------------------------------------
+
+PYTHON = """\
+from alembic import op
+revision, down_revision = "p", None
+
+
+def upgrade():
+    op.execute("CREATE TABLE public.early (id int)")
+    {}
+    op.execute("CREATE TABLE public.late (id int)")
+"""
+
+
+@pytest.mark.parametrize("ends", ["commit", "rollback"])
+def test_a_python_revision_that_ends_its_transaction_is_an_error(
+    project: Project, ends: str
+) -> None:
+    project.write("alembic/versions/p.py", PYTHON.format(f"op.get_bind().{ends}()"))
+    result = project.upgrade()
+    assert result.code == 1
+    assert "alembic/versions/p.py" in result.text
+    assert "autocommit_block()" in result.text
+    assert "nothing of this revision was applied" not in result.text.lower()
+    assert project.ledger() == {"p": "ERROR"}
+    assert project.scalar("SELECT to_regclass('public.late')") is None
+
+
+def test_a_python_revision_may_have_an_autocommit_block(project: Project) -> None:
+    text = PYTHON.format(
+        "with op.get_context().autocommit_block():\n"
+        '        op.execute("CREATE INDEX CONCURRENTLY early_id ON public.early (id)")'
+    )
+    project.write("alembic/versions/p.py", text)
+    result = project.upgrade()
+    assert result.code == 0, result.text
+    assert valid(project, "early_id") is True
+    assert project.ledger() == {"p": "SUCCESS"}
