@@ -90,13 +90,13 @@ def _number(digits: str) -> str:
 def locate(folder: Path, file: str, project: Path) -> Path:
     """Return the real path of a source or an undo.
 
-    Raises :class:`SourceError` where it is missing, is not a file, or lies outside the
-    project, also by way of a symbolic link.
+    Raises :class:`SourceError` where it is missing, is not a file, or lies outside both
+    the project and the sources folder, also by way of a symbolic link.
     """
     shown = shown_path(folder, file, project)
     try:
         real = Path(os.path.realpath(folder / file))
-        if not real.is_relative_to(os.path.realpath(project)):
+        if not any(real.is_relative_to(os.path.realpath(top)) for top in (project, folder)):
             raise SourceError(
                 shown, "this path leads outside the project; copy the file into it"
             )
