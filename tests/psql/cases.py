@@ -1,0 +1,114 @@
+"""The torture files that psql and the reader may not see alike, and why.
+
+Every other file in ``torture`` must be cut exactly as psql cuts it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+FOLDER = Path(__file__).with_name("torture")
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Where a file is refused, and words from the hint."""
+
+    line: int
+    column: int
+    words: str
+
+
+REFUSED = {
+    "refused-connect": Refusal(2, 1, "database = NAME"),
+    "refused-set": Refusal(1, 1, "no variables"),
+    "refused-echo": Refusal(1, 3, "RAISE NOTICE"),
+    "refused-shell": Refusal(2, 1, "runs no programs"),
+    "refused-output": Refusal(1, 1, "writes no files"),
+    "refused-copy-program": Refusal(1, 1, "COPY … FROM STDIN"),
+    "refused-describe": Refusal(3, 3, "\\d+"),
+    "refused-go": Refusal(1, 10, "semicolon"),
+    "refused-gset": Refusal(1, 15, "semicolon"),
+    "refused-gexec": Refusal(2, 1, "semicolon"),
+    "refused-watch": Refusal(1, 10, "semicolon"),
+    "refused-if": Refusal(1, 1, "DO block"),
+    "refused-quit": Refusal(2, 1, "read to its end"),
+    "refused-encoding": Refusal(1, 1, "UTF-8"),
+    "refused-forced-semicolon": Refusal(1, 9, "plain `;`"),
+    "refused-in-a-statement": Refusal(2, 1, "no variables"),
+    "refused-in-parentheses": Refusal(2, 1, "\\d"),
+    "refused-behind-escape-prefix": Refusal(1, 9, "command of psql"),
+    "refused-end-of-data": Refusal(2, 1, "ends COPY data"),
+    "refused-restrict-in-a-statement": Refusal(1, 8, "between statements"),
+    "refused-open-string": Refusal(2, 8, "string never ends"),
+    "refused-open-escape-string": Refusal(1, 8, "string never ends"),
+    "refused-open-name": Refusal(1, 8, "name never ends"),
+    "refused-open-dollar": Refusal(1, 8, "quote never ends"),
+    "refused-open-comment": Refusal(2, 1, "comment never ends"),
+    "refused-open-parenthesis": Refusal(1, 8, "never closed"),
+    "refused-open-atomic": Refusal(1, 21, "BEGIN has no END"),
+    "refused-open-copy": Refusal(1, 1, "no end of data"),
+    "refused-copy-without-semicolon": Refusal(1, 1, "no end of data"),
+    "refused-copy-on-one-line": Refusal(1, 19, "next line"),
+    "refused-copies-on-one-line": Refusal(1, 19, "next line"),
+    "refused-not-utf8": Refusal(2, 9, "not UTF-8"),
+    "refused-utf16": Refusal(1, 1, "UTF-16"),
+    "refused-nul": Refusal(2, 9, "NUL"),
+}
+
+_OPEN_STRING = (
+    "psql reads line by line and forgets at a line break that a string is an E'' string: "
+    "what it sends ends inside a string, and every server refuses it"
+)
+_VARIABLES = "psql puts in the values of its variables; a source has none"
+_COLON = (
+    "psql takes `:x` for a variable, even in a slice like a[1:x], and so reads what follows "
+    "as a new token; the server, and the reader, see `:` and a name or a string"
+)
+# Differences that are meant; the files that show them must go on differing.
+MEANT = {
+    "colon-then-escape-string": _COLON,
+    "colon-then-name-with-dollars": _COLON,
+    "colon-variable-test": _VARIABLES,
+    "colon-variables-of-psql": _VARIABLES,
+    "crlf-continued-string": _OPEN_STRING,
+    "escape-string-continued": _OPEN_STRING,
+    "escape-string-continued-blank-lines": _OPEN_STRING,
+}
+
+_BINARY = "psql reads binary COPY data to the end of the file; the reader stops at `\\.`"
+_JUNK = "psql 15 takes $1E and $1begin for one token, the reader for two (no server runs it)"
+_STRINGS = "the reader refuses standard_conforming_strings = off, or misses that it is set"
+# What the reader is to learn; a file that is read like psql reads it leaves this table.
+AWAITED = {
+    "begin-after-parameter": _JUNK,
+    "escape-prefix-after-parameter": _JUNK,
+    "copy-binary": _BINARY,
+    "copy-binary-option": _BINARY,
+    "encoding-that-eats-quotes": "the reader does not see that client_encoding changes",
+    "include": "the reader refuses \\ir",
+    "strings-default": _STRINGS,
+    "strings-local-in-a-transaction": _STRINGS,
+    "strings-local-without-a-transaction": _STRINGS,
+    "strings-off": _STRINGS,
+    "strings-off-continued": _STRINGS,
+    "strings-off-on": _STRINGS,
+    "strings-off-other-quotes": _STRINGS,
+    "strings-off-same-line": _STRINGS,
+    "strings-off-within-a-string": _STRINGS,
+    "strings-reset": _STRINGS,
+    "strings-rolled-back": _STRINGS,
+    "strings-set-config": _STRINGS,
+    "strings-spelt-otherwise": _STRINGS,
+}
+
+
+def files() -> list[str]:
+    """Return the names of all torture files."""
+    return sorted(path.stem for path in FOLDER.glob("*.sql"))
+
+
+def file(name: str) -> Path:
+    """Return where a torture file is."""
+    return FOLDER / f"{name}.sql"

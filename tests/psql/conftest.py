@@ -1,0 +1,19 @@
+"""One psql and one recording server for the session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.psql.client import OLDEST, Psql, find_psql, recorded_psql
+
+
+@pytest.fixture(scope="session")
+def psql() -> Iterator[Psql]:
+    """Give a psql whose messages are recorded."""
+    program = find_psql()
+    if program is None:
+        pytest.skip(f"there is no psql {OLDEST} or newer here")
+    with recorded_psql(program) as found:
+        yield found

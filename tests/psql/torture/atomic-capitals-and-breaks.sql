@@ -1,0 +1,10 @@
+CrEaTe
+FuNcTiOn
+f()
+ReTuRnS int
+BeGiN
+AtOmIc
+SELECT cAsE WHEN true THEN 1 eNd;
+EnD
+;
+SELECT 1;

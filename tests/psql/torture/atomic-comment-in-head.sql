@@ -1,0 +1,3 @@
+CREATE -- x
+ OR /* y; */ REPLACE
+/* z */ FUNCTION f() BEGIN ATOMIC SELECT 1; END; SELECT 2;

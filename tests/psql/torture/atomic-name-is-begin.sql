@@ -1,0 +1,1 @@
+CREATE FUNCTION public.begin() RETURNS int LANGUAGE sql AS $$ SELECT 1; $$; SELECT 2; END; SELECT 3;

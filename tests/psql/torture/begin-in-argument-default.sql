@@ -1,0 +1,1 @@
+CREATE FUNCTION f(a int DEFAULT (CASE WHEN true THEN 1 END), begin int) RETURNS int LANGUAGE sql AS $$ SELECT 1; $$; SELECT 2;

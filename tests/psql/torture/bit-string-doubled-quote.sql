@@ -1,0 +1,1 @@
+SELECT B'1''0;'; SELECT X'a'';'; SELECT 2;

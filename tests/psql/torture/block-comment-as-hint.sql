@@ -1,0 +1,4 @@
+/*+ SeqScan(t) */ SELECT * FROM t;
+/*+ IndexScan(t) */
+-- why
+SELECT 2;

@@ -1,0 +1,8 @@
+/* head;
+
+   of the file */
+SELECT 1
+/* middle;
+
+*/
+, 2; SELECT 3;

@@ -1,0 +1,1 @@
+SELECT /* it's " $$ ( \d */ 1; SELECT 2;

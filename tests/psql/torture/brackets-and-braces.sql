@@ -1,0 +1,1 @@
+SELECT a[1;SELECT '{;}'::int[];SELECT ARRAY[1,2][1]; SELECT {;};

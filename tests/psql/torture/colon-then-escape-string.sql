@@ -1,0 +1,2 @@
+SELECT a[1:E'\']; SELECT 2; -- '
+SELECT 3;

@@ -1,0 +1,1 @@
+SELECT :{?x}, :{?DBNAME}; SELECT 1;

@@ -1,0 +1,1 @@
+SELECT ';[0m', 1 ; SELECT '';

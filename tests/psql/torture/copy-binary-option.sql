@@ -1,0 +1,4 @@
+COPY t FROM STDIN WITH (FORMAT binary);
+x
+\.
+SELECT 1;

@@ -1,0 +1,4 @@
+COPY BINARY t FROM STDIN;
+x
+\.
+SELECT 1;

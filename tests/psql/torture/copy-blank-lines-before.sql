@@ -1,0 +1,8 @@
+COPY t
+
+FROM STDIN
+
+;
+1
+\.
+SELECT 1;

@@ -1,0 +1,4 @@
+COPY t FROM STDIN WITH CSV;
+1,"a
+\.
+SELECT 1;

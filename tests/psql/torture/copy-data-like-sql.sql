@@ -1,0 +1,12 @@
+COPY t FROM STDIN;
+SELECT 1;
+-- comment
+/*
+'
+"
+$$
+(
+\d
+;
+\.
+SELECT 2;

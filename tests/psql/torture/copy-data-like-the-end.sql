@@ -1,0 +1,11 @@
+COPY t FROM STDIN;
+\. 
+ \.
+\..
+\\.
+a\.
+\.b
+
+.
+\.
+SELECT 1;

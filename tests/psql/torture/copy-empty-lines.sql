@@ -1,0 +1,6 @@
+COPY t FROM STDIN;
+
+
+
+\.
+SELECT 1;

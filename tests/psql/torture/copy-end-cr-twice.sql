@@ -1,0 +1,6 @@
+COPY t FROM STDIN;
+1
+\.
+2
+\.
+SELECT 1;

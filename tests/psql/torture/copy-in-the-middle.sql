@@ -1,0 +1,6 @@
+CREATE TABLE t (a int);
+COPY t FROM STDIN;
+1
+2
+\.
+SELECT 1;

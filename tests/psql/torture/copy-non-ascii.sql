@@ -1,0 +1,4 @@
+COPY t FROM STDIN;
+é	表	😀
+\.
+SELECT 1;

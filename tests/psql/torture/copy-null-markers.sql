@@ -1,0 +1,6 @@
+COPY t FROM STDIN;
+\N	\N
+\\N	\t
+\.
+
+SELECT 1;

@@ -1,0 +1,4 @@
+COPY "from"."stdin;" ("to") FROM STDIN;
+1
+\.
+SELECT 1;

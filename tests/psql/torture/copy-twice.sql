@@ -1,0 +1,11 @@
+COPY t FROM STDIN;
+1
+\.
+COPY u FROM STDIN;
+2
+\.
+
+COPY v FROM STDIN; -- last
+3
+\.
+SELECT 1;

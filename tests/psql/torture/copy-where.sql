@@ -1,0 +1,4 @@
+COPY t FROM STDIN WHERE a > (1) AND b <> ';';
+1
+\.
+SELECT 1;

@@ -1,0 +1,6 @@
+SELECT E'a'
+'b\';';
+SELECT 'a'
+
+'b;';
+SELECT 2;

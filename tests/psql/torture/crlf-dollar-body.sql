@@ -1,0 +1,7 @@
+DO $$
+BEGIN
+
+  PERFORM 1;
+END
+$$;
+SELECT 2;

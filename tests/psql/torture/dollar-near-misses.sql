@@ -1,0 +1,1 @@
+SELECT $a$ $ a$ $a $A$ $aa$ $$ ;$a$; SELECT 2;

@@ -1,0 +1,1 @@
+DO $outer$ BEGIN EXECUTE $inner$ SELECT $$;$$; $inner$; END; $outer$; SELECT 2;

@@ -1,0 +1,1 @@
+SELECT $é$;$e$;$é$; SELECT $表1$;$表1$; SELECT 2;

@@ -1,0 +1,1 @@
+SELECT $a$;$b$a$; SELECT $$;$a$$; SELECT $x$;$$x$; SELECT 2;

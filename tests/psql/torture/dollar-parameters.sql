@@ -1,0 +1,1 @@
+PREPARE p AS SELECT $1, $2::int, $1$2; EXECUTE p(1, 2); SELECT $1a; SELECT 2;

@@ -1,0 +1,3 @@
+SELECT $$\d; \. \$$; SELECT $$
+\.
+$$; SELECT 2;

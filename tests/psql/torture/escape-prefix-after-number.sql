@@ -1,0 +1,1 @@
+SELECT 1E'\'; SELECT 1.5E'\'; SELECT 2;

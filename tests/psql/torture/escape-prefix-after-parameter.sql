@@ -1,0 +1,2 @@
+SELECT $1E'\'; SELECT 2; SELECT $12e'\';
+SELECT 3;

@@ -1,0 +1,1 @@
+SELECT 'a'E'\';'; SELECT "a"E'\';'; SELECT $$a$$E'\';'; SELECT 2;

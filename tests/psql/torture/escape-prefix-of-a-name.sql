@@ -1,0 +1,1 @@
+SELECT 1 AS nameE'\'; SELECT a$E'\'; SELECT _e'\';

@@ -1,0 +1,2 @@
+SELECT E '\'; SELECT E
+'\'; SELECT 2;

@@ -1,0 +1,8 @@
+SELECT E'a;'
+'b;'
+ -- '
+ 'c;';
+SELECT e'\\'
+
+'d\\;';
+SELECT 2;

@@ -1,0 +1,6 @@
+SELECT E'a'
+'b\';c';
+SELECT E'a' -- no '
+ -- nor ;'
+  '\';';
+SELECT 2;

@@ -1,0 +1,1 @@
+SELECT E'it''s\';'; SELECT E''''; SELECT E'\''';'; SELECT 2;

@@ -1,0 +1,3 @@
+SELECT 1;
+\ir included/two.sql
+SELECT 3;

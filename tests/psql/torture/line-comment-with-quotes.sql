@@ -1,0 +1,3 @@
+-- it's "so" $$ /*
+SELECT 1 -- don't; $x$ (
+; SELECT 2;

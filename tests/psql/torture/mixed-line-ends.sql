@@ -1,0 +1,4 @@
+SELECT 1,2,
+3,
+4;
+SELECT 5;

@@ -1,0 +1,1 @@
+hello, world! it is 5 o"clock; " ; @#~ [] {} ` ? ;

@@ -1,0 +1,1 @@
+SELECT 1'a;'; SELECT 1.'a;'; SELECT 1e5'a;'; SELECT 1x'\'; SELECT 2;

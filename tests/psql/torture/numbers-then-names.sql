@@ -1,0 +1,1 @@
+SELECT 1a, 1.5e, 1e+;SELECT 1..10, .5, 5., 1.e5; SELECT 0x1F, 0b1, 1_000; SELECT 123abc'x;'; SELECT 2;

@@ -1,0 +1,1 @@
+(SELECT 1;2) UNION (SELECT 3); (TABLE t); VALUES (1),(2);

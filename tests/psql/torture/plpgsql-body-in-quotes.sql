@@ -1,0 +1,6 @@
+CREATE FUNCTION f() RETURNS int AS '
+BEGIN
+  RETURN ''it''''s;'';
+END;
+' LANGUAGE plpgsql;
+DO 'BEGIN; END;'; DO LANGUAGE plpgsql E'BEGIN \'; END';SELECT 1;

@@ -1,0 +1,1 @@
+SELECT foob'a;'; SELECT linex'\'; SELECT fun'\'; SELECT 2;

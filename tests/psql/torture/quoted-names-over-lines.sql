@@ -1,0 +1,4 @@
+SELECT 1 AS "one;
+two;
+
+three"; SELECT 2;

@@ -1,0 +1,1 @@
+SELECT "a;b", "A--b", "/*", "$$", "it's"; SELECT "x";

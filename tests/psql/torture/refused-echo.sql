@@ -1,0 +1,2 @@
+  \echo hello
+SELECT 1;

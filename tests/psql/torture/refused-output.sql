@@ -1,0 +1,2 @@
+\o out.txt
+SELECT 1;

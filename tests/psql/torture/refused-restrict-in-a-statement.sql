@@ -1,0 +1,2 @@
+SELECT \restrict abc
+1;

@@ -1,0 +1,4 @@
+-- head
+/* more */ \restrict abc
+SELECT 2; /* x */\unrestrict abc
+SELECT 3

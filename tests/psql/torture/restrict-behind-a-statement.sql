@@ -1,0 +1,3 @@
+SELECT 1; \restrict abc
+SELECT 2;
+\unrestrict abc

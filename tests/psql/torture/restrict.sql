@@ -1,0 +1,6 @@
+\restrict AbC123
+
+SELECT 1;
+
+\unrestrict AbC123
+

@@ -1,0 +1,6 @@
+SELECT 'a;'
+'b;'
+  'c;';
+SELECT 'x' -- comment ' ;
+ 'y;';
+SELECT 2;

@@ -1,0 +1,6 @@
+SELECT 'one;
+two;
+-- three
+/* four'
+, 5;
+SELECT 6;

@@ -1,0 +1,3 @@
+SET standard_conforming_strings = off;
+SET standard_conforming_strings TO DEFAULT;
+SELECT '\'; SELECT 2;

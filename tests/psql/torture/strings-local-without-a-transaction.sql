@@ -1,0 +1,2 @@
+SET LOCAL standard_conforming_strings = off;
+SELECT '\'; SELECT 2;

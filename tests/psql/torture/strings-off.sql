@@ -1,0 +1,3 @@
+SET standard_conforming_strings = off;
+SELECT 'a\';b';
+SELECT E'\';'; SELECT 2;

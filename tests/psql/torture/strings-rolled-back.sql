@@ -1,0 +1,5 @@
+BEGIN;
+SET standard_conforming_strings = off;
+SELECT '\';';
+ROLLBACK;
+SELECT '\'; SELECT 2;

@@ -1,0 +1,1 @@
+SELECT é'a;'; SELECT éE'\'; SELECT é$x$; SELECT 2;

@@ -1,0 +1,1 @@
+SELECT u & 'a;'; SELECT 1 AS xU&'\'; SELECT U&1; SELECT 2;

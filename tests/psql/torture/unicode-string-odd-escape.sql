@@ -1,0 +1,1 @@
+SELECT U&'a;' UESCAPE '"'; SELECT U&'b' UESCAPE E'\''; SELECT 2;

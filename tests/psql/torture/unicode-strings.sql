@@ -1,0 +1,1 @@
+SELECT U&'\0041;\'; SELECT u&'it''s;'; SELECT U&'d!0061t!+000061;' UESCAPE '!'; SELECT 2;

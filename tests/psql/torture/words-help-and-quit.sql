@@ -1,0 +1,4 @@
+help;
+quit;
+exit;
+SELECT 1;
