@@ -20,7 +20,7 @@ INSTALLED := $(VENV)/installed-$(notdir $(PYTHON))
 INSTALLED_DEV := $(VENV)/installed-$(notdir $(PYTHON))-dev
 LOCK := .venv-lock
 
-.PHONY: help demo test versions-proof psql-proof lint types format docs venv lock clean
+.PHONY: help demo test versions-proof psql-proof fuzz lint types format docs venv lock clean
 
 help:
 	@echo 'make demo     run the sample project against a throwaway PostgreSQL'
@@ -32,6 +32,7 @@ help:
 	@echo 'make venv     make .venv with everything that development needs'
 	@echo 'make docs     write docs/cli.md from the commands'
 	@echo 'make psql-proof  compare the reader with psql over all SQL files of PostgreSQL 15'
+	@echo 'make fuzz     look for texts on which the reader breaks (SECONDS=60)'
 	@echo 'make lock     resolve constraints.txt anew'
 	@echo 'make clean    remove environments, caches and scratch data'
 
@@ -87,6 +88,10 @@ $(INSTALLED_DEV): $(INSTALLED)
 psql-proof: $(INSTALLED_DEV)
 	@tests/psql/fetch_regression_suite .scratch/regression-suite
 	@$(BIN)/python -m tests.psql.regression_suite
+
+SECONDS ?= 60
+fuzz: $(INSTALLED_DEV)
+	@$(BIN)/python -m tests.psql.fuzz $(SECONDS)
 
 # One resolve for every Python that pyproject.toml allows, newest versions first.
 lock:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.source.checksum import checksum
 from alembic_pgpipe.source.directives import read_directives
 from alembic_pgpipe.source.reader import read_comments, read_statements
+from tests.psql.work import is_linear
 
 PIECES = [
     *(
@@ -75,6 +77,12 @@ gaps = st.sampled_from(
     ["", " ", "\n", ";", "-- c;\n", "/* ; /* ' */ */", "\r\n\t", "\n\\restrict a\n"]
 )
 
+COPY_HEAD = "COPY t FROM STDIN;"
+copies = st.one_of(
+    st.just("\n"),
+    texts.map(lambda text: f"{COPY_HEAD} -- rows\n> {text.replace(chr(10), '')}\n\\.\n"),
+)
+
 
 def refusal(read: Callable[[str, str], object], text: str) -> SourceError | None:
     try:
@@ -121,19 +129,62 @@ def test_cuts_what_was_joined(parts: list[tuple[str, str]], tail: str) -> None:
         assert lines[statement.line - 1].startswith("SELECT", statement.column - 1)
 
 
-@given(texts, tags)
-def test_quoting_never_changes_the_count(text: str, tag: str) -> None:
-    escaped = text.replace("\\", "\\\\").replace("'", "''")
-    quoted = [
-        "'" + text.replace("'", "''") + "'",
-        "E'" + escaped + "'",
-        "U&'" + text.replace("'", "''") + "'",
-        '"' + text.replace('"', '""') + '"',
-        tag + text.replace("$", "") + tag,
-        "/*" + text.replace("/", "").replace("*", "") + "*/",
-    ]
-    for quote in quoted:
-        assert len(read_statements(f"SELECT 1;SELECT {quote};SELECT ({quote});", "f")) == 3
+@given(st.lists(st.tuples(gaps, bodies, copies), max_size=6), gaps)
+def test_cutting_then_joining_gives_back_the_text(
+    parts: list[tuple[str, str, str]], tail: str
+) -> None:
+    text = "".join(f"{gap}{body};{copy}" for gap, body, copy in parts) + tail
+    statements = read_statements(text, "f.sql")
+    pieces: list[str] = []
+    done = 0
+    for statement in statements:
+        pieces += (text[done : statement.offset], statement.text)
+        done = statement.offset + len(statement.text)
+        if statement.data is not None:
+            pieces += (text[done : text.index("\n", done) + 1], statement.data)
+            done += sum(map(len, pieces[-2:]))
+    assert "".join((*pieces, text[done:])) == text
+    assert len(statements) == len(parts) + text.count(COPY_HEAD)
+
+
+QUOTES: dict[str, Callable[[str], str]] = {
+    "'…'": lambda text: "'" + text.replace("'", "''") + "'",
+    "E'…' doubled": lambda text: "E'" + text.replace("\\", "\\\\").replace("'", "''") + "'",
+    "E'…' escaped": lambda text: "e'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'",
+    "N'…'": lambda text: "N'" + text.replace("'", "''") + "'",
+    "B'…'": lambda text: "B'" + text.replace("'", "''") + "'",
+    "X'…'": lambda text: "x'" + text.replace("'", "''") + "'",
+    "U&'…'": lambda text: "U&'" + text.replace("'", "''") + "'",
+    "continued": lambda text: "'a'\n -- b'\n'" + text.replace("'", "''") + "'",
+    '"…"': lambda text: '"' + text.replace('"', '""') + '"',
+    'U&"…"': lambda text: 'u&"' + text.replace('"', '""') + '"',
+    "$$…$$": lambda text: "$$" + text.replace("$", "") + "$$",
+    "$tag$…$tag$": lambda text: "$é1$" + text.replace("é1", "") + "$é1$",
+    "/*…*/": lambda text: "/*" + text.replace("/", "").replace("*", "") + "*/ 1",
+    "--…": lambda text: "--" + text.replace("\n", "").replace("\r", "") + "\n 1",
+}
+
+
+@pytest.mark.parametrize("style", QUOTES)
+@given(text=st.one_of(texts, soups))
+def test_quoting_never_changes_the_count(style: str, text: str) -> None:
+    quote = QUOTES[style](text)
+    assert len(read_statements(f"SELECT 1;SELECT {quote};SELECT ({quote});", "f")) == 3
+
+
+@given(st.one_of(texts, soups))
+def test_copy_data_never_changes_the_count(text: str) -> None:
+    data = "".join(f"> {line}\n" for line in text.split("\n"))
+    first, copy, last = read_statements(
+        f"SELECT 1;\nCOPY t FROM STDIN;\n{data}\\.\nSELECT 2;", "f.sql"
+    )
+    assert (first.text, copy.data, last.text) == ("SELECT 1;", data, "SELECT 2;")
+
+
+@settings(max_examples=50, deadline=None)
+@given(soups)
+def test_twice_the_text_is_about_twice_the_work(text: str) -> None:
+    assert is_linear(lambda doubled: refusal(read_statements, doubled), text)
 
 
 @given(bodies)
