@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from alembic_pgpipe.source.advice import advice
+from alembic_pgpipe.source.batching import may_share
 from alembic_pgpipe.source.checksum import checksum, statement_hash
 from alembic_pgpipe.source.directives import (
     Directives,
@@ -39,6 +41,7 @@ __all__ = [
     "SourceFile",
     "Statement",
     "Transaction",
+    "advice",
     "checksum",
     "decide_execution",
     "decode",
@@ -47,6 +50,7 @@ __all__ = [
     "is_session_setting",
     "load_source",
     "locate",
+    "may_share",
     "natural_key",
     "read_checksum",
     "read_directives",

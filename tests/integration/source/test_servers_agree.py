@@ -11,6 +11,7 @@ import re
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import psycopg2
 import pytest
@@ -21,6 +22,8 @@ from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.source import (
     Directives,
     Execution,
+    Mode,
+    advice,
     decide_execution,
     forbidden_in_transaction,
     read_statements,
@@ -125,6 +128,45 @@ def test_the_table_says_what_the_server_says_inside_a_block(database: Database) 
     assert {f.text: code for f, code in said.items()} == {f.text: f.code for f in said}
 
 
+def test_what_no_text_tells_is_advised_on(database: Database) -> None:
+    for form in database.forms():
+        [statement] = read_statements(form.text, "f.sql")
+        if form.unknowable:
+            assert advice(form.code, statement), form
+
+
+@pytest.mark.parametrize("text", ["CALL commits()", "DO $$ BEGIN COMMIT; END $$"])
+def test_a_routine_that_commits_runs_where_the_advice_sends_it(
+    database: Database, text: str
+) -> None:
+    [statement] = read_statements(text, "f.sql")
+    assert "transaction = off" in str(advice(database.rolled_back(text), statement))
+    assert database.run(text) == ""
+
+
+def test_a_new_enum_value_can_be_used_in_the_next_source(database: Database) -> None:
+    add, use = read_statements("ALTER TYPE feeling ADD VALUE 'ok'; SELECT 'ok'::feeling;", "")
+    assert not database.run("CREATE TYPE feeling AS ENUM ('sad')")
+    assert "of its own" in str(advice(database.rolled_back(add.text, use.text), use))
+    assert database.run("BEGIN", add.text, "COMMIT", "BEGIN", use.text, "COMMIT") == ""
+
+
+def test_a_level_can_be_set_where_the_advice_says(database: Database) -> None:
+    text = "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"
+    [statement] = read_statements(text, "f.sql")
+    assert "first statement" in str(advice(database.rolled_back("SELECT 1", text), statement))
+    assert database.rolled_back(text, "SELECT 1") == ""
+
+
+@pytest.mark.parametrize(
+    "text", ["SAVEPOINT s", "LOCK TABLE t", "DECLARE c CURSOR FOR TABLE t"]
+)
+def test_what_needs_a_block_is_told_to_open_one(database: Database, text: str) -> None:
+    [statement] = read_statements(text, "f.sql")
+    assert "BEGIN" in str(advice(database.run(text), statement))
+    assert database.rolled_back(text) == ""
+
+
 def test_forbidden_is_what_the_server_refuses_inside_a_block(database: Database) -> None:
     for form in database.forms():
         [statement] = read_statements(form.text, "f.sql")
@@ -179,16 +221,41 @@ def test_psql_too_sends_no_begin_ahead_of_what_runs_alone(database: Database) ->
     assert without_begin == alone | {text for text in texts if PSQL_IS_WRONG.match(text)}
 
 
+@pytest.mark.parametrize(
+    "options", [(), ("--clean", "--if-exists", "--no-subscriptions"), ("--inserts",)]
+)
+def test_what_pg_dump_writes_runs_in_the_transaction(
+    database: Database, options: tuple[str, ...]
+) -> None:
+    pg_dump = _program(database, "pg_dump")
+    if not pg_dump.exists():
+        pytest.skip(f"no pg_dump in {pg_dump.parent}: the wheel of this version has none")
+    command = [str(pg_dump), *options, *_where(database, DATABASE)]
+    script = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    assert "CREATE TYPE" in script
+    for text in (script, f"BEGIN;\n{script}\nCOMMIT;"):
+        execution = decide(text)
+        assert execution is not None and execution.mode is Mode.TRANSACTION
+
+
+def _program(database: Database, name: str) -> Path:
+    return database.server.binaries.folder / name
+
+
+def _where(database: Database, name: str) -> list[str]:
+    return ["-h", str(database.server.socket), "-U", "postgres", "-d", name]
+
+
 def _without_begin(database: Database, texts: list[str]) -> set[str]:
     """Return which statements psql sends as they are where it would open a block."""
-    psql = database.server.binaries.folder / "psql"
+    psql = _program(database, "psql")
     if not psql.exists():
         pytest.skip(f"no psql in {psql.parent}")
     # An empty statement, too, would open a block.
     sent = [text.rstrip("; \n") for text in texts]
     script = [f"\\warn #{n}\n{text}\n;\nROLLBACK;\n" for n, text in enumerate(sent)]
     done = subprocess.run(
-        [psql, "-X", "-q", "-h", database.server.socket, "-U", "postgres", "-d", EMPTY],
+        [psql, "-X", "-q", *_where(database, EMPTY)],
         input="\\set AUTOCOMMIT off\n" + "".join(script),
         env={**os.environ, "LC_ALL": "C"},
         stdout=subprocess.DEVNULL,
