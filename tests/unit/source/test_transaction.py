@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import cast
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.source.directives import Directives, Transaction
@@ -237,3 +243,48 @@ def test_every_refusal_says_what_to_write() -> None:
         with pytest.raises(SourceError) as caught:
             decide(text)
         assert any(word in caught.value.problem for word in advice), text
+
+
+class Careful(Rules):
+    """Looks closely at every statement, also where nothing can change any more."""
+
+    def see(self, statement: Statement) -> None:
+        self._settled = False
+        super().see(statement)
+
+
+VOCABULARY = [
+    *("BEGIN;", "COMMIT;", "ROLLBACK;", "SAVEPOINT s;", "SET a.b = 1;", "SET LOCAL a.b = 1;"),
+    *("INSERT INTO t VALUES (1);", "CREATE TABLE t ();", "VACUUM;", CIC, "(SELECT 1);"),
+]
+
+
+def outcome(rules: Rules, statements: Sequence[Statement]) -> Execution | str:
+    try:
+        for statement in statements:
+            rules.see(statement)
+        return rules.verdict()
+    except SourceError as error:
+        return str(error)
+
+
+@given(
+    texts=st.lists(st.sampled_from(VOCABULARY), max_size=8),
+    transaction=st.sampled_from(Transaction),
+    required=st.booleans(),
+)
+def test_the_short_way_decides_as_the_long_way_does(
+    texts: list[str], transaction: Transaction, required: bool
+) -> None:
+    statements = read_statements("\n".join(texts), "f.sql")
+    directives = Directives(transaction=transaction)
+    short = outcome(Rules(directives, "f.sql", required), statements)
+    assert short == outcome(Careful(directives, "f.sql", required), statements)
+
+
+def test_a_further_ordinary_statement_costs_a_look_at_its_first_word() -> None:
+    rules = Rules(Directives(), "f.sql", require_transaction=False)
+    rules.see(one("INSERT INTO t VALUES (1)"))
+    words_alone = cast("Statement", SimpleNamespace(words=("INSERT", "INTO", "T")))
+    rules.see(words_alone)
+    assert rules.verdict() == Execution(Mode.TRANSACTION, total=2)
