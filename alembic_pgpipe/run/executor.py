@@ -6,12 +6,11 @@ call that leaves ``%`` alone.
 
 from __future__ import annotations
 
-import io
 import select
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO, cast
 
 import psycopg2
 import psycopg2.errorcodes
@@ -20,6 +19,7 @@ from psycopg2.extensions import (
     POLL_OK,
     POLL_READ,
     TRANSACTION_STATUS_IDLE,
+    TRANSACTION_STATUS_INERROR,
     TRANSACTION_STATUS_INTRANS,
 )
 from sqlalchemy import Connection
@@ -27,36 +27,49 @@ from sqlalchemy.exc import DBAPIError
 
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.model import ServerError
-from alembic_pgpipe.source import Execution, Mode, Source, Statement, statement_hash
+from alembic_pgpipe.run.batch import Batch, batches
+from alembic_pgpipe.source import Source, Statement, advice, statement_hash
 
-NO_TRANSACTION = "2D000"
 # The server, or the connection to it, went away.
 GONE = ("08", "57P")
+SAVEPOINT = "pgpipe_batch"
+COPY_CHARACTERS = 1 << 16
 
 
 class StatementError(Exception):
     """Carry a server's error together with the statement that caused it.
 
-    ``source`` is filled in by whoever knows which source it stands in.
+    It is statement ``number`` of the ``total`` that its source has.
     """
 
-    def __init__(self, error: ServerError, statement: Statement, number: int) -> None:
+    def __init__(
+        self, error: ServerError, statement: Statement, number: int, total: int
+    ) -> None:
         super().__init__(error.message)
         self.error = error
         self.statement = statement
         self.number = number
-        self.source: Source | None = None
+        self.total = total
 
 
 class Notices(list[str]):
-    """Hand each notice on as it arrives; psycopg2's own list keeps only 50."""
+    """Hand each notice on as it arrives; psycopg2's own list keeps only 50.
+
+    When a message is repeated, the notices that it has sent before are ``heard`` already.
+    """
 
     def __init__(self, say: Callable[[str], None]) -> None:
         super().__init__()
         self._say = say
+        self.said = 0
+        self.heard = 0
 
     def append(self, notice: str) -> None:
         """Take a notice from psycopg2."""
+        if self.heard:
+            self.heard -= 1
+            return
+        self.said += 1
         self._say(notice.rstrip())
 
 
@@ -98,58 +111,54 @@ class Executor:
         """Commit on the driver's level, below SQLAlchemy's idea of a transaction."""
         self._driver.commit()
 
-    def run(
-        self,
-        execution: Execution,
-        path: str,
-        done: int = 0,
-        before: Callable[[Statement], None] = lambda statement: None,
-        finished: Callable[[str], None] = lambda statement_hash: None,
-    ) -> int:
-        """Run a source's statements from number ``done`` on; returns how many it has.
+    def run(self, source: Source) -> None:
+        """Run a source's statements in the transaction that is open.
 
-        Outside a transaction, ``before`` is called ahead of each statement and
-        ``finished`` with its hash after it.  Raises StatementError where the server
-        refuses one, SourceError where one ended the step's transaction.
+        Statements that share a message are repeated one by one where it fails, so that the
+        error names the one that caused it.  Raises StatementError where the server refuses
+        one, SourceError where one ended the transaction, or where the file has changed.
         """
-        if execution.mode is Mode.TRANSACTION:
-            self._run_in_transaction(execution, path)
-        else:
-            self._run_alone(execution, done, before, finished)
-        return len(execution.statements)
-
-    def _run_in_transaction(self, execution: Execution, path: str) -> None:
+        execution = source.execution
         if execution.begin:
             self.command(f"SET TRANSACTION {execution.begin}")
-        for number, statement in enumerate(execution.statements, 1):
-            self._send(statement, number)
-            if self._driver.info.transaction_status != TRANSACTION_STATUS_INTRANS:
-                raise SourceError(
-                    path,
-                    "this statement ended the step's transaction. Keep transaction control out "
-                    "of the source, or accept the risk with '-- pgpipe: transaction = off'.",
-                    line=statement.line,
-                    column=statement.column,
-                )
+        for batch in batches(execution.sent(source.statements())):
+            if len(batch.statements) == 1:
+                self._send(batch.statements[0], batch.number, execution.total)
+            else:
+                self._send_together(batch, execution.total)
+            self._refuse_ended(batch.statements[-1])
 
-    def _run_alone(
+    def run_alone(
         self,
-        execution: Execution,
-        done: int,
-        before: Callable[[Statement], None],
-        finished: Callable[[str], None],
+        statements: Sequence[Statement],
+        done: int = 0,
+        finished: Callable[[str], None] = lambda statement_hash: None,
     ) -> None:
-        """Run each statement by itself; what is inside a block counts when it is closed."""
+        """Run each statement from number ``done`` on by itself, outside a transaction.
+
+        ``finished`` is called with the hash of each; what is inside a block counts when
+        the block is closed.  Raises StatementError where the server refuses one.
+        """
         block: list[str] = []
         with self.autocommit():
-            for number, statement in enumerate(execution.statements[done:], done + 1):
-                before(statement)
-                self._send(statement, number)
+            for number, statement in enumerate(statements[done:], done + 1):
+                self._send(statement, number, len(statements))
                 block.append(statement_hash(statement.text))
                 if self._driver.info.transaction_status == TRANSACTION_STATUS_IDLE:
                     for hash_ in block:
                         finished(hash_)
                     block.clear()
+
+    def _refuse_ended(self, statement: Statement) -> None:
+        if self._driver.info.transaction_status == TRANSACTION_STATUS_INTRANS:
+            return
+        raise SourceError(
+            statement.path,
+            "this statement ended the step's transaction. Keep transaction control out "
+            "of the source, or accept the risk with '-- pgpipe: transaction = off'.",
+            line=statement.line,
+            column=statement.column,
+        )
 
     @contextmanager
     def autocommit(self) -> Iterator[None]:
@@ -165,16 +174,61 @@ class Executor:
                     driver.rollback()
                 driver.autocommit = False
 
-    def _send(self, statement: Statement, number: int) -> None:
+    def _send(self, statement: Statement, number: int, total: int) -> None:
+        self._refuse_other_strings(statement)
         try:
             with self._driver.cursor() as cursor:
                 if statement.data is None:
                     with interruptible():
                         cursor.execute(statement.text)
                 else:
-                    cursor.copy_expert(statement.text, io.StringIO(statement.data))
+                    rows = cast("TextIO", statement.data)
+                    cursor.copy_expert(statement.text, rows, COPY_CHARACTERS)
         except psycopg2.Error as error:
-            raise StatementError(server_error(error), statement, number) from error
+            if statement.data is not None and statement.data.error is not None:
+                raise statement.data.error from error
+            said = server_error(error, statement)
+            raise StatementError(said, statement, number, total) from error
+
+    def _send_together(self, batch: Batch, total: int) -> None:
+        """Send a batch as one message; where it fails, find the statement that is to blame."""
+        self._refuse_other_strings(batch.statements[0])
+        self.command(f"SAVEPOINT {SAVEPOINT}")
+        before = self._notice_count
+        try:
+            with self._driver.cursor() as cursor, interruptible():
+                cursor.execute(batch.text)
+        except psycopg2.Error as error:
+            if self._driver.info.transaction_status != TRANSACTION_STATUS_INERROR:
+                first = batch.statements[0]
+                raise StatementError(server_error(error), first, batch.number, total) from error
+            self.command(f"ROLLBACK TO SAVEPOINT {SAVEPOINT}")
+            self._repeat(batch, total, self._notice_count - before)
+        self.command(f"RELEASE SAVEPOINT {SAVEPOINT}")
+
+    def _repeat(self, batch: Batch, total: int, heard: int) -> None:
+        if isinstance(self._driver.notices, Notices):
+            self._driver.notices.heard = heard
+        for number, statement in enumerate(batch.statements, batch.number):
+            self._send(statement, number, total)
+
+    @property
+    def _notice_count(self) -> int:
+        notices = self._driver.notices
+        return notices.said if isinstance(notices, Notices) else 0
+
+    def _refuse_other_strings(self, statement: Statement) -> None:
+        """Refuse to send what the server would read in another way than the reader did."""
+        setting = self._driver.get_parameter_status("standard_conforming_strings")
+        if (setting == "on") is statement.standard_strings:
+            return
+        raise SourceError(
+            statement.path,
+            f"standard_conforming_strings is {setting} on the server here, and this file was "
+            "read as if it were not. Change it with a SET statement of its own, in this file.",
+            line=statement.line,
+            column=statement.column,
+        )
 
 
 @contextmanager
@@ -206,8 +260,11 @@ def _wait(driver: psycopg2.extensions.connection) -> None:
         select.select(reading, writing, [])
 
 
-def server_error(error: BaseException) -> ServerError:
-    """Return what the server said, from psycopg2's error or SQLAlchemy's around it."""
+def server_error(error: BaseException, statement: Statement | None = None) -> ServerError:
+    """Return what the server said, from psycopg2's error or SQLAlchemy's around it.
+
+    Where it gives no hint, there may be one of ours for the statement.
+    """
     original = error.orig if isinstance(error, DBAPIError) else error
     if not isinstance(original, psycopg2.Error):
         return ServerError(message=str(original) or type(original).__name__)
@@ -218,7 +275,7 @@ def server_error(error: BaseException) -> ServerError:
         sqlstate=code,
         condition=_condition(code),
         detail=diag.message_detail,
-        hint=diag.message_hint or _hint(code),
+        hint=diag.message_hint or (advice(code, statement) if statement else None),
         context=diag.context,
         position=int(diag.statement_position) if diag.statement_position else None,
     )
@@ -251,12 +308,3 @@ def _condition(code: str | None) -> str | None:
         return psycopg2.errorcodes.lookup(code).lower() if code else None
     except KeyError:
         return None
-
-
-def _hint(code: str | None) -> str | None:
-    if code == NO_TRANSACTION:
-        return (
-            "the routine commits by itself; '-- pgpipe: transaction = off' in the header lets "
-            "this source run outside a transaction"
-        )
-    return None

@@ -9,54 +9,66 @@ from pathlib import Path
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.model import Failure, Revision, ServerError
 from alembic_pgpipe.run.executor import StatementError, is_server_error, server_error
-from alembic_pgpipe.source import Source
+from alembic_pgpipe.source import Source, Statement, read_lines
 
-LINE_END = re.compile(r"\r\n|\r|\n")
+COPY_LINE = re.compile(r"^COPY [^\n]*?, line (\d+)", re.MULTILINE)
 LINE_LIMIT = 160
 LINES_AFTER = 1
 
 
 def describe_failure(
-    error: BaseException, revision: Revision, source: Source | None, total: int | None
+    error: BaseException,
+    revision: Revision,
+    source: Source | None,
+    project: Path,
 ) -> Failure:
-    """Return the failure of a step for the ledger, the log and the terminal."""
-    if isinstance(error, StatementError) and error.source is not None:
-        own = source is not None and error.source.file == source.file
-        return _statement_failure(error, error.source, total if own else None)
+    """Return the failure of a step for the ledger, the log and the terminal.
+
+    ``project`` is the folder that the paths of sources are relative to.
+    """
+    if isinstance(error, StatementError):
+        return _statement_failure(error, project)
     if isinstance(error, SourceError):
-        return _source_failure(error, source)
+        return _source_failure(error, project)
     if is_server_error(error):
         said = server_error(error)
         return _server_failure(said, source.path if source else revision.path)
     return _python_failure(error, revision)
 
 
-def _statement_failure(error: StatementError, source: Source, total: int | None) -> Failure:
-    said, statement = error.error, error.statement
-    line, column = statement.line, statement.column
-    if said.position is not None:
-        line, column = statement.position_of(said.position)
-    where = f"{source.path}:{line}:{column}"
-    count = f"  (statement {error.number} of {total})" if total else ""
-    text = "\n".join(
-        [f"{where}  {_code(said)}{count}", *excerpt(source.text, line, column), *_words(said)]
-    )
+def _statement_failure(error: StatementError, project: Path) -> Failure:
+    said, path = error.error, error.statement.path
+    line, column = _place(said, error.statement)
+    where = f"{path}:{line}:{column}"
+    count = f"  (statement {error.number} of {error.total})"
+    shown = excerpt(project / path, line, column)
+    text = "\n".join([f"{where}  {_code(said)}{count}", *shown, *_words(said)])
     return Failure(
         message=f"{where}: {said.message}",
         text=text,
         sqlstate=said.sqlstate,
-        file=source.path,
+        file=path,
         line=line,
         column=column,
         statement=error.number,
-        total=total,
+        total=error.total,
     )
 
 
-def _source_failure(error: SourceError, source: Source | None) -> Failure:
+def _place(said: ServerError, statement: Statement) -> tuple[int, int]:
+    """Return the place that the server names, else where the statement starts."""
+    if said.position is not None:
+        return statement.position_of(said.position)
+    row = COPY_LINE.search(said.context or "")
+    if statement.data is not None and row is not None:
+        return statement.data.line + int(row[1]) - 1, 1
+    return statement.line, statement.column
+
+
+def _source_failure(error: SourceError, project: Path) -> Failure:
     lines = [f"{error.where}  {error.problem}"]
-    if source is not None and error.line:
-        lines += excerpt(source.text, error.line, error.column)
+    if error.line:
+        lines += excerpt(project / error.path, error.line, error.column)
     return Failure(
         message=str(error),
         text="\n".join(lines),
@@ -101,19 +113,19 @@ def _words(said: ServerError) -> list[str]:
     return [said.message, *(f"{name}: {value}" for name, value in parts if value)]
 
 
-def excerpt(text: str, line: int, column: int) -> list[str]:
-    """Return a line of a source with a caret under its column, and the line after it."""
-    lines = LINE_END.split(text)
-    if not 0 < line <= len(lines):
+def excerpt(path: Path, line: int, column: int) -> list[str]:
+    """Return a line of a file with a caret under its column, and the line after it."""
+    lines = read_lines(path, line, 1 + LINES_AFTER)
+    if not lines:
         return []
     width = len(str(line + LINES_AFTER))
-    shown = [f"  {line:>{width}} | {_short(lines[line - 1])}"]
+    shown = [f"  {line:>{width}} | {_short(lines[0])}"]
     if column <= LINE_LIMIT:
-        indent = "".join("\t" if c == "\t" else " " for c in lines[line - 1][: column - 1])
+        indent = "".join("\t" if c == "\t" else " " for c in lines[0][: column - 1])
         shown.append(f"  {'':>{width}} | {indent}^")
     shown += [
         f"  {number:>{width}} | {_short(following)}"
-        for number, following in enumerate(lines[line : line + LINES_AFTER], line + 1)
+        for number, following in enumerate(lines[1:], line + 1)
     ]
     return shown
 

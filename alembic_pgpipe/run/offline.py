@@ -21,7 +21,7 @@ from alembic_pgpipe.revisions.project import ProjectRevisions
 from alembic_pgpipe.run.plan import Action, Decision, decide_upgrade
 from alembic_pgpipe.run.session import entering, leaving, role_of
 from alembic_pgpipe.run.step import Sources, Step
-from alembic_pgpipe.source import Execution, Mode, Source
+from alembic_pgpipe.source import Mode, Source
 
 UNSEEN = History({}, {}, {})
 
@@ -59,12 +59,11 @@ class Offline:
     def run_source(self, file: str) -> None:
         """Write a source's statements; what ``op.run_source`` comes to offline."""
         source = self.sources.load(file)
-        execution = self.sources.execution(source)
-        if execution.mode is Mode.AUTOCOMMIT:
+        if source.execution.mode is Mode.AUTOCOMMIT:
             with self.context.autocommit_block():
-                self._write(source, execution)
+                self._write(source)
         else:
-            self._write(source, execution)
+            self._write(source)
         # Neither the ledger's rows nor the next step may depend on what a source has set.
         self._say(f"{leaving(self.sources.settings)} DISCARD TEMP;")
 
@@ -117,13 +116,14 @@ class Offline:
         ):
             self.context.execute(statement)
 
-    def _write(self, source: Source, execution: Execution) -> None:
+    def _write(self, source: Source) -> None:
+        execution = source.execution
         if execution.begin:
             self._say(f"SET TRANSACTION {execution.begin};")
         self._say(entering(self.sources.settings, source.directives))
-        for statement in execution.statements:
+        for statement in execution.sent(source.statements()):
             text = statement.text if statement.text.endswith(";") else f"{statement.text};"
-            self._say(text if statement.data is None else f"{text}\n{statement.data}\\.")
+            self._say(text if statement.data is None else f"{text}\n{statement.data.read()}\\.")
 
     def _say(self, text: str) -> None:
         if text:

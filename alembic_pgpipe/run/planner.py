@@ -184,8 +184,7 @@ class Planner:
 
     def _record_refusal(self, step: Step, row: Row, error: SourceError) -> str:
         revision, checksum = step.revision, self.sources.facts(step.revision).checksum
-        source = self.sources.loaded(revision.source) if revision.source else None
-        failure = describe_failure(error, revision, source, None)
+        failure = describe_failure(error, revision, None, self.sources.settings.project)
         attempt = self.journal.begin_attempt(
             revision, Direction.UPGRADE, self.log.build, checksum=checksum, total=None
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, text
@@ -14,13 +14,13 @@ from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.model import Attempt, Direction, Failure, Outcome, Row, Status
 from alembic_pgpipe.run.build_log import BuildLog
-from alembic_pgpipe.run.executor import Executor, StatementError, is_unanswered
+from alembic_pgpipe.run.executor import Executor, is_unanswered
 from alembic_pgpipe.run.failure import describe_failure
 from alembic_pgpipe.run.resume import IndexState, Resumption, resume_at
 from alembic_pgpipe.run.session import Session
 from alembic_pgpipe.run.step import Sources, Step
 from alembic_pgpipe.settings import Settings
-from alembic_pgpipe.source import Execution, Mode, Source, is_session_setting, statement_hash
+from alembic_pgpipe.source import Mode, Source, Statement, is_session_setting, statement_hash
 
 INDEX_STATE = text(
     """
@@ -176,7 +176,7 @@ class Runner:
             self.main.invalidate()
 
     def _describe(self, error: BaseException, step: Step) -> Failure:
-        failure = describe_failure(error, step.revision, step.source, step.total)
+        failure = describe_failure(error, step.revision, step.source, self.settings.project)
         return Failure(
             message=self.log.redact(failure.message),
             text=self.log.redact(failure.text),
@@ -194,49 +194,37 @@ class Runner:
         """Run a source inside the current step; what ``op.run_source`` comes to."""
         running = self._current()
         source = self.sources.load(file)
-        execution = self.sources.execution(source)
         own = running.step.source is not None and running.step.source.file == file
-        if not own and execution.mode is Mode.AUTOCOMMIT:
+        if not own and source.execution.mode is Mode.AUTOCOMMIT:
             raise SourceError(
                 source.path,
                 "cannot run inside a transaction, and a Python revision has one. Give the "
                 "source a wrapper of its own: alembic pgpipe wrap",
             )
-        try:
-            if own and self._elsewhere(source):
-                self._run_elsewhere(running, source, execution)
-            else:
-                self._run_here(running, source, execution)
-        except StatementError as error:
-            error.source = source
-            raise
-
-    def _run_here(self, running: Running, source: Source, execution: Execution) -> None:
-        if execution.mode is Mode.TRANSACTION:
-            self.executor.run(execution, source.path)
+        if own and self._elsewhere(source):
+            self._run_elsewhere(running, source)
+        elif source.execution.mode is Mode.TRANSACTION:
+            self.executor.run(source)
         else:
-            self._run_alone(running, source, execution, self.main)
+            self._run_alone(running, source, self.main)
 
-    def _run_alone(
-        self, running: Running, source: Source, execution: Execution, connection: Connection
-    ) -> None:
+    def _run_alone(self, running: Running, source: Source, connection: Connection) -> None:
         """Run a source without a transaction, from where the try before it stopped."""
-        executor = Executor(connection)
+        executor, statements = Executor(connection), source.kept_statements()
         resumption = resume_at(
-            execution.statements, running.last, source.path, lambda name: _ask(connection, name)
+            statements, running.last, source.path, lambda name: _ask(connection, name)
         )
-        self._prepare_resumption(executor, execution, resumption)
-        for statement in execution.statements[running_done(running) : resumption.done]:
+        self._prepare_resumption(executor, statements, resumption)
+        for statement in statements[running_done(running) : resumption.done]:
             self.journal.record_statement(running.attempt, statement_hash(statement.text))
-        executor.run(
-            execution,
-            source.path,
-            done=resumption.done,
-            finished=lambda hash_: self.journal.record_statement(running.attempt, hash_),
+        executor.run_alone(
+            statements,
+            resumption.done,
+            lambda hash_: self.journal.record_statement(running.attempt, hash_),
         )
 
     def _prepare_resumption(
-        self, executor: Executor, execution: Execution, resumption: Resumption
+        self, executor: Executor, statements: Sequence[Statement], resumption: Resumption
     ) -> None:
         if resumption.done:
             self.log.say(f"  resumed at statement {resumption.done + 1}")
@@ -244,7 +232,7 @@ class Runner:
             self.log.say(f"  {resumption.note}")
         with executor.autocommit():
             # A setting made by a finished statement is gone with the session it was made in.
-            for statement in execution.statements[: resumption.done]:
+            for statement in statements[: resumption.done]:
                 if is_session_setting(statement):
                     executor.command(statement.text)
             if resumption.drop_index is not None:
@@ -256,7 +244,7 @@ class Runner:
         wanted = source.directives.database
         return wanted is not None and wanted != self.main.scalar(CURRENT_DATABASE)
 
-    def _run_elsewhere(self, running: Running, source: Source, execution: Execution) -> None:
+    def _run_elsewhere(self, running: Running, source: Source) -> None:
         """Run a source in the database that it names, exactly once.
 
         Its transaction id is on the journal before it commits there, so that a later
@@ -270,10 +258,10 @@ class Runner:
             session = Session(Executor(connection), self.settings)
             session.prepare(source.directives)
             with Executor(connection).notices_to(self.log.say):
-                if execution.mode is Mode.AUTOCOMMIT:
-                    self._run_alone(running, source, execution, connection)
+                if source.execution.mode is Mode.AUTOCOMMIT:
+                    self._run_alone(running, source, connection)
                     return
-                session.executor.run(execution, source.path)
+                session.executor.run(source)
             transaction = connection.scalar(TRANSACTION_ID)
             self.journal.record_transaction(running.attempt, int(transaction))
             connection.commit()

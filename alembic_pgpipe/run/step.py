@@ -15,7 +15,6 @@ from alembic_pgpipe.source import (
     Execution,
     Mode,
     Source,
-    decide_execution,
     load_source,
 )
 
@@ -46,7 +45,7 @@ class Step:
     @property
     def total(self) -> int | None:
         """Return how many statements the step has, where that is known."""
-        return len(self.execution.statements) if self.execution is not None else None
+        return self.execution.total if self.execution is not None else None
 
     @property
     def transactional(self) -> bool:
@@ -61,7 +60,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The sources of a run; each file is read once, so what ran is what was checked."""
+    """The sources of a run; each is checked once, and what runs is what was checked."""
 
     settings: Settings
     _loaded: dict[str, Source] = field(default_factory=dict)
@@ -69,12 +68,11 @@ class Sources:
     def load(self, file: str) -> Source:
         """Return a source by its path below the sources folder; raises SourceError."""
         if file not in self._loaded:
-            self._loaded[file] = load_source(self.settings.sources, file, self.settings.project)
+            settings = self.settings
+            self._loaded[file] = load_source(
+                settings.sources, file, settings.project, settings.require_transaction
+            )
         return self._loaded[file]
-
-    def loaded(self, file: str) -> Source | None:
-        """Return a source that has been loaded, or None where it could not be."""
-        return self._loaded.get(file)
 
     def facts(self, revision: Revision) -> Facts:
         """Return what a revision's files say now, for the plan; never raises."""
@@ -95,17 +93,7 @@ class Sources:
             checksum = self._python_checksum(revision)
             return Step(revision, direction, decision, checksum=checksum)
         source = self.load(file)
-        execution = self.execution(source)
-        return Step(revision, direction, decision, source, execution, source.checksum)
-
-    def execution(self, source: Source) -> Execution:
-        """Return how a source is to be run; raises SourceError where it may not."""
-        return decide_execution(
-            source.statements,
-            source.directives,
-            source.path,
-            self.settings.require_transaction,
-        )
+        return Step(revision, direction, decision, source, source.execution, source.checksum)
 
     def _python_checksum(self, revision: Revision) -> str:
         path = Path(self.settings.project, revision.path)

@@ -9,7 +9,6 @@ from alembic_pgpipe.source.directives import (
     Directives,
     Transaction,
     read_directives,
-    without_directives,
 )
 from alembic_pgpipe.source.files import (
     SourceFile,
@@ -21,18 +20,18 @@ from alembic_pgpipe.source.files import (
     undo_file,
 )
 from alembic_pgpipe.source.forbidden import forbidden_in_transaction
-from alembic_pgpipe.source.loading import Source, load_source, read_checksum
-from alembic_pgpipe.source.reader import Statement, read_statements
-from alembic_pgpipe.source.text import decode
+from alembic_pgpipe.source.loading import Source, load_source
+from alembic_pgpipe.source.reader import CopyData, Statement, read_statements
+from alembic_pgpipe.source.text import decode, read_lines
 from alembic_pgpipe.source.transaction import (
     Execution,
     Mode,
     Rules,
-    decide_execution,
     is_session_setting,
 )
 
 __all__ = [
+    "CopyData",
     "Directives",
     "Execution",
     "Mode",
@@ -43,7 +42,6 @@ __all__ = [
     "Transaction",
     "advice",
     "checksum",
-    "decide_execution",
     "decode",
     "discover",
     "forbidden_in_transaction",
@@ -52,12 +50,11 @@ __all__ = [
     "locate",
     "may_share",
     "natural_key",
-    "read_checksum",
     "read_directives",
+    "read_lines",
     "read_statements",
     "shown_path",
     "source_name",
     "statement_hash",
     "undo_file",
-    "without_directives",
 ]

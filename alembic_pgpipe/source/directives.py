@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
 from alembic_pgpipe.errors import SourceError
-from alembic_pgpipe.source.reader import read_comments
+from alembic_pgpipe.source.reader import Comment, Reader
 from alembic_pgpipe.source.text import place
 
 BLANKS = re.compile(r"[ \t\n\r\f\v]*")
@@ -29,6 +29,7 @@ KEYS = ("transaction", "database", "lock_timeout", "statement_timeout", "role")
 FLAGS = ("retry", "skip")
 TIMEOUT = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)[ \t]*(us|ms|s|min|h|d)?\Z", re.I | re.A)
 MILLISECONDS = {"us": 0.001, "ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
+NO_EFFECT = "a directive has no effect behind SQL; move it to the top of the file"
 LONGEST = 2_147_483_647  # PostgreSQL keeps a time-out as milliseconds in an int
 
 
@@ -55,29 +56,102 @@ class Directives:
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """One directive as it stands in the text; the key is None where there is none."""
+    """One directive: its place, its key (None where there is none) and its value."""
 
-    offset: int
+    line: int
+    column: int
+    comment: str
     key: str | None
     value: str
 
 
-def read_directives(text: str, path: str) -> Directives:
-    """Return the directives of a source.
+class DirectiveReader:
+    """Collects the directives of a source while its statements are read.
 
-    Raises :class:`SourceError` at an unknown key, a bad value, a key given twice, and at
-    a directive behind the first SQL, where it would have no effect.
+    ``head`` is the beginning of the text, with all comments ahead of the SQL.  Raises
+    :class:`SourceError` at an unknown key, a bad value, a key given twice.
     """
-    found: dict[str, str] = {}
-    lines = list(_lines(text))
-    for line in lines:
-        key = _key(text, path, line)
-        clash = next((flag for flag in FLAGS if key in FLAGS and flag in found), key)
-        if clash in found:
+
+    def __init__(self, head: str, path: str) -> None:
+        self._path = path
+        self._found: dict[str, str] = {}
+        lines = [_line(head, *found) for found in _lines(head)]
+        self._places = {(line.line, line.column) for line in lines}
+        for line in lines:
+            self._add(line)
+
+    @property
+    def header(self) -> Directives:
+        """Return what the header alone says: all that is known of a broken source."""
+        return _directives(self._found)
+
+    def see(self, comments: Iterable[Comment]) -> None:
+        """Take the ``--`` comments ahead of or within a statement.
+
+        Raises :class:`SourceError` at a directive behind the first SQL, where it would
+        have no effect.
+        """
+        for comment in comments:
+            if self._is_late(comment):
+                raise _error(comment.path, comment, NO_EFFECT)
+
+    def finish(self, comments: Iterable[Comment]) -> Directives:
+        """Take the comments behind the last statement; return all directives.
+
+        The last of them may name the database, as users of the bash tool write it.
+        """
+        found = list(comments)
+        self.see(found[:-1])
+        if found and self._is_late(last := found[-1]):
+            match = DATABASE.match(last.text)
+            if match is None:
+                raise _error(last.path, last, NO_EFFECT)
+            self._add(_Line(last.line, last.column, last.text, "database", match[1]))
+        return _directives(self._found)
+
+    def _is_late(self, comment: Comment) -> bool:
+        if not comment.alone or LATE.match(comment.text) is None:
+            return False
+        header = comment.path == self._path and (comment.line, comment.column) in self._places
+        return not header
+
+    def _add(self, line: _Line) -> None:
+        key = _key(self._path, line)
+        clash = next((f for f in FLAGS if key in FLAGS and f in self._found), key)
+        if clash in self._found:
             message = f"{_written(clash)} stands above already; keep one of the two"
-            raise _error(text, path, line.offset, message)
-        found[key] = _value(text, path, key, line)
-    _refuse_late(text, path, frozenset(line.offset for line in lines))
+            raise _error(self._path, line, message)
+        self._found[key] = _value(self._path, key, line)
+
+
+def read_directives(text: str, path: str) -> Directives:
+    """Return the directives of a source that is at hand as a whole.
+
+    Raises what :class:`DirectiveReader` and the reader raise.
+    """
+    directives = DirectiveReader(text, path)
+    reader = Reader(iter((text,)), path)
+    for _ in reader.statements():
+        directives.see(reader.line_comments())
+    return directives.finish(reader.line_comments())
+
+
+def without_header_directives(text: str) -> str:
+    """Return a text without the lines of its header that hold directives."""
+    pieces, done = [], 0
+    for offset, _, _ in _lines(text):
+        pieces.append(text[done : _line_start(text, offset)])
+        end = LINE_END.search(text, offset)
+        done = end.end() if end else len(text)
+    return "".join((*pieces, text[done:]))
+
+
+def is_database_line(line: str) -> bool:
+    """Tell whether a last line is ``--MSSDATABASE=NAME``."""
+    return DATABASE.match(line.strip()) is not None
+
+
+def _directives(found: Mapping[str, str]) -> Directives:
     return Directives(
         skip="skip" in found,
         retry="retry" in found,
@@ -89,34 +163,28 @@ def read_directives(text: str, path: str) -> Directives:
     )
 
 
-def without_directives(text: str) -> str:
-    """Return the text of a source without the lines that hold its directives."""
-    pieces, done = [], 0
-    for line in _lines(text):
-        pieces.append(text[done : _line_start(text, line.offset)])
-        end = LINE_END.search(text, line.offset)
-        done = end.end() if end else len(text)
-    return "".join((*pieces, text[done:]))
-
-
-def _lines(text: str) -> Iterator[_Line]:
-    """Yield every line that is a directive, right or wrong, in order."""
+def _lines(text: str) -> Iterator[tuple[int, str, bool]]:
+    """Yield each line of the header that is a directive, and whether it is a flag."""
     flagged = False
-    last = -1
     for offset, comment in _header(text):
-        last = offset
-        if match := SETTING.match(comment):
-            key, equals, value = match[1].partition("=")
-            yield _Line(offset, key.strip().lower() if equals else None, value.strip())
-        elif match := DATABASE.match(comment):
-            yield _Line(offset, "database", match[1])
-        elif (match := FLAG.match(comment)) and (flagged or offset == 0):
+        if SETTING.match(comment) or DATABASE.match(comment):
+            yield offset, comment, False
+        elif FLAG.match(comment) and (flagged or offset == 0):
             # A second flag counts only to be refused: further down it is a comment.
             flagged = True
-            yield _Line(offset, match[1].lower(), "")
-    offset = _last_line(text)
-    if offset > last and (match := DATABASE.match(text[offset:].rstrip())):
-        yield _Line(offset, "database", match[1])
+            yield offset, comment, True
+
+
+def _line(text: str, offset: int, comment: str, is_flag: bool) -> _Line:
+    at = place(text, offset)
+    if is_flag:
+        match = FLAG.match(comment)
+        return _Line(*at, comment, match[1].lower() if match else None, "")
+    if match := SETTING.match(comment):
+        key, equals, value = match[1].partition("=")
+        return _Line(*at, comment, key.strip().lower() if equals else None, value.strip())
+    match = DATABASE.match(comment)
+    return _Line(*at, comment, "database", match[1] if match else "")
 
 
 def _header(text: str) -> Iterator[tuple[int, str]]:
@@ -151,21 +219,11 @@ def _line_start(text: str, offset: int) -> int:
     return max(start, text.rfind("\r", start, offset) + 1)
 
 
-def _last_line(text: str) -> int:
-    """Return where the text of the last line that is not blank starts."""
-    end = len(text)
-    while end and text[end - 1].isspace():
-        end -= 1
-    start = _line_start(text, end)
-    return start + len(text[start:end]) - len(text[start:end].lstrip())
-
-
-def _key(text: str, path: str, line: _Line) -> str:
+def _key(path: str, line: _Line) -> str:
     """Return the key of a directive, refused where it is missing or unknown."""
-    if line.key in KEYS or (line.key in FLAGS and not line.value and _is_flag(text, line)):
+    if line.key in KEYS or (line.key in FLAGS and not line.value and _is_flag(line)):
         return str(line.key)
-    comment = LINE_COMMENT.match(text, line.offset)
-    name = line.key or (comment[0] if comment else "").partition(":")[2].strip().lower()
+    name = line.key or line.comment.partition(":")[2].strip().lower()
     if name in FLAGS:
         message = f"{name} is not a key; write `--{name}` alone on the first line"
     elif line.key is None:
@@ -174,32 +232,31 @@ def _key(text: str, path: str, line: _Line) -> str:
         near = difflib.get_close_matches(name, KEYS, n=1, cutoff=0.5)
         meant = f"did you mean {near[0]}? Keys" if near else "keys"
         message = f"unknown key {name!r}; {meant} are {', '.join(KEYS)}"
-    raise _error(text, path, line.offset, message)
+    raise _error(path, line, message)
 
 
-def _is_flag(text: str, line: _Line) -> bool:
+def _is_flag(line: _Line) -> bool:
     """Tell ``--retry`` from ``-- pgpipe: retry =``."""
-    comment = LINE_COMMENT.match(text, line.offset)
-    return bool(comment and FLAG.match(comment[0]))
+    return FLAG.match(line.comment) is not None
 
 
-def _value(text: str, path: str, key: str, line: _Line) -> str:
+def _value(path: str, key: str, line: _Line) -> str:
     """Return the value of a directive, refused where PostgreSQL could not use it."""
     value = line.value
     if key in FLAGS:
         return value
     if not value:
-        raise _error(text, path, line.offset, f"{key} has no value")
+        raise _error(path, line, f"{key} has no value")
     if key == "transaction":
         value = value.lower()
         if value not in {choice.value for choice in Transaction}:
             message = f"transaction = {line.value}: it must be auto, on or off"
-            raise _error(text, path, line.offset, message)
+            raise _error(path, line, message)
     if key.endswith("_timeout"):
         value = value.lower()
         if not _is_timeout(value):
             message = f"{key} = {line.value}: write 0, 500ms, 5s, 2min or 1h"
-            raise _error(text, path, line.offset, message)
+            raise _error(path, line, message)
     return value
 
 
@@ -209,29 +266,11 @@ def _is_timeout(value: str) -> bool:
     return match is not None and float(match[1]) * MILLISECONDS[match[2] or "ms"] <= LONGEST
 
 
-def _refuse_late(text: str, path: str, known: frozenset[int]) -> None:
-    """Refuse a directive behind the first SQL: it would be ignored without a word."""
-    late = [
-        at
-        for at in (match.start() for match in LATE.finditer(text))
-        if at not in known and not text[_line_start(text, at) : at].strip()
-    ]
-    if not late:
-        return
-    # Only the lexer knows which of them are comments and not part of a quote.
-    comments = set(read_comments(text, path))
-    for offset in late:
-        if offset in comments:
-            message = "a directive has no effect behind SQL; move it to the top of the file"
-            raise _error(text, path, offset, message)
-
-
 def _written(key: str) -> str:
     """Return a key as people write it."""
     return f"--{key}" if key in FLAGS else key
 
 
-def _error(text: str, path: str, offset: int, message: str) -> SourceError:
-    """Return the error to raise for a place in the text."""
-    line, column = place(text, offset)
-    return SourceError(path, message, line=line, column=column)
+def _error(path: str, at: _Line | Comment, message: str) -> SourceError:
+    """Return the error to raise for a line."""
+    return SourceError(path, message, line=at.line, column=at.column)

@@ -1,116 +1,86 @@
-"""psql's lexer: cut the text of a source into statements exactly as psql would.
+"""Cut the text of a source into statements exactly as psql would.
 
-The rules are those of psql's ``psqlscan.l`` and ``mainloop.c``.  Where psql lets a
-file end inside a quote, a comment, a parenthesis or COPY data, the reader refuses it.
-Nothing inside a statement is ever changed or interpreted.
+The rules are those of psql's ``mainloop.c`` and ``copy.c``.  Where psql lets a file end
+inside COPY data, the reader refuses it.  Nothing inside a statement is ever changed or
+interpreted.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from alembic_pgpipe.errors import SourceError
-from alembic_pgpipe.source.text import place
+from alembic_pgpipe.source.backslash import INCLUDE, RELATIVE, RESTRICT, Inclusion
+from alembic_pgpipe.source.lexer import PLAIN_HEAD, PLAIN_STATEMENT, Lexer, watch
+from alembic_pgpipe.source.window import LEAST_CHARACTERS, Truncated, Window
 
-MOST_WORDS = 12
-BLANK_CHARACTERS = " \t\n\r\f\v"
-
-# psql counts every byte above 127 as a letter.
-_START = r"A-Za-z_\x80-\U0010ffff"
-_IDENTIFIER = rf"[{_START}][{_START}0-9$]*"
-_NAME = rf'(?:(?:[uU]&)?"[^"]*(?:""[^"]*)*"|{_IDENTIFIER})'
-_BLANK = r"[ \t\n\r\f\v]"
-
-BLANKS = re.compile(rf"{_BLANK}*")
-NOT_BLANK = re.compile(r"[^ \t\n\r\f\v;]")
-COMMENT = re.compile(r"--[^\n\r]*")
-COMMENT_BOUND = re.compile(r"/\*|\*/")
-IDENTIFIER_REST = re.compile(rf"[{_START}0-9$]*")
-WORD = re.compile(rf"{_NAME}(?:{_BLANK}*\.{_BLANK}*{_NAME})*")
-WORD_BREAK = re.compile(rf"{_BLANK}*\.{_BLANK}*")
-# The usual head of a statement in one go; whatever is less plain takes the long way.
-PLAIN_HEAD = re.compile(
-    rf"[A-Za-z_][A-Za-z0-9_.]*(?:{_BLANK}+[A-Za-z_][A-Za-z0-9_.]*){{0,{MOST_WORDS - 1}}}"
-    rf"(?={_BLANK}*[(;=*,]|{_BLANK}+['$])"
-)
-# A pair of parentheses with plain text, strings and one more pair inside is one token;
-# the bound keeps the engine's memory small.  In E'…' the quote is not plain.
-_PLAIN = r"[^()'\"$\\/-]*"
-_GROUP = rf"\({_PLAIN}(?:(?:(?<![eE])'[^']*'|\({_PLAIN}\)|-(?!-)){_PLAIN}){{0,200}}\)"
-# Every alternative starts with a literal: only then does the regex engine skip ahead
-# to the next candidate instead of trying each alternative at each character.
-_TOKENS = (
-    rf";|{_GROUP}|\(|\)|'[^']*'?|\"[^\"]*\"?|--[^\n\r]*|/\*|\\"
-    rf"|\$(?:[0-9]+|(?:[{_START}][{_START}0-9]*)?\$)"
-)
-TOKEN = re.compile(_TOKENS)
-# Spelt out letter by letter for the same reason.
-_BLOCK_WORD = rf"{{}}{{}}(?![{_START}0-9$])"
-_BLOCK_WORDS = (
-    *(("b", "[eE][gG][iI][nN]"), ("B", "[eE][gG][iI][nN]"), ("c", "[aA][sS][eE]")),
-    *(("C", "[aA][sS][eE]"), ("e", "[nN][dD]"), ("E", "[nN][dD]")),
-)
-COPY_TOKEN = re.compile(rf"{_TOKENS}|{_IDENTIFIER}")
-ROUTINE_TOKEN = re.compile(
-    "|".join((_TOKENS, *(_BLOCK_WORD.format(*word) for word in _BLOCK_WORDS)))
-)
-NOT_WORDS = frozenset(";()'\"-/\\$")
-IDENTIFIER_ASCII = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_$")
-ESCAPED = re.compile(r"\\.|''|'", re.DOTALL)
-# A string goes on after a line break, and an E'' string keeps its backslashes there.
-CONTINUATION = re.compile(rf"[ \t\f\v]*(?:--[^\n\r]*)?[\n\r](?:{_BLANK}|--[^\n\r]*[\n\r])*'")
+MOST_HEADS = 10_000
 AFTER_COPY = re.compile(
     r"[ \t\r\f\v;]*(?:/\*[^*/\n\r]*\*/[ \t\r\f\v;]*)?(?:--[^\n\r]*\r?)?(?=\n|\Z)"
 )
-RESTRICT = re.compile(r"\\(?:un)?restrict[ \t]+[A-Za-z0-9]+[ \t\r]*(?=\n|\Z)")
-COMMAND = re.compile(r"\\(?:[A-Za-z_]+\+?|\S)?")
-STRINGS_SETTING = re.compile(
-    r"STANDARD_CONFORMING_STRINGS\s*(?:=|\bTO\b)\s*'?(\w*)'?\s*;?\s*\Z", re.I | re.A
-)
-STRINGS_ON = frozenset({"on", "true", "tru", "tr", "t", "yes", "ye", "y", "1", "default"})
-LITERAL_PREFIXES = frozenset({"E", "B", "X", "N"})
-ROUTINES = frozenset(
-    {
-        ("CREATE", "FUNCTION"),
-        ("CREATE", "PROCEDURE"),
-        ("CREATE", "OR", "REPLACE", "FUNCTION"),
-        ("CREATE", "OR", "REPLACE", "PROCEDURE"),
-    }
-)
-
-_DATABASE_HINT = "a source names its database with `-- pgpipe: database = NAME`"
-_INCLUDE_HINT = "put that file's text into this source"
-_SEND_HINT = "end the statement with a semicolon"
-_SHELL_HINT = "a source runs no programs and writes no files; do that in the pipeline"
-_VARIABLE_HINT = "sources have no variables; write the value itself"
-_BRANCH_HINT = "sources have no branches; use a DO block"
-HINTS = (
-    (("c", "connect"), _DATABASE_HINT),
-    (("i", "include", "ir", "include_relative"), _INCLUDE_HINT),
-    (("copy",), "use COPY … FROM STDIN with the data in this file"),
-    (("!", "o", "out", "w", "write", "s", "cd", "setenv"), _SHELL_HINT),
-    (("g", "gx", "gdesc", "gexec", "gset", "bind", "parse", "sendpipeline"), _SEND_HINT),
-    (("watch", "crosstabview", "p", "r"), _SEND_HINT),
-    ((";",), "write a plain `;`: statements are sent one by one"),
-    (("set", "unset", "getenv", "prompt"), _VARIABLE_HINT),
-    (("if", "elif", "else", "endif"), _BRANCH_HINT),
-    (("q", "quit"), "remove it: a source is read to its end"),
-    (("echo", "qecho", "warn"), "use RAISE NOTICE in a DO block"),
-    (("encoding",), "sources are UTF-8; remove it"),
-    ((".",), "it ends COPY data, and no `COPY … FROM STDIN;` is open here"),
-    (("restrict", "unrestrict"), "it must stand alone on a line, between statements"),
+END_OF_DATA = "\\."
+NO_END_OF_DATA = r"this COPY has no end of data; add a line `\.` after the last row"
+STRINGS = "STANDARD_CONFORMING_STRINGS"
+STRINGS_SETTING = re.compile(rf"{STRINGS}\s*(?:=|\bTO\b)\s*'?(\w*)'?\s*;?\s*\Z", re.I | re.A)
+STRINGS_VALUES = {
+    **dict.fromkeys(("on", "true", "tru", "tr", "t", "yes", "ye", "y", "1", "default"), True),
+    **dict.fromkeys(("off", "of", "false", "fals", "fal", "fa", "f", "no", "n", "0"), False),
+}
+ENCODINGS = frozenset({"CLIENT_ENCODING", "NAMES"})
+UTF8 = re.compile(
+    r"(?:=|\bTO\b|\bNAMES\b)\s*'?(?:UTF-?_?8|UNICODE|DEFAULT)'?\s*;?\s*\Z", re.I | re.A
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class CopyData:
+    """The rows that follow a ``COPY … FROM STDIN;``; they are read once, in order.
+
+    ``line`` is where they start in the file.  ``error`` is why they could not be read to
+    their end: psycopg2 swallows what its caller's ``read`` raises.
+    """
+
+    def __init__(self, pieces: Iterator[str], line: int) -> None:
+        self.line = line
+        self.error: SourceError | None = None
+        self._pieces = pieces
+        self._piece = ""
+        self._at = 0
+
+    def read(self, size: int = -1) -> str:
+        """Return at most ``size`` characters, or all; nothing at the end."""
+        if size < 0:
+            return "".join(iter(lambda: self.read(LEAST_CHARACTERS), ""))
+        if self._at == len(self._piece):
+            self._piece, self._at = self._next_piece(), 0
+        part = self._piece[self._at : self._at + size]
+        self._at += len(part)
+        return part
+
+    def skip(self) -> None:
+        """Pass over what has not been read."""
+        for _ in self._pieces:
+            pass
+
+    def _next_piece(self) -> str:
+        try:
+            return next(self._pieces, "")
+        except SourceError as error:
+            self.error = error
+            raise
+
+
+class Statement(NamedTuple):
     """One piece of a source that the server receives as a unit.
 
-    ``text`` is the file's own text from the first token to the semicolon; ``offset``,
-    ``line`` and ``column`` say where it starts.  ``words`` are the leading keywords and
-    names, upper-cased; quoted names stay as written.  ``data`` is what COPY reads.
+    ``text`` is the file's own text, from the first token (or a ``/*`` comment ahead of
+    it, which may hold hints for the server) to the semicolon; ``offset`` says where it
+    starts.  ``line`` and ``column`` are the first token's, ``lead`` characters further on.
+    ``words`` are the leading keywords and names, upper-cased; quoted names stay as
+    written.  ``data`` is what COPY reads.  ``standard_strings`` is how plain strings were
+    read, and the server must read them.  A tuple, because a file may hold millions.
     """
 
     text: str
@@ -118,365 +88,319 @@ class Statement:
     line: int
     column: int
     words: tuple[str, ...]
-    data: str | None = None
+    path: str
+    data: CopyData | None = None
+    lead: int = 0
+    standard_strings: bool = True
 
     def position_of(self, character: int) -> tuple[int, int]:
         """Return line and column in the file of the server's 1-based error position."""
-        before = self.text[: max(character, 1) - 1]
+        before = self.text[self.lead : max(character - 1, self.lead)]
         breaks = before.count("\n")
         if not breaks:
             return self.line, self.column + len(before)
         return self.line + breaks, len(before) - before.rfind("\n")
 
 
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """A ``--`` comment; ``alone`` where nothing but blanks stands ahead of it on its line."""
+
+    path: str
+    text: str
+    line: int
+    column: int
+    alone: bool
+
+
+Include = Callable[[Inclusion, "Reader"], "Reader"]
+
+
 def read_statements(text: str, path: str) -> tuple[Statement, ...]:
-    """Return the statements of a source in order.
+    """Return the statements of a text that is at hand as a whole.
 
     Raises :class:`SourceError` at a backslash command, or where something was opened
     that never ends.
     """
-    statements = tuple(_Reader(text, path).statements())
-    for statement in statements:
-        if statement.words[:1] == ("SET",):
-            _refuse_escape_strings(statement, path)
-    return statements
+    return tuple(map(kept, Reader(iter((text,)), path).statements()))
 
 
-def read_comments(text: str, path: str) -> tuple[int, ...]:
-    """Return the offsets of all ``--`` comments, those in quotes and data left out."""
-    reader = _Reader(text, path)
-    for _ in reader.statements():
-        pass
-    return tuple(at for at, _ in reader.comments if text[at] == "-")
+def kept(statement: Statement) -> Statement:
+    """Return a statement that can be used later: with the rows of a COPY in memory."""
+    data = statement.data
+    if data is None:
+        return statement
+    return statement._replace(data=CopyData(iter((data.read(),)), data.line))
 
 
 def without_comments(statement: Statement) -> str:
     """Return a statement's text with each comment replaced by a blank."""
-    reader = _Reader(statement.text, "")
-    for _ in reader.statements():
-        pass
+    lexer = Lexer(Window(iter((statement.text,)), statement.path))
+    lexer.end(0, None)
     pieces, done = [], 0
-    for at, end in reader.comments:
+    for at, end in lexer.comments:
         pieces.append(statement.text[done:at])
         done = end
     return " ".join((*pieces, statement.text[done:]))
 
 
-@dataclass(slots=True)
-class _Watch:
-    """What psql keeps in mind of a CREATE FUNCTION, and of a COPY."""
+class Reader:
+    r"""One pass over one text that comes in pieces.
 
-    tokens: re.Pattern[str]
-    begins: list[int] = field(default_factory=list)
-    previous: str = ""
-    from_stdin: bool = False
+    ``include`` opens what ``\i`` names; without it, ``\i`` is refused.  ``depth`` is how
+    many files include this one.
+    """
 
-    def see(self, word: str, at: int) -> None:
-        """Take note of one bare word outside parentheses."""
-        upper = word.upper() if word.isascii() else word
-        if self.tokens is COPY_TOKEN:
-            # The grammar takes STDOUT after FROM for STDIN.
-            stdin = self.previous == "FROM" and upper in ("STDIN", "STDOUT")
-            self.from_stdin = self.from_stdin or stdin
-            self.previous = upper
-        elif upper == "BEGIN" or (upper == "CASE" and self.begins):
-            self.begins.append(at)
-        elif upper == "END" and self.begins:
-            self.begins.pop()
-
-
-class _Reader:
-    """One pass over one text."""
-
-    def __init__(self, text: str, path: str) -> None:
-        self.text = text
+    def __init__(
+        self,
+        pieces: Iterator[str],
+        path: str,
+        include: Include | None = None,
+        least: int = LEAST_CHARACTERS,
+        depth: int = 0,
+    ) -> None:
         self.path = path
-        self.comments: list[tuple[int, int]] = []
+        self.depth = depth
+        self._window = Window(pieces, path, least)
+        self._lexer = Lexer(self._window)
+        self._include = include
+        self._included: Reader | None = None
+        self._at = 0
+        self._end = 0
         self._heads: dict[str, tuple[str, ...]] = {}
-        self._line = 1
-        self._line_start = 0
-        self._counted = 0
+        self._data: CopyData | None = None
+
+    @property
+    def standard_strings(self) -> bool:
+        """Return whether the server is to take backslashes in plain strings as they are."""
+        return self._lexer.standard_strings
+
+    @standard_strings.setter
+    def standard_strings(self, value: bool) -> None:
+        self._lexer.standard_strings = value
 
     def statements(self) -> Iterator[Statement]:
         """Yield the statements of the text in order."""
-        pos = self._gap_end(0)
-        while pos < len(self.text):
-            words, body = self._head(pos)
-            watch = _watch(words)
-            end = self._end(pos if watch else body, watch)
-            line, column = self._place(pos)
-            data, after = None, end
-            if watch and watch.from_stdin:
-                data, after = self._data(pos, end)
-            yield Statement(self.text[pos:end], pos, line, column, words, data)
-            pos = self._gap_end(after)
-
-    def _place(self, offset: int) -> tuple[int, int]:
-        """Return line and column of an offset that lies behind all earlier ones."""
-        breaks = self.text.count("\n", self._counted, offset)
-        if breaks:
-            self._line += breaks
-            self._line_start = self.text.rfind("\n", self._counted, offset) + 1
-        self._counted = offset
-        return self._line, offset - self._line_start + 1
-
-    def _error(self, offset: int, message: str) -> SourceError:
-        """Return the error to raise for a place in the text."""
-        line, column = place(self.text, offset)
-        return SourceError(self.path, message, line=line, column=column)
-
-    def _gap_end(self, pos: int) -> int:
-        """Return where the next statement starts, or the end of the text."""
-        text = self.text
-        while match := NOT_BLANK.search(text, pos):
-            kind, pos = match[0], match.start()
-            if kind not in "-/\\":
-                return pos
-            if text[pos : pos + 2] in ("--", "/*"):
-                pos = self._comment(pos)
-            elif kind != "\\":
-                return pos
-            elif restrict := RESTRICT.match(text, pos):
-                pos = restrict.end()
+        while True:
+            yield from self._plain()
+            found = self._next()
+            if found is None:
+                return
+            if isinstance(found, Statement):
+                yield found
+                self._skip_data()
             else:
-                raise self._refused_command(pos)
-        return len(text)
+                yield from self._of_included(found)
 
-    def _comment(self, at: int) -> int:
-        """Note a comment of either kind and return its end."""
-        end = self._comment_end(at)
-        self.comments.append((at, end))
-        return end
+    @property
+    def has_comments(self) -> bool:
+        """Return whether there may be line comments to be looked at."""
+        return bool(self._lexer.comments) or self._included is not None
 
-    def _comment_end(self, at: int) -> int:
-        """Return the end of a comment; those between ``/*`` and ``*/`` nest."""
-        if self.text[at] == "-":
-            return _stop(COMMENT, self.text, at)
-        depth = 0
-        for bound in COMMENT_BOUND.finditer(self.text, at):
-            depth += 1 if self.text[bound.start()] == "/" else -1
-            if not depth:
-                return bound.end()
-        raise self._error(at, "this comment never ends; close it with */")
+    def line_comments(self) -> Iterator[Comment]:
+        """Yield the ``--`` comments ahead of and within the statement read last.
+
+        At the end of the text it is those behind the last statement.
+        """
+        if self._included is not None:
+            yield from self._included.line_comments()
+        text = self._window.text
+        for at, end in self._lexer.comments:
+            if text[at] == "-" and at < self._end:
+                line, column = self._window.look_at(at)
+                start = max(text.rfind("\n", 0, at), text.rfind("\r", 0, at)) + 1
+                alone = not text[start:at].strip() and (start > 0 or column == at + 1)
+                yield Comment(self.path, text[at:end], line, column, alone)
+
+    def _plain(self) -> Iterator[Statement]:
+        """Yield the statements that can be read with one look each, up to one that cannot."""
+        window, heads, path = self._window, self._heads, self.path
+        text, offset = window.text, window.start
+        self._lexer.comments.clear()
+        while self.standard_strings and (match := PLAIN_STATEMENT.match(text, self._at)):
+            start, end = match.span(1)
+            line, column = window.place(start)
+            words = heads.get(match[2]) or self._learn(match[2])
+            self._at = self._end = end
+            yield Statement(match[1], offset + start, line, column, words, path)
+
+    def _next(self) -> Statement | Inclusion | None:
+        """Return what comes next; where the window is too short for it, move that."""
+        while True:
+            self._lexer.comments.clear()
+            try:
+                return self._any()
+            except Truncated:
+                self._window.move(self._at)
+                self._at = 0
+
+    def _skip_data(self) -> None:
+        if self._data is not None:
+            self._data.skip()
+            self._data = None
+
+    def _any(self) -> Statement | Inclusion | None:
+        """Return the next statement or inclusion, read token by token."""
+        text = self._window.text
+        start = self._lexer.token_start(self._at)
+        while text.startswith("\\", start):
+            if (found := self._inclusion(start)) is not None:
+                return found
+            start = self._lexer.token_start(self._restricted(start))
+        if start == len(text):
+            self._at = self._end = start
+            return None
+        return self._statement(start)
+
+    def _statement(self, start: int) -> Statement:
+        words, body = self._head(start)
+        watched = watch(words)
+        end = self._lexer.end(start if watched else body, watched)
+        after = end
+        if watched and watched.from_stdin:
+            after = self._data_start(start, end)
+        lead = self._lead(start)
+        line, column = self._window.place(start)
+        text = self._window.text[start - lead : end]
+        offset = self._window.start + start - lead
+        self._at, self._end = after, end
+        if watched and watched.from_stdin:
+            self._data = CopyData(self._rows(start), self._window.look_at(after)[0])
+        read = self.standard_strings
+        found = Statement(text, offset, line, column, words, self.path, self._data, lead, read)
+        self._follow_strings(found)
+        return found
 
     def _head(self, start: int) -> tuple[tuple[str, ...], int]:
         """Return a statement's leading words, and where to go on reading."""
-        match = PLAIN_HEAD.match(self.text, start)
+        match = PLAIN_HEAD.match(self._window.text, start)
         if match is None:
-            return self._words(start), start
+            return self._lexer.words(start), start
         head = match[0]
-        words = self._heads.get(head)
-        if words is None:
-            words = self._heads[head] = tuple(head.upper().split())
-        return words, match.end()
+        return self._heads.get(head) or self._learn(head), match.end()
 
-    def _words(self, pos: int) -> tuple[str, ...]:
-        """Return the leading words of a statement, comments skipped."""
-        words: list[str] = []
-        while len(words) < MOST_WORDS:
-            pos = self._blank_end(pos)
-            match = WORD.match(self.text, pos)
-            if match is None:
+    def _learn(self, head: str) -> tuple[str, ...]:
+        if len(self._heads) >= MOST_HEADS:
+            self._heads.clear()
+        return self._heads.setdefault(head, tuple(head.upper().split()))
+
+    def _lead(self, start: int) -> int:
+        """Return how far ahead of the first token its first ``/*`` comment starts.
+
+        psql sends such comments with the statement, unless a semicolon or a command
+        comes between them.
+        """
+        text, first, pos = self._window.text, start, start
+        for at, end in reversed(self._lexer.comments):
+            if end > start:
+                continue
+            if ";" in text[end:pos] or "\\" in text[end:pos]:
                 break
-            word, pos = _upper(match[0]), match.end()
-            if self.text[pos : pos + 1] == "'" and word in LITERAL_PREFIXES:
-                break
-            words.append(word)
-        return tuple(words)
+            pos = at
+            if text[at] == "/":
+                first = at
+        return start - first
 
-    def _blank_end(self, pos: int) -> int:
-        """Skip blanks and comments, without taking note of them."""
-        while True:
-            pos = _stop(BLANKS, self.text, pos)
-            if self.text[pos : pos + 2] not in ("--", "/*"):
-                return pos
-            pos = self._comment_end(pos)
+    # -- backslash commands ------------------------------------------------------------
 
-    def _end(self, start: int, watch: _Watch | None) -> int:  # noqa: C901, PLR0912
-        """Return the end of the statement whose head ends here."""
-        # Long and flat on purpose: this loop meets every token of every source.
-        text, tokens = self.text, watch.tokens if watch else TOKEN
-        opened: list[int] = []
-        resume: int | None = start
-        while resume is not None:
-            floor, resume = resume, None
-            for match in tokens.finditer(text, floor):
-                at, end = match.span()
-                kind = text[at]
-                if (
-                    kind == "'"
-                    and text[at - 1] not in "eE"
-                    and at < end - 1
-                    and text[end - 1] == "'"
-                ):
-                    pass
-                elif kind == ";":
-                    if not opened and not (watch and watch.begins):
-                        return end
-                elif kind == "(":
-                    if end - at == 1:
-                        opened.append(at)
-                elif kind == ")":
-                    if opened:
-                        opened.pop()
-                elif kind == "-":
-                    self.comments.append((at, end))
-                elif kind not in NOT_WORDS:
-                    whole = at == floor or not _in_identifier(text[at - 1])
-                    if watch and whole and not opened:
-                        watch.see(match[0], at)
-                    continue  # no floor: this word may be the E of an E'' string
-                elif (jump := self._quoted_end(at, end, floor)) != end:
-                    resume = jump
-                    break
-                floor = end
-        return self._last_end(opened, watch)
+    def _restricted(self, at: int) -> int:
+        r"""Return the end of ``\restrict`` and ``\unrestrict``; refuse other commands."""
+        match = RESTRICT.match(self._window.text, at)
+        if match is None:
+            raise self._lexer.refused_command(at)
+        if match.end() == len(self._window.text) and not self._window.complete:
+            raise Truncated
+        return match.end()
 
-    def _quoted_end(self, at: int, end: int, floor: int) -> int:
-        """Return the end of a quoted text or comment; nothing before floor touches it."""
-        kind = self.text[at]
-        if kind == "'":
-            return self._string_end(at, end, floor)
-        if kind == "$":
-            return self._dollar_end(at, end, floor)
-        if kind in "-/":
-            return self._comment(at)
-        if kind == "\\":
-            raise self._refused_command(at)
-        if end - at < 2 or self.text[end - 1] != '"':
-            raise self._error(at, 'this quoted name never ends; close it with "')
-        return end
+    def _inclusion(self, at: int) -> Inclusion | None:
+        match = INCLUDE.match(self._window.text, at)
+        if match is None or self._include is None:
+            return None
+        if match.end() == len(self._window.text) and not self._window.complete:
+            raise Truncated
+        self._at = self._end = match.end()
+        line, column = self._window.look_at(at)
+        file = match["quoted"] or match["bare"]
+        return Inclusion(file, match["command"] in RELATIVE, line, column)
 
-    def _string_end(self, at: int, end: int, floor: int) -> int:
-        """Return the end of a string; ``''`` in a plain one reads as two strings."""
-        text = self.text
-        escapes = at > floor and text[at - 1] in "eE"
-        # In nameE'…' the E belongs to the name.
-        if escapes and not (at - 1 > floor and _in_identifier(text[at - 2])):
-            return self._escaped_end(at)
-        if end - at < 2 or text[end - 1] != "'":
-            raise self._error(at, "this string never ends; close it with '")
-        return end
+    def _of_included(self, inclusion: Inclusion) -> Iterator[Statement]:
+        assert self._include is not None
+        included = self._included = self._include(inclusion, self)
+        included.standard_strings = self.standard_strings
+        yield from included.statements()
+        self.standard_strings = included.standard_strings
+        self._included = None
 
-    def _escaped_end(self, at: int) -> int:
-        """Return the end of an E'' string and of the strings that continue it."""
-        pos: int | None = at + 1
-        while pos is not None:
-            start, pos = pos, None
-            for match in ESCAPED.finditer(self.text, start):
-                if match[0] == "'":
-                    more = CONTINUATION.match(self.text, match.end())
-                    if more is None:
-                        return match.end()
-                    pos = more.end()
-                    break
-        raise self._error(at - 1, "this E'' string never ends; close it with '")
+    # -- standard_conforming_strings ---------------------------------------------------
 
-    def _dollar_end(self, at: int, end: int, floor: int) -> int:
-        """Return the end of a dollar quote, of ``$1``, or of a name with a ``$`` in it."""
-        text, first = self.text, at
-        while first > floor and _in_identifier(text[first - 1]):
-            first -= 1
-        if text[first:at].lstrip("0123456789"):
-            return _stop(IDENTIFIER_REST, text, at)
-        tag = text[at:end]
-        if tag[-1] != "$":
-            return end
-        close = text.find(tag, end)
-        if close < 0:
-            raise self._error(at, f"this {tag} quote never ends; close it with {tag}")
-        return close + len(tag)
+    def _follow_strings(self, statement: Statement) -> None:
+        """Read on as psql does after the server was told how to read plain strings."""
+        words = statement.words
+        if words[:1] == ("SET",) and ENCODINGS.intersection(words[1:3]):
+            self._refuse_other_encoding(statement)
+        if words[:1] == ("SET",) and STRINGS in words[1:3]:
+            match = STRINGS_SETTING.search(without_comments(statement))
+            value = STRINGS_VALUES.get(match[1].lower()) if match else None
+            if value is None:
+                message = "write standard_conforming_strings = on or off, and no other value"
+                raise SourceError(
+                    self.path, message, line=statement.line, column=statement.column
+                )
+            self.standard_strings = value
+        elif words[:2] in (("RESET", STRINGS), ("RESET", "ALL"), ("DISCARD", "ALL")):
+            self.standard_strings = True
 
-    def _last_end(self, opened: list[int], watch: _Watch | None) -> int:
-        """Return the end of a last statement that has no semicolon."""
-        if opened:
-            raise self._error(opened[0], "this parenthesis is never closed; add the )")
-        if watch and watch.begins:
-            raise self._error(watch.begins[0], "this BEGIN has no END; add it")
-        end = self._solid_end(len(self.text))
-        for at, comment_end in reversed(self.comments):
-            # A -- comment's own trailing blanks are already gone.
-            if comment_end < end or at >= end:
-                break
-            end = self._solid_end(at)
-        return end
+    def _refuse_other_encoding(self, statement: Statement) -> None:
+        if UTF8.search(without_comments(statement)) is None:
+            message = "sources are UTF-8: save this file as UTF-8, and remove this statement"
+            raise SourceError(self.path, message, line=statement.line, column=statement.column)
 
-    def _solid_end(self, end: int) -> int:
-        """Return where the last character before the end that is not blank ends."""
-        while self.text[end - 1] in BLANK_CHARACTERS:
-            end -= 1
-        return end
+    # -- COPY --------------------------------------------------------------------------
 
-    def _data(self, start: int, end: int) -> tuple[str, int]:
-        r"""Return COPY's data, and where the text goes on after its ``\.`` line."""
-        text = self.text
-        rest = AFTER_COPY.match(text, end)
+    def _data_start(self, start: int, end: int) -> int:
+        """Return where the rows behind a COPY start: on the next line."""
+        window = self._window
+        rest = AFTER_COPY.match(window.text, end)
+        line_end = rest.end() if rest else end
+        if line_end + 1 > len(window.text) and not window.complete:
+            raise Truncated
         if rest is None:
             message = "COPY data starts on the next line: put what follows behind the data"
-            raise self._error(end, message)
-        line_end = rest.end()
-        stop = text.find("\n\\.", line_end)
-        while stop >= 0:
-            after = stop + 3
+            raise window.error(end, message)
+        if line_end == len(window.text):
+            raise window.error(start, NO_END_OF_DATA)
+        return line_end + 1
+
+    def _rows(self, start: int) -> Iterator[str]:
+        r"""Yield the rows from where the reader is to the ``\.`` line, whole lines each."""
+        window = self._window
+        copy = window.look_at(start)
+        while True:
+            end, after = self._end_of_data()
+            if end >= 0:
+                rows, self._at = window.text[self._at : end], after
+                if rows:
+                    yield rows
+                return
+            if window.complete:
+                raise SourceError(self.path, NO_END_OF_DATA, line=copy[0], column=copy[1])
+            whole = window.text.rfind("\n", self._at) + 1
+            rows, self._at = window.text[self._at : whole], max(whole, self._at)
+            if rows:
+                yield rows
+            window.move(self._at)
+            self._at = 0
+
+    def _end_of_data(self) -> tuple[int, int]:
+        r"""Return where the ``\.`` line starts and ends; negative where there is none."""
+        text, complete = self._window.text, self._window.complete
+        at = text.find(END_OF_DATA, self._at)
+        while at >= 0:
+            after = at + len(END_OF_DATA)
             if text.startswith("\r", after):
                 after += 1
-            if after == len(text) or text[after] == "\n":
-                return text[line_end + 1 : stop + 1], after
-            stop = text.find("\n\\.", stop + 1)
-        message = r"this COPY has no end of data; add a line `\.` after the last row"
-        raise self._error(start, message)
-
-    def _refused_command(self, at: int) -> SourceError:
-        """Return the error for a backslash command, with a hint where there is one."""
-        match = COMMAND.match(self.text, at)
-        command = match[0] if match else "\\"
-        hint = next((hint for names, hint in HINTS if command[1:] in names), "remove it")
-        message = f"{command} is a command of psql, which a source cannot use; {hint}"
-        return self._error(at, message)
-
-
-def _refuse_escape_strings(statement: Statement, path: str) -> None:
-    """Refuse to let plain strings take backslashes: the text would mean another."""
-    if "STANDARD_CONFORMING_STRINGS" not in statement.words[1:3]:
-        return
-    value = STRINGS_SETTING.search(without_comments(statement))
-    if value is None or value[1].lower() not in STRINGS_ON:
-        message = (
-            "sources are read with standard_conforming_strings on; "
-            "remove this, and write strings with backslashes as E'…'"
-        )
-        raise SourceError(path, message, line=statement.line, column=statement.column)
-
-
-def _stop(pattern: re.Pattern[str], text: str, pos: int) -> int:
-    """Return where a pattern that fits everywhere stops."""
-    match = pattern.match(text, pos)
-    return match.end() if match else pos
-
-
-def _upper(name: str) -> str:
-    """Return a name for comparison: bare ASCII words in capitals, blanks dropped."""
-    if '"' in name:
-        return name
-    joined = WORD_BREAK.sub(".", name)
-    # str.upper would turn a dotless i into I, and a foreign name into a keyword.
-    return joined.upper() if joined.isascii() else joined
-
-
-def _in_identifier(character: str) -> bool:
-    """Tell whether a character can continue an identifier."""
-    return character in IDENTIFIER_ASCII or character > "\x7f"
-
-
-def _watch(words: tuple[str, ...]) -> _Watch | None:
-    """Return what to keep in mind while reading a statement that starts like this."""
-    first = words[:1]
-    if first == ("COPY",):
-        return _Watch(COPY_TOKEN)
-    if first != ("CREATE",):
-        return None
-    # psql does not count quoted names.
-    bare = tuple(word for word in words if '"' not in word)
-    if bare[:2] in ROUTINES or bare[:4] in ROUTINES:
-        return _Watch(ROUTINE_TOKEN)
-    return None
+            ends = text.startswith("\n", after) or (complete and after == len(text))
+            if ends and (at == self._at or text[at - 1] == "\n"):
+                return at, after
+            at = text.find(END_OF_DATA, at + 1)
+        return -1, -1

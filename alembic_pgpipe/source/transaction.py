@@ -7,8 +7,8 @@ source may be larger than memory.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from enum import Enum
 from typing import TypeVar
 
@@ -55,14 +55,12 @@ class Execution:
     ``envelope`` holds the numbers, from 1, of the BEGIN and COMMIT that the step's
     transaction absorbs, and ``begin`` the modes that stood behind that BEGIN, for SET
     TRANSACTION.  ``total`` counts the statements that are sent, so without those two.
-    ``statements`` are filled in by :func:`decide_execution` alone.
     """
 
     mode: Mode
     begin: str | None = None
     envelope: tuple[int, int] | None = None
     total: int = 0
-    statements: tuple[Statement, ...] = ()
 
     def sent(self, statements: Iterable[T]) -> Iterator[T]:
         """Yield what is sent of all the statements of the source, in order."""
@@ -74,6 +72,7 @@ class Execution:
 class _Noted:
     """What is kept of a statement: where it stands, and what a message says of it."""
 
+    path: str
     line: int
     column: int
     number: int
@@ -87,8 +86,7 @@ class Rules:
     :class:`SourceError` for a source that may not run, as early as that is known.
     """
 
-    def __init__(self, directives: Directives, path: str, require_transaction: bool) -> None:
-        self._path = path
+    def __init__(self, directives: Directives, require_transaction: bool) -> None:
         self._asked = directives.transaction
         self._required = require_transaction
         self._seen = 0
@@ -145,7 +143,7 @@ class Rules:
 
     def _noted(self, statement: Statement, name: str = "") -> _Noted:
         """Return what is kept of the statement that is being looked at."""
-        return _Noted(statement.line, statement.column, self._seen, name)
+        return _Noted(statement.path, statement.line, statement.column, self._seen, name)
 
     def _meet_control(self, statement: Statement) -> None:
         """Take note of transaction control."""
@@ -223,21 +221,7 @@ class Rules:
 
     def _error(self, noted: _Noted, message: str) -> SourceError:
         """Return the error to raise for a statement."""
-        return SourceError(self._path, message, line=noted.line, column=noted.column)
-
-
-def decide_execution(
-    statements: Sequence[Statement],
-    directives: Directives,
-    path: str,
-    require_transaction: bool,
-) -> Execution:
-    """Decide how a source is run; raise :class:`SourceError` where it may not be."""
-    rules = Rules(directives, path, require_transaction)
-    for statement in statements:
-        rules.see(statement)
-    execution = rules.verdict()
-    return replace(execution, statements=tuple(execution.sent(statements)))
+        return SourceError(noted.path, message, line=noted.line, column=noted.column)
 
 
 def is_session_setting(statement: Statement) -> bool:

@@ -66,12 +66,18 @@ _COLON = (
     "psql takes `:x` for a variable, even in a slice like a[1:x], and so reads what follows "
     "as a new token; the server, and the reader, see `:` and a name or a string"
 )
+_COMMENT = (
+    "psql sends a comment ahead of COPY data or of a command with the statement behind them, "
+    "from which it is cut off in the file"
+)
 # Differences that are meant; the files that show them must go on differing.
 MEANT = {
     "colon-then-escape-string": _COLON,
     "colon-then-name-with-dollars": _COLON,
     "colon-variable-test": _VARIABLES,
     "colon-variables-of-psql": _VARIABLES,
+    "copy-then-comment": _COMMENT,
+    "restrict-behind-a-comment": _COMMENT,
     "crlf-continued-string": _OPEN_STRING,
     "escape-string-continued": _OPEN_STRING,
     "escape-string-continued-blank-lines": _OPEN_STRING,
@@ -79,28 +85,25 @@ MEANT = {
 
 _BINARY = "psql reads binary COPY data to the end of the file; the reader stops at `\\.`"
 _JUNK = "psql 15 takes $1E and $1begin for one token, the reader for two (no server runs it)"
-_STRINGS = "the reader refuses standard_conforming_strings = off, or misses that it is set"
-# What the reader is to learn; a file that is read like psql reads it leaves this table.
-AWAITED = {
+_STRINGS = (
+    "the reader follows SET standard_conforming_strings in the text alone; a run compares it "
+    "with the server's setting before each message, and stops where they differ"
+)
+_ONE_LINE = "psql follows the setting from the next line on, and sends what no server takes"
+# Differences that no file meets which a server runs, or that a run refuses.
+ACCEPTED = {
     "begin-after-parameter": _JUNK,
     "escape-prefix-after-parameter": _JUNK,
     "copy-binary": _BINARY,
     "copy-binary-option": _BINARY,
-    "encoding-that-eats-quotes": "the reader does not see that client_encoding changes",
-    "include": "the reader refuses \\ir",
-    "strings-default": _STRINGS,
+    "encoding-that-eats-quotes": "a source is UTF-8, so the reader refuses another encoding",
+    "include": "a text by itself includes nothing; the tests of the source's files show it",
     "strings-local-in-a-transaction": _STRINGS,
     "strings-local-without-a-transaction": _STRINGS,
-    "strings-off": _STRINGS,
-    "strings-off-continued": _STRINGS,
-    "strings-off-on": _STRINGS,
-    "strings-off-other-quotes": _STRINGS,
-    "strings-off-same-line": _STRINGS,
-    "strings-off-within-a-string": _STRINGS,
-    "strings-reset": _STRINGS,
+    "strings-off-same-line": _ONE_LINE,
+    "strings-off-within-a-string": _ONE_LINE,
     "strings-rolled-back": _STRINGS,
     "strings-set-config": _STRINGS,
-    "strings-spelt-otherwise": _STRINGS,
 }
 
 

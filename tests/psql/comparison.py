@@ -1,12 +1,11 @@
 r"""What psql sends beside what the reader cuts; every allowance is made here.
 
-psql is taken at its word but for five things, none of which changes what runs:
+psql is taken at its word but for four things, none of which changes what runs:
 
 1. What holds nothing but blanks, comments and a semicolon is not sent by us.
 2. psql leaves empty lines out of a statement, except in quotes and comments; we do not.
 3. Blanks and comments behind a last statement that has no semicolon are not sent by us.
 4. psql 15 – 17 send the line ``\.`` that ends COPY data; that line is no data.
-5. Unless LEADING_COMMENTS: comments before a statement's first token are not sent by us.
 """
 
 from __future__ import annotations
@@ -16,14 +15,10 @@ from collections import deque
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from alembic_pgpipe.source.reader import read_statements
+from alembic_pgpipe.source.reader import CopyData, read_statements
 from alembic_pgpipe.source.text import decode
 from tests.psql.gaps import BLANKS, without_leading_gap
 from tests.psql.recording_server import Sent
-
-# Whether the reader's statements begin with the /* */ comments before their first token,
-# as psql's do.  True once it reads them so: then rule 5 is gone.
-LEADING_COMMENTS = False
 
 END_OF_DATA = re.compile(rb"(?:^|(?<=\n))\\\.(?:\r?\n)?\Z")
 
@@ -61,8 +56,8 @@ def differences(psql: tuple[Sent, ...], reader: tuple[Sent, ...]) -> tuple[Diffe
     )
 
 
-def _encoded(data: str | None) -> bytes | None:
-    return None if data is None else data.encode()
+def _encoded(data: CopyData | None) -> bytes | None:
+    return None if data is None else data.read().encode()
 
 
 def _says_something(sent: Sent) -> bool:
@@ -83,9 +78,8 @@ def _equal(theirs: Sent | None, ours: Sent | None) -> bool:
 
 
 def _compared(sent: Sent) -> str:
-    """Rule 5, and no blanks before the first token: psql 15 takes a vertical tab for one."""
-    text = _text(sent)
-    return text.lstrip(BLANKS) if LEADING_COMMENTS else without_leading_gap(text)
+    """No blanks before the first token: psql 15 takes a vertical tab for one."""
+    return _text(sent).lstrip(BLANKS)
 
 
 def _text(sent: Sent) -> str:

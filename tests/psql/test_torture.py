@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from alembic_pgpipe.errors import SourceError
-from tests.psql.cases import AWAITED, MEANT, REFUSED, file, files
+from tests.psql.cases import ACCEPTED, MEANT, REFUSED, file, files
 from tests.psql.client import Psql
 from tests.psql.comparison import cut, differences
 
-APART = {**MEANT, **AWAITED}
+APART = {**MEANT, **ACCEPTED}
 ALIKE = [name for name in files() if name not in REFUSED and name not in APART]
 
 

@@ -20,15 +20,14 @@ from psycopg2 import extensions
 from alembic_pgpipe.connect.server import ScratchServer
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.source import (
-    Directives,
     Execution,
     Mode,
     advice,
-    decide_execution,
     forbidden_in_transaction,
     read_statements,
 )
 from tests.conftest import connect_to
+from tests.decision import decided
 from tests.forms import (
     ACTIVE_TRANSACTION,
     BEGINS,
@@ -117,8 +116,7 @@ def database(request: pytest.FixtureRequest) -> Iterator[Database]:
 def decide(text: str) -> Execution | None:
     """Return the decision over a source, or None where it is refused."""
     try:
-        statements = read_statements(text, "f.sql")
-        return decide_execution(statements, Directives(), "f.sql", False)
+        return decided(text)
     except SourceError:
         return None
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from alembic_pgpipe.errors import SourceError
-from alembic_pgpipe.source.checksum import checksum, normalise, statement_hash
+from alembic_pgpipe.source.checksum import Checksum, checksum, statement_hash
 from alembic_pgpipe.source.directives import (
     Directives,
     Transaction,
     read_directives,
-    without_directives,
+    without_header_directives,
 )
 
 READ = [
@@ -105,14 +105,14 @@ def test_refuses(text: str, line: int, column: int, message: str) -> None:
         ("--retry", ""),
         ("-- a\n  -- pgpipe: role = x\r\n-- b\nSELECT 1;", "-- a\n-- b\nSELECT 1;"),
         ("-- pgpipe: nonsense\nSELECT 1;", "SELECT 1;"),
-        ("SELECT 1;\n--MSSDATABASE=x\n", "SELECT 1;\n"),
+        ("SELECT 1;\n--MSSDATABASE=x\n", "SELECT 1;\n--MSSDATABASE=x\n"),
         ("--MSSDATABASE=x", ""),
         ("-- a\n--skip\nSELECT 1;\n--retry\n", "-- a\n--skip\nSELECT 1;\n--retry\n"),
         ("SELECT $$\n-- pgpipe: role = x\n$$;", "SELECT $$\n-- pgpipe: role = x\n$$;"),
     ],
 )
-def test_takes_directives_out(text: str, rest: str) -> None:
-    assert without_directives(text) == rest
+def test_takes_directives_out_of_the_header(text: str, rest: str) -> None:
+    assert without_header_directives(text) == rest
 
 
 def test_checksum_ignores_what_does_not_count() -> None:
@@ -124,7 +124,18 @@ def test_checksum_ignores_what_does_not_count() -> None:
     assert plain == checksum("SELECT 1;\nSELECT 2;\n--MSSDATABASE=x")
     assert plain == checksum("SELECT 1;\nSELECT 2;")
     assert len(plain) == 64
-    assert normalise("--skip\r\na\r\n") == "a"
+    assert checksum("--skip\r\na\r\n") == checksum("a")
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 40])
+def test_checksum_does_not_depend_on_the_pieces(size: int) -> None:
+    text = "--retry\nSELECT 1;\r\n\r\n--MSSDATABASE=x\r\nSELECT 2;\n\n--MSSDATABASE=y\r\n \n"
+    pieces = Checksum()
+    pieces.feed(text[:8])
+    for at in range(8, len(text), size):
+        pieces.feed(text[at : at + size])
+    assert pieces.finish() == checksum(text)
+    assert checksum(text) == checksum("SELECT 1;\n\n--MSSDATABASE=x\nSELECT 2;")
 
 
 def test_checksum_sees_everything_else() -> None:

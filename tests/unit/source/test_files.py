@@ -19,7 +19,7 @@ from alembic_pgpipe.source.files import (
     source_name,
     undo_file,
 )
-from alembic_pgpipe.source.loading import load_source, read_checksum
+from alembic_pgpipe.source.loading import Source, load_source
 
 
 @pytest.fixture
@@ -166,17 +166,84 @@ def test_load(folder: Path, tmp_path: Path) -> None:
     assert source.path == "alembic/sql/a.sql"
     assert source.file == "a.sql"
     assert source.directives == Directives(role="r")
-    assert [s.text for s in source.statements] == ["SELECT 'a\r\nb';"]
-    assert source.statements[0].line == 2
+    (statement,) = source.statements()
+    assert (statement.text, statement.line) == ("SELECT 'a\r\nb';", 2)
     assert source.checksum == checksum("SELECT 'a\nb';\n")
-    assert source.checksum == read_checksum(folder, "a.sql", project)
 
 
-def test_checksum_does_not_read_statements(folder: Path, tmp_path: Path) -> None:
-    (folder / "a.sql").write_text("SELECT 'never closed\n-- pgpipe: what = ever\n")
-    assert read_checksum(folder, "a.sql", tmp_path)
-    with pytest.raises(SourceError, match=r"alembic/sql/a\.sql:1:8: this string never ends"):
-        load_source(folder, "a.sql", tmp_path / "project")
+def test_a_broken_source_still_has_its_header_and_its_checksum(folder: Path) -> None:
+    text = "--skip\nSELECT 'never closed\n-- pgpipe: what = ever\n"
+    (folder / "a.sql").write_text(text)
+    source = load_source(folder, "a.sql", folder)
+    assert source.directives == Directives(skip=True)
+    assert source.checksum == checksum(text)
+    with pytest.raises(SourceError, match=r"a\.sql:2:8: this string never ends"):
+        _ = source.execution
+
+
+def test_a_source_that_was_changed_after_its_check_is_refused(folder: Path) -> None:
+    (folder / "a.sql").write_text("SELECT 1;")
+    source = load_source(folder, "a.sql", folder)
+    assert [s.text for s in source.statements()] == ["SELECT 1;"]
+    (folder / "a.sql").write_text("SELECT 1; SELECT 2;")
+    with pytest.raises(SourceError, match=r"a\.sql: this file was changed after"):
+        next(source.statements())
+
+
+# -- included files --------------------------------------------------------------------------
+
+
+def included(folder: Path, **files: str) -> Source:
+    """Write files into ``alembic/sql`` of a project and load ``a.sql``."""
+    for name, text in files.items():
+        path = folder / "alembic" / "sql" / f"{name.replace('__', '/')}.sql"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return load_source(folder / "alembic" / "sql", "a.sql", folder)
+
+
+def test_included_files_are_read_where_they_stand(tmp_path: Path) -> None:
+    source = included(
+        tmp_path,
+        a="SELECT 1;\n\\i alembic/sql/sub/b.sql\nSELECT 4;",
+        sub__b="SELECT 2;\n\\ir 'c.sql'\n",
+        sub__c="\nSELECT 3",
+    )
+    assert [(s.path, s.line, s.text) for s in source.statements()] == [
+        ("alembic/sql/a.sql", 1, "SELECT 1;"),
+        ("alembic/sql/sub/b.sql", 1, "SELECT 2;"),
+        ("alembic/sql/sub/c.sql", 2, "SELECT 3"),
+        ("alembic/sql/a.sql", 3, "SELECT 4;"),
+    ]
+    assert source.execution.total == 4
+
+
+def test_included_files_count_for_the_checksum(tmp_path: Path) -> None:
+    before = included(tmp_path, a="\\ir b.sql\n", b="SELECT 1;").checksum
+    assert before == included(tmp_path, b="SELECT 1;\r\n").checksum
+    assert before != included(tmp_path, b="SELECT 2;").checksum
+    source = included(tmp_path, b="SELECT 1;")
+    (tmp_path / "alembic" / "sql" / "b.sql").write_text("SELECT 3;")
+    with pytest.raises(SourceError, match=r"b\.sql: this file was changed"):
+        list(source.statements())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("SELECT 1;\n\\i nowhere.sql\n", r"a\.sql:2:1: \\i nowhere.sql: there is no such file"),
+        (
+            "\\ir ../../../x.sql\n",
+            r"a\.sql:1:1: \\ir \.\./\.\./\.\./x\.sql: .*outside the project",
+        ),
+        ("\\i /etc/passwd\n", r"a\.sql:1:1: \\i /etc/passwd: .*outside the project"),
+        ("\\ir a.sql\n", r"a\.sql:1:1: .*include each other without an end"),
+        ("\\ir b.sql\n", r"b\.sql:1:1: a directive has no effect"),
+    ],
+)
+def test_includes_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(SourceError, match=message):
+        _ = included(tmp_path, a=text, b="-- pgpipe: role = x\nSELECT 1;").execution
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")

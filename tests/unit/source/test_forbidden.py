@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from alembic_pgpipe.source.directives import Directives
 from alembic_pgpipe.source.forbidden import forbidden_in_transaction
 from alembic_pgpipe.source.reader import read_statements
-from alembic_pgpipe.source.transaction import Mode, decide_execution
+from alembic_pgpipe.source.transaction import Mode
+from tests.decision import decided
 from tests.forms import ACTIVE_TRANSACTION, FORMS, Form
 
 ALONE = [form for form in FORMS if form.code == ACTIVE_TRANSACTION and not form.unknowable]
@@ -27,8 +27,7 @@ NAMES = [
 
 
 def mode(text: str) -> Mode:
-    statements = read_statements(text, "f.sql")
-    return decide_execution(statements, Directives(), "f.sql", False).mode
+    return decided(text).mode
 
 
 @pytest.mark.parametrize("form", ALONE, ids=str)

@@ -8,7 +8,7 @@ from time import process_time
 import pytest
 
 from alembic_pgpipe.errors import SourceError
-from alembic_pgpipe.source.reader import read_comments, read_statements, without_comments
+from alembic_pgpipe.source.reader import Reader, read_statements, without_comments
 from alembic_pgpipe.source.text import decode
 from tests.histories import history
 
@@ -31,7 +31,7 @@ CUTS: list[tuple[str, list[str]]] = [
     ("SELECT 1 -- tail", ["SELECT 1"]),
     ("SELECT 1 /* tail */ -- more \n", ["SELECT 1"]),
     ("SELECT 1 /* in */ + 2", ["SELECT 1 /* in */ + 2"]),
-    ("/* head */ SELECT 1;", ["SELECT 1;"]),
+    ("/* head */ SELECT 1;", ["/* head */ SELECT 1;"]),
     ("\vSELECT 1;\fSELECT 2;", ["SELECT 1;", "SELECT 2;"]),
     # plain strings
     ("SELECT 'a;b'; SELECT 2;", ["SELECT 'a;b';", "SELECT 2;"]),
@@ -163,8 +163,8 @@ REFUSED: list[tuple[str, int, int, str]] = [
     ("COPY t FROM STDIN; SELECT 1;\n1\n\\.\n", 1, 19, "starts on the next line"),
     ("SELECT 1;\n\\connect other\n", 2, 1, "`-- pgpipe: database = NAME`"),
     ("\\c other", 1, 1, "`-- pgpipe: database = NAME`"),
-    ("\\i x.sql", 1, 1, "\\i is a command of psql"),
-    ("\\ir x.sql", 1, 1, "put that file's text into this source"),
+    ("SELECT 1 \\i x.sql", 1, 10, "\\i is a command of psql"),
+    ("\\ir x.sql y", 1, 1, "alone on a line"),
     ("\\copy t from 'x.csv'", 1, 1, "COPY … FROM STDIN"),
     ("\\! rm -rf /", 1, 1, "\\! is a command"),
     ("SELECT 1 \\g", 1, 10, "semicolon"),
@@ -179,8 +179,9 @@ REFUSED: list[tuple[str, int, int, str]] = [
     ("\\", 1, 1, "command of psql"),
     ("SELECT \\restrict abc\n1;", 1, 8, "between statements"),
     ("\\restrict abc \\! ls\n", 1, 1, "alone on a line"),
-    ("SET standard_conforming_strings = off;", 1, 1, "E'…'"),
-    ("SELECT 1;\nSET LOCAL standard_conforming_strings TO 'off';", 2, 1, "E'…'"),
+    ("SELECT 1;\nSET standard_conforming_strings = maybe;", 2, 1, "on or off"),
+    ("SET client_encoding = 'SJIS';", 1, 1, "sources are UTF-8"),
+    ("SELECT 1;\n SET NAMES 'latin1';", 2, 2, "sources are UTF-8"),
 ]
 
 
@@ -201,7 +202,8 @@ def test_takes_copy_data(copy: str, data: str, end: str) -> None:
     rest = "SELECT 'after';" if end.endswith("\n") else ""
     text = f"SELECT 1;{newline}{copy} -- so\n{data}{end}{rest}"
     statements = read_statements(text, "f.sql")
-    assert [s.data for s in statements] == [None, data, None][: len(statements)]
+    found = [s.data and s.data.read() for s in statements]
+    assert found == [None, data, None][: len(statements)]
     assert statements[1].text == copy
     assert len(statements) == (3 if rest else 2)
 
@@ -287,8 +289,10 @@ def test_comments() -> None:
     text = (
         "-- a\nSELECT '-- b' -- c\n, $$-- d$$ /* -- e */;\nCOPY t FROM STDIN;\n-- f\n\\.\n-- g"
     )
-    found = [text[at : at + 4] for at in read_comments(text, "f.sql")]
-    assert found == ["-- a", "-- c", "-- g"]
+    reader = Reader(iter((text,)), "f.sql")
+    comments = [list(reader.line_comments()) for _ in reader.statements()]
+    comments.append(list(reader.line_comments()))
+    assert [[c.text for c in found] for found in comments] == [["-- a", "-- c"], [], ["-- g"]]
     (statement,) = read_statements("REINDEX /* x */ (--\nVERBOSE) TABLE t", "f.sql")
     assert without_comments(statement).split() == ["REINDEX", "(", "VERBOSE)", "TABLE", "t"]
 

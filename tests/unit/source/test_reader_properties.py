@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.source.checksum import checksum
 from alembic_pgpipe.source.directives import read_directives
-from alembic_pgpipe.source.reader import read_comments, read_statements
+from alembic_pgpipe.source.reader import Reader, Statement, read_statements
 from tests.psql.work import is_linear
 
 PIECES = [
@@ -92,9 +92,14 @@ def refusal(read: Callable[[str, str], object], text: str) -> SourceError | None
     return None
 
 
+def with_rows(statement: Statement) -> tuple[Statement, str]:
+    rows = statement.data.read() if statement.data is not None else ""
+    return statement._replace(data=None), rows
+
+
 @given(soups)
 def test_raises_nothing_but_source_errors(text: str) -> None:
-    for read in (read_statements, read_directives, read_comments):
+    for read in (read_statements, read_directives):
         error = refusal(read, text)
         assert error is None or 1 <= error.line <= text.count("\n") + 1
         assert error is None or error.column >= 1
@@ -115,15 +120,33 @@ def test_statements_and_gaps_make_up_the_text(text: str) -> None:
         done = statement.offset + len(statement.text)
         if statement.data is not None:
             data = text.index("\n", done) + 1
-            assert text.startswith(statement.data + "\\.", data)
-            done = data + len(statement.data) + 2
+            rows = statement.data.read()
+            assert text.startswith(rows + "\\.", data)
+            done = data + len(rows) + 2
+
+
+@given(soups, st.integers(1, 9))
+def test_cuts_the_same_where_the_text_comes_in_pieces(text: str, size: int) -> None:
+    pieces = [text[at : at + size] for at in range(0, len(text), size)]
+
+    def read(text: str, path: str) -> list[tuple[Statement, str]]:
+        reader = Reader(iter(pieces if text else ()), path, least=1)
+        return [with_rows(statement) for statement in reader.statements()]
+
+    whole = refusal(read_statements, text)
+    error = refusal(read, text)
+    assert str(error) == str(whole)
+    if whole is None:
+        expected = [with_rows(statement) for statement in read_statements(text, "f.sql")]
+        assert read(text, "f.sql") == expected
 
 
 @given(st.lists(st.tuples(gaps, bodies), max_size=6), gaps)
 def test_cuts_what_was_joined(parts: list[tuple[str, str]], tail: str) -> None:
     text = "".join(f"{gap}{body}\n;" for gap, body in parts) + tail
     statements = read_statements(text, "f.sql")
-    assert [statement.text for statement in statements] == [f"{body}\n;" for _, body in parts]
+    assert [s.text[s.lead :] for s in statements] == [f"{body}\n;" for _, body in parts]
+    assert all(s.text.startswith("/*") for s in statements if s.lead)
     for statement in statements:
         lines = text.split("\n")
         assert lines[statement.line - 1].startswith("SELECT", statement.column - 1)
@@ -141,7 +164,8 @@ def test_cutting_then_joining_gives_back_the_text(
         pieces += (text[done : statement.offset], statement.text)
         done = statement.offset + len(statement.text)
         if statement.data is not None:
-            pieces += (text[done : text.index("\n", done) + 1], statement.data)
+            rows = statement.data.read()
+            pieces += (text[done : text.index("\n", done) + 1], rows)
             done += sum(map(len, pieces[-2:]))
     assert "".join((*pieces, text[done:])) == text
     assert len(statements) == len(parts) + text.count(COPY_HEAD)
@@ -178,7 +202,8 @@ def test_copy_data_never_changes_the_count(text: str) -> None:
     first, copy, last = read_statements(
         f"SELECT 1;\nCOPY t FROM STDIN;\n{data}\\.\nSELECT 2;", "f.sql"
     )
-    assert (first.text, copy.data, last.text) == ("SELECT 1;", data, "SELECT 2;")
+    assert copy.data is not None
+    assert (first.text, copy.data.read(), last.text) == ("SELECT 1;", data, "SELECT 2;")
 
 
 @settings(max_examples=50, deadline=None)

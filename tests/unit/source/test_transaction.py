@@ -17,9 +17,9 @@ from alembic_pgpipe.source.transaction import (
     Execution,
     Mode,
     Rules,
-    decide_execution,
     is_session_setting,
 )
+from tests.decision import decided
 
 CIC = "CREATE INDEX CONCURRENTLY i ON t (a);"
 
@@ -29,14 +29,16 @@ def decide(
     transaction: Transaction = Transaction.AUTO,
     require_transaction: bool = False,
 ) -> Execution:
-    statements = read_statements(text, "sql/f.sql")
     directives = Directives(transaction=transaction)
-    return decide_execution(statements, directives, "sql/f.sql", require_transaction)
+    return decided(text, directives, "sql/f.sql", require_transaction=require_transaction)
+
+
+def sent(text: str) -> list[str]:
+    return [s.text for s in decide(text).sent(read_statements(text, "sql/f.sql"))]
 
 
 def whole(mode: Mode, text: str) -> Execution:
-    statements = read_statements(text, "sql/f.sql")
-    return Execution(mode, total=len(statements), statements=statements)
+    return Execution(mode, total=len(read_statements(text, "sql/f.sql")))
 
 
 def one(text: str) -> Statement:
@@ -102,19 +104,19 @@ def test_without_control_it_is_a_transaction(text: str) -> None:
 )
 def test_absorbs_the_envelope(begin: str, commit: str, modes: str | None) -> None:
     body = "INSERT INTO t VALUES (1); SAVEPOINT s; ROLLBACK TO s; RELEASE s;"
-    execution = decide(f"{begin}\n{body}\n{commit}")
+    text = f"{begin}\n{body}\n{commit}"
+    execution = decide(text)
     assert execution.mode is Mode.TRANSACTION
-    assert [s.text for s in execution.statements] == [
-        f"{part.strip()};" for part in body.split(";")
-    ][:-1]
+    assert sent(text) == [f"{part.strip()};" for part in body.split(";")][:-1]
     assert execution.begin == modes
     assert (execution.envelope, execution.total) == ((1, 6), 4)
     assert decide(f"{begin}{body}{commit}", require_transaction=True).begin == modes
 
 
 def test_settings_may_stand_around_the_envelope() -> None:
-    execution = decide("SET a.b = 1; BEGIN; SELECT 1; COMMIT; RESET a.b;")
-    assert [s.words[0] for s in execution.statements] == ["SET", "SELECT", "RESET"]
+    text = "SET a.b = 1; BEGIN; SELECT 1; COMMIT; RESET a.b;"
+    execution = decide(text)
+    assert sent(text) == ["SET a.b = 1;", "SELECT 1;", "RESET a.b;"]
     assert (execution.envelope, execution.total) == ((2, 4), 3)
 
 
@@ -212,8 +214,8 @@ def test_on_needs_a_transaction() -> None:
 def test_require_transaction() -> None:
     with pytest.raises(SourceError, match=r"^sql/f\.sql:2:1: pgpipe\.require_transaction"):
         decide("-- x\nSELECT 1;", require_transaction=True)
-    assert decide("-- x", require_transaction=True).statements == ()
-    assert decide("BEGIN; SELECT 1; COMMIT;", require_transaction=True).statements
+    assert decide("-- x", require_transaction=True).total == 0
+    assert decide("BEGIN; SELECT 1; COMMIT;", require_transaction=True).total == 1
 
 
 EARLY = [
@@ -230,7 +232,7 @@ EARLY = [
 @pytest.mark.parametrize(("text", "message"), EARLY)
 def test_refuses_as_early_as_it_is_known(text: str, message: str) -> None:
     *before, last = read_statements(text, "f.sql")
-    rules = Rules(Directives(), "f.sql", require_transaction=False)
+    rules = Rules(Directives(), require_transaction=False)
     for statement in before:
         rules.see(statement)
     with pytest.raises(SourceError, match=message):
@@ -278,12 +280,12 @@ def test_the_short_way_decides_as_the_long_way_does(
 ) -> None:
     statements = read_statements("\n".join(texts), "f.sql")
     directives = Directives(transaction=transaction)
-    short = outcome(Rules(directives, "f.sql", required), statements)
-    assert short == outcome(Careful(directives, "f.sql", required), statements)
+    short = outcome(Rules(directives, required), statements)
+    assert short == outcome(Careful(directives, required), statements)
 
 
 def test_a_further_ordinary_statement_costs_a_look_at_its_first_word() -> None:
-    rules = Rules(Directives(), "f.sql", require_transaction=False)
+    rules = Rules(Directives(), require_transaction=False)
     rules.see(one("INSERT INTO t VALUES (1)"))
     words_alone = cast("Statement", SimpleNamespace(words=("INSERT", "INTO", "T")))
     rules.see(words_alone)

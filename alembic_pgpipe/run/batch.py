@@ -1,0 +1,47 @@
+"""Which statements of a source share one message, so that round trips stay few."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from alembic_pgpipe.source import Statement, may_share
+
+# The server needs about thirteen times a message's size while it reads it.
+MOST_CHARACTERS = 1 << 18
+MOST_STATEMENTS = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Statements that are sent as one message; the first one has ``number`` in its source."""
+
+    number: int
+    statements: tuple[Statement, ...]
+
+    @property
+    def text(self) -> str:
+        """Return the message."""
+        return "\n".join(statement.text for statement in self.statements)
+
+
+def batches(statements: Iterable[Statement]) -> Iterator[Batch]:
+    """Yield statements in messages of bounded size; each is in memory for its own time.
+
+    Only what ends at once shares a message: where one fails, all of it is repeated.
+    """
+    shared: list[Statement] = []
+    size, number = 0, 0
+    for number, statement in enumerate(statements, 1):
+        light = may_share(statement)
+        full = size + len(statement.text) > MOST_CHARACTERS or len(shared) == MOST_STATEMENTS
+        if shared and (full or not light):
+            yield Batch(number - len(shared), tuple(shared))
+            shared, size = [], 0
+        if light:
+            shared.append(statement)
+            size += len(statement.text)
+        else:
+            yield Batch(number, (statement,))
+    if shared:
+        yield Batch(number - len(shared) + 1, tuple(shared))
