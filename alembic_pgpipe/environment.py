@@ -112,7 +112,7 @@ def _move(
         with (
             _journal(database, settings, revisions) as journal,
             log.recorded_in(journal),
-            database.connect() as main,
+            database.connect(own=False) as main,
         ):
             sources = Sources(settings)
             _refuse_versions_elsewhere(main, settings, revisions, options)
@@ -171,7 +171,10 @@ def _look(
     options: Mapping[str, Any],
 ) -> None:
     """Answer a command that changes nothing: current, show, history, check, …"""
-    with open_database(settings, os.environ) as database, database.connect() as connection:
+    with (
+        open_database(settings, os.environ) as database,
+        database.connect(own=False) as connection,
+    ):
         _refuse_versions_elsewhere(connection, settings, revisions, options)
         own = {Place(settings.schema, name) for name in NAMES}
         own.add(_version_table(settings, options))

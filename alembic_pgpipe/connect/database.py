@@ -22,6 +22,8 @@ INSUFFICIENT_PRIVILEGE = "42501"
 READ_ONLY = "25006"
 # Connection exceptions, and a backend or a server that was told to stop.
 LOST_CONNECTION = ("08", "57P")
+# Temporary tables come last: they would hide everything else.
+OWN_SEARCH_PATH = "pg_catalog, pg_temp"
 CONNECT_ARGUMENTS: Mapping[str, object] = {
     "connect_timeout": 10,
     "keepalives_idle": 30,
@@ -41,9 +43,14 @@ class Database:
 
     @contextmanager
     def connect(
-        self, application: str = APPLICATION, *, autocommit: bool = False
+        self, application: str = APPLICATION, *, autocommit: bool = False, own: bool = True
     ) -> Iterator[Connection]:
-        """Open one connection; raises UnreachableError where the server refuses it."""
+        """Open one connection; raises UnreachableError where the server refuses it.
+
+        ``own`` is for the tool's own statements: no search path can put something else
+        in the place of PostgreSQL's functions, types and operators.  Sources need the
+        search path that their database or role was given.
+        """
         try:
             connection = self.engine.connect()
         except DBAPIError as error:
@@ -51,7 +58,7 @@ class Database:
         with connection:
             if autocommit:
                 connection = connection.execution_options(isolation_level="AUTOCOMMIT")
-            _introduce(connection, application, self.role)
+            _introduce(connection, application, self.role, OWN_SEARCH_PATH if own else None)
             yield connection
 
     def elsewhere(self, name: str) -> Database:
@@ -118,13 +125,19 @@ def _add_connect_arguments(engine: Engine) -> None:
             kw.setdefault(name, value)
 
 
-def _introduce(connection: Connection, application: str, role: str | None) -> None:
-    connection.exec_driver_sql(
-        "SELECT pg_catalog.set_config('application_name', %s, false)",
-        (application[:NAME_LIMIT],),
-    )
-    if role is not None:
-        connection.exec_driver_sql("SELECT pg_catalog.set_config('role', %s, false)", (role,))
+def _introduce(
+    connection: Connection, application: str, role: str | None, search_path: str | None
+) -> None:
+    settings = {
+        "application_name": application[:NAME_LIMIT],
+        "role": role,
+        "search_path": search_path,
+    }
+    for name, value in settings.items():
+        if value is not None:
+            connection.exec_driver_sql(
+                "SELECT pg_catalog.set_config(%s, %s, false)", (name, value)
+            )
     connection.commit()
 
 

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, extract, func, insert, literal, select, text, update
+from sqlalchemy import Connection, Table, extract, func, insert, literal, select, text, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateSchema
 
 from alembic_pgpipe.errors import LedgerError
 from alembic_pgpipe.ledger.history import DECISIONS
-from alembic_pgpipe.ledger.tables import NAMES, Tables, ledger_tables
+from alembic_pgpipe.ledger.tables import ID_LIMIT, NAMES, Tables, ledger_tables
 from alembic_pgpipe.model import (
     Attempt,
     Build,
@@ -27,18 +27,29 @@ from alembic_pgpipe.model import (
 
 COLUMNS_OF = text(
     """
-    SELECT c.relname, a.attname
+    SELECT c.relname, c.relkind::text, a.attname
     FROM pg_catalog.pg_class AS c
     JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-    JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0
-    WHERE n.nspname = :schema AND c.relname = ANY(:names) AND NOT a.attisdropped
+    LEFT JOIN pg_catalog.pg_attribute AS a
+        ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    WHERE n.nspname = :schema AND c.relname = ANY(:names)
     """
 )
+TABLE = "r"
+OTHER_KINDS = {
+    "v": "a view",
+    "m": "a materialized view",
+    "p": "a partitioned table",
+    "f": "a foreign table",
+    "S": "a sequence",
+    "c": "a type",
+}
 SCHEMA_EXISTS = text("SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = :schema")
 CREATION_LOCK = text(
     "SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext(:name)::bigint)"
 )
-CLOCK = func.clock_timestamp()
+# Qualified like every name: the search path is not ours on the main connection.
+CLOCK = func.pg_catalog.clock_timestamp()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +79,8 @@ class Recorder:
         """Return which of the tables do not exist; LedgerError where one is foreign."""
         found = self._columns()
         for table in self.tables.metadata.tables.values():
-            present = found.get(table.name)
-            lacking = [c.name for c in table.columns if present and c.name not in present]
-            if lacking:
-                raise LedgerError(self._foreign(table.name, lacking))
+            if table.name in found:
+                self._refuse_foreign(table, *found[table.name])
         return tuple(name for name in NAMES if name not in found)
 
     def create(self) -> None:
@@ -84,20 +93,26 @@ class Recorder:
             self.connection.execute(CreateSchema(self.schema))
         self.tables.metadata.create_all(self.connection)
 
-    def _columns(self) -> dict[str, set[str]]:
-        found: dict[str, set[str]] = {}
+    def _columns(self) -> dict[str, tuple[str, set[str]]]:
+        """Return the kind and the columns of each relation that has one of our names."""
+        found: dict[str, tuple[str, set[str]]] = {}
         rows = self.connection.execute(
             COLUMNS_OF, {"schema": self.schema, "names": list(NAMES)}
         )
-        for table, column in rows:
-            found.setdefault(table, set()).add(column)
+        for name, kind, column in rows:
+            found.setdefault(name, (kind, set()))[1].add(column)
         return found
 
-    def _foreign(self, table: str, lacking: Sequence[str]) -> str:
-        return (
-            f"Table {self.schema}.{table} belongs to something else: it has no column "
-            f"{', '.join(lacking)}. It was left alone. Keep the ledger in a schema of its own: "
-            "set pgpipe.schema = pgpipe in alembic.ini."
+    def _refuse_foreign(self, table: Table, kind: str, present: set[str]) -> None:
+        lacking = ", ".join(c.name for c in table.columns if c.name not in present)
+        if kind == TABLE and not lacking:
+            return
+        why = f"it has no column {lacking}"
+        if kind != TABLE:
+            why = f"it is {OTHER_KINDS.get(kind, 'no table')}"
+        raise LedgerError(
+            f"{self.schema}.{table.name} belongs to something else: {why}. It was left alone. "
+            "Keep the ledger in a schema of its own: set pgpipe.schema = pgpipe in alembic.ini."
         )
 
     # -- reading -----------------------------------------------------------------------
@@ -158,9 +173,12 @@ class Recorder:
             self.note(revision, Direction.UPGRADE, Outcome.ADOPTED, build, reason)
 
     def _add(self, revisions: Iterable[Revision], status: Status, **values: Any) -> None:
+        known = tuple(revisions)
+        for revision in known:
+            _refuse_long_id(revision)
         new = [
             {"id": r.id, "migration_name": r.name[:255], "applied_status": status.value}
-            for r in revisions
+            for r in known
         ]
         if new:
             adding = postgresql.insert(self.tables.migrations).on_conflict_do_nothing()
@@ -322,6 +340,15 @@ class Recorder:
         status = "SUCCESS" if succeeded else "FAILURE"
         self.connection.execute(
             update(table).where(table.c.build_number == number).values(status=status)
+        )
+
+
+def _refuse_long_id(revision: Revision) -> None:
+    if len(revision.id) > ID_LIMIT:
+        raise LedgerError(
+            f"{revision.path}: the revision's id has {len(revision.id)} characters, and "
+            f"the ledger's column holds {ID_LIMIT} characters. Nothing was run. Give it a "
+            "shorter one, in this file and in those that name it as their down_revision."
         )
 
 

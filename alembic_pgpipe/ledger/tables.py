@@ -27,6 +27,7 @@ MIGRATIONS = "migrations"
 BUILDS = "migration_logs"
 ATTEMPTS = "migration_attempts"
 NAMES = (MIGRATIONS, BUILDS, ATTEMPTS)
+ID_LIMIT = 36
 NAME_LIMIT = 255
 
 
@@ -50,7 +51,7 @@ def _migrations(metadata: MetaData) -> Table:
     return Table(
         MIGRATIONS,
         metadata,
-        Column("id", String(36), primary_key=True),
+        Column("id", String(ID_LIMIT), primary_key=True),
         Column("finished_at", DateTime(timezone=True)),
         Column("migration_name", String(NAME_LIMIT), nullable=False),
         Column("logs", Text),
@@ -80,7 +81,7 @@ def _attempts(metadata: MetaData) -> Table:
         metadata,
         Column("id", BigInteger, Identity(), primary_key=True),
         Column("migration_name", String(NAME_LIMIT), nullable=False),
-        Column("revision", String(36), nullable=False, index=True),
+        Column("revision", String(ID_LIMIT), nullable=False, index=True),
         Column("direction", Text, nullable=False),
         Column("checksum", Text),
         Column("build_number", Text, nullable=False),

@@ -253,7 +253,7 @@ class Runner:
         name = str(source.directives.database)
         if self._committed_elsewhere(running, source):
             return
-        with self.database.elsewhere(name).connect() as connection:
+        with self.database.elsewhere(name).connect(own=False) as connection:
             self.log.say(f"  in database {name}")
             session = Session(Executor(connection), self.settings)
             session.prepare(source.directives)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from alembic_pgpipe.connect.database import OWN_SEARCH_PATH
 from alembic_pgpipe.run.executor import Executor
 from alembic_pgpipe.settings import Settings
 from alembic_pgpipe.source import Directives
@@ -36,10 +37,11 @@ class Session:
     def leave(self) -> None:
         """Take a source's role and settings back, inside its transaction.
 
-        Only then are the ledger's rows written: a SET ROLE or a row-level policy of
-        the source must not decide whether they can be.
+        Only then are the ledger's rows written: a SET ROLE, a search path or a
+        row-level policy of the source must not decide whether they can be.
         """
-        self.executor.command(leaving(self.settings))
+        own_path = f"SET LOCAL search_path = {OWN_SEARCH_PATH};"
+        self.executor.command(leaving(self.settings) + own_path)
 
 
 def entering(settings: Settings, directives: Directives | None = None) -> str:

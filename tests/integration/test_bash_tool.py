@@ -134,6 +134,17 @@ def test_undo_of_what_the_bash_tool_applied_is_recorded_in_its_row(project: Proj
     assert project.ledger() == {"001_done": "ROLLED_BACK"}
 
 
+def test_rows_in_another_schema_than_the_ledger_s_stop_the_run(project: Project) -> None:
+    left(project, "001_done", "SUCCESS")
+    migration(project, "002_new")
+    project.configure(schema="pgpipe")
+    result = upgraded(project, code=1)
+    assert "public.migrations has the rows of 1 of this project's revisions" in result.text
+    assert "Set pgpipe.schema = public" in result.text
+    assert ran(project) == []
+    assert project.scalar("SELECT to_regnamespace('pgpipe')") is None
+
+
 # -- what failed under the bash tool -------------------------------------------------------
 
 
