@@ -16,8 +16,9 @@ from alembic_pgpipe.connect.binaries import find_binaries
 from alembic_pgpipe.errors import PgpipeError
 from tests.psql.recording_server import PORT, RecordingServer, Sent, recording_server
 
-# Older ones leave comments out of what they send.
-OLDEST = 15
+# Older ones leave comments out of what they send; from 16 on, an empty statement behind
+# COPY data silently ends the file.
+MAJOR = 15
 SECONDS = 60
 
 
@@ -46,12 +47,12 @@ class Psql:
 
 
 def find_psql() -> Path | None:
-    """Return a psql that is new enough, beside the server binaries or on PATH."""
+    """Return a psql that is of the right version, beside the server binaries or on PATH."""
     candidates = [shutil.which("psql")]
     with suppress(PgpipeError):
         # Debian's psql on PATH is a wrapper, and slow to start.
         candidates.insert(0, str(find_binaries(os.environ).folder / "psql"))
-    return next((Path(path) for path in candidates if path and _is_new_enough(path)), None)
+    return next((Path(path) for path in candidates if path and _is_the_one(path)), None)
 
 
 @contextmanager
@@ -64,7 +65,7 @@ def recorded_psql(program: Path) -> Iterator[Psql]:
         yield Psql(program, server)
 
 
-def _is_new_enough(program: str) -> bool:
+def _is_the_one(program: str) -> bool:
     try:
         shown = subprocess.run(
             [program, "--version"], capture_output=True, text=True, check=True
@@ -72,4 +73,4 @@ def _is_new_enough(program: str) -> bool:
     except (OSError, subprocess.CalledProcessError):
         return False
     version = re.search(r"\d+", shown.stdout)
-    return bool(version) and int(version[0]) >= OLDEST if version else False
+    return version is not None and int(version[0]) == MAJOR

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.psql.client import OLDEST, Psql, find_psql, recorded_psql
+from tests.psql.client import MAJOR, Psql, find_psql, recorded_psql
 
 
 @pytest.fixture(scope="session")
@@ -14,6 +14,6 @@ def psql() -> Iterator[Psql]:
     """Give a psql whose messages are recorded."""
     program = find_psql()
     if program is None:
-        pytest.skip(f"there is no psql {OLDEST} or newer here")
+        pytest.skip(f"there is no psql {MAJOR} here")
     with recorded_psql(program) as found:
         yield found

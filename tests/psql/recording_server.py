@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+from tests.psql.gaps import BLANKS, without_leading_gap
 from tests.psql.session import DEFAULTS, Copy, CopyAnswer, Session, copy_answer
 
 PORT = 5432
 PROTOCOL = 196608
 PARAMETERS = {"server_version": "15.0", "server_encoding": "UTF8", **DEFAULTS}
-QUERY, COPY_DATA, COPY_DONE, TERMINATE = b"Q", b"d", b"c", b"X"
+QUERY, COPY_DATA, COPY_DONE, EMPTY, TERMINATE = b"Q", b"d", b"c", b"I", b"X"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,10 @@ class _Connection(socketserver.StreamRequestHandler):
         data = self._copy(answer) if answer else None
         cast("RecordingServer", self.server).note(Sent(query, data))
         self._report(self.session.follow(text))
-        self._send(b"C", b"COPY 0\0" if answer else b"DO\0")
+        if without_leading_gap(text).strip(BLANKS + ";"):
+            self._send(b"C", b"COPY 0\0" if answer else b"DO\0")
+        else:
+            self._send(EMPTY)
 
     def _copy(self, answer: CopyAnswer) -> bytes | None:
         """Go through a COPY; return what the client sent."""

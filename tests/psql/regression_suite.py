@@ -23,7 +23,7 @@ from pathlib import Path
 
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.source.text import decode
-from tests.psql.client import OLDEST, Psql, find_psql, recorded_psql
+from tests.psql.client import MAJOR, Psql, find_psql, recorded_psql
 from tests.psql.comparison import cut, differences
 
 SUITE = Path(__file__).resolve().parents[2] / ".scratch" / "regression-suite"
@@ -157,7 +157,7 @@ def main() -> int:
     """Compare all files, print what came out, and return the exit code."""
     program, files = find_psql(), suite_files()
     if program is None or not files:
-        sys.stderr.write(f"There is no psql {OLDEST} or newer, or nothing in {SUITE}.\n")
+        sys.stderr.write(f"There is no psql {MAJOR}, or nothing in {SUITE}.\n")
         return 2
     with recorded_psql(program) as psql, tempfile.TemporaryDirectory() as folder:
         proofs = prove(psql, files, Path(folder))

@@ -35,3 +35,8 @@ def test_makes_psql_change_its_lexer(psql: Psql, tmp_path: Path) -> None:
 def test_forgets_between_files(psql: Psql, tmp_path: Path) -> None:
     assert len(recorded(psql, tmp_path, b"SELECT 1; SELECT 2;")) == 2
     assert len(recorded(psql, tmp_path, b"SELECT 3;")) == 1
+
+
+def test_lets_psql_go_on_behind_an_empty_query(psql: Psql, tmp_path: Path) -> None:
+    sent = recorded(psql, tmp_path, b"COPY t FROM STDIN;\n1\n\\.\n;\n/* */;\nSELECT 1;\n")
+    assert [each.text for each in sent][1:] == [b";", b"/* */;", b"SELECT 1;"]
