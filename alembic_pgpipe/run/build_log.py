@@ -7,11 +7,13 @@ database does not take at once waits for the next chance; a log never fails a bu
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TextIO
+from urllib.parse import quote
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -55,13 +57,18 @@ class BuildLog:
     def hide(self, secret: str | None) -> None:
         """Never show a text from now on; a password becomes known when it is resolved."""
         if secret:
-            self._secrets |= {secret}
+            self._secrets |= spellings(secret)
 
     def redact(self, text: str) -> str:
         """Return a text without any of the secrets, and without NUL."""
-        for secret in self._secrets:
+        for secret in sorted(self._secrets, key=len, reverse=True):
             text = text.replace(secret, HIDDEN)
         return text.replace("\x00", "")
+
+    def may_show(self, error: BaseException) -> bool:
+        """Return whether an error's traceback, as Python prints it, holds no secret."""
+        shown = "".join(traceback.format_exception(error))
+        return self.redact(shown) == shown
 
     @contextmanager
     def recorded_in(self, recorder: Recorder) -> Iterator[None]:
@@ -164,6 +171,12 @@ class BuildLog:
 def _signature(number: str | None, id_: str | None) -> str:
     """Return how the heading of a build's log begins; it tells builds of one number apart."""
     return f"== build {number} ({id_})"
+
+
+def spellings(secret: str) -> frozenset[str]:
+    """Return a secret as it is, and as SQL, a URL and Python would write it."""
+    written = {secret, secret.replace("'", "''"), repr(secret)[1:-1]}
+    return frozenset(written | {quote(secret), quote(secret, safe="")})
 
 
 def _open(file: Path | None) -> TextIO | None:

@@ -217,7 +217,9 @@ class Pipeline:
         failure = self.runner.fail(error, again=again)
         self._say(indented(failure.text))
         if not again:
-            raise self._step_error(step, failure, _undone(step, error)) from error
+            # A cause's text, and the lines around it, are what the source or the server says.
+            cause = error if self.runner.log.may_show(error) else None
+            raise self._step_error(step, failure, _undone(step, error)) from cause
         self._pause(tries)
 
     def _worth_another_try(self, error: Exception, step: Step, tries: int) -> bool:

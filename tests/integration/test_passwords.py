@@ -15,7 +15,7 @@ from sqlalchemy import URL
 from alembic_pgpipe.connect.database import Database, open_database
 from alembic_pgpipe.connect.server import ScratchServer, scratch_server
 from alembic_pgpipe.settings import Settings
-from tests.background import in_background
+from tests.background import busy_with, in_background
 from tests.conftest import connect_to
 from tests.project import Project
 from tests.refusal import refused
@@ -184,3 +184,67 @@ def test_a_percent_sign_that_is_not_doubled_is_named(tmp_path: Path) -> None:
         line = refused(project.alembic(*command), "'sqlalchemy.url'", "%%", "alembic.ini")
         assert "Xq7" not in line
     assert "Xq7" not in raised(project, "upgrade", "head")
+
+
+# -- a source or an error that holds the password -------------------------------------------
+
+LEAK = PASSWORD.replace("'", "''")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        f"SELECT '{LEAK}'::int;\n",
+        f"SELECT no_such_column, '{LEAK}';\n",
+        f"DO $$ BEGIN RAISE EXCEPTION '%', '{LEAK}'; END $$;\n",
+        f"-- pgpipe: transaction = off\nSELECT '{LEAK}'::int;\n",
+    ],
+    ids=["value", "excerpt", "raised", "without a transaction"],
+)
+def test_a_trace_does_not_show_a_password_that_a_source_holds(
+    guarded_project: Project, source: str
+) -> None:
+    guarded_project.wrapped(a=source)
+    trace = raised(guarded_project, "upgrade", "head")
+    assert "StepError" in trace
+    assert hides(trace)
+    [(logs,)] = guarded_project.query("SELECT logs FROM migrations")
+    assert "a.sql" in logs
+    assert hides(logs)
+
+
+def test_a_trace_does_not_show_a_password_that_a_python_revision_holds(
+    guarded_project: Project,
+) -> None:
+    guarded_project.wrapped(a="SELECT 1;\n")
+    [path] = guarded_project.folder.glob("alembic/versions/*.py")
+    body = f"raise ValueError({PASSWORD!r})"
+    path.write_text(path.read_text().replace("op.run_source(source)", body))
+    trace = raised(guarded_project, "upgrade", "head")
+    assert "StepError" in trace
+    assert hides(trace)
+
+
+def test_a_trace_without_a_password_keeps_its_cause(guarded_project: Project) -> None:
+    guarded_project.wrapped(a="SELECT 1/0;\n")
+    trace = raised(guarded_project, "upgrade", "head")
+    assert "psycopg2.errors.DivisionByZero" in trace
+
+
+def test_a_password_is_in_no_process_list(guarded_project: Project, guarded: Guarded) -> None:
+    project = guarded_project
+    project.wrapped(a="SELECT pg_advisory_xact_lock(42);\n")
+    gate = connect_to(guarded.url())
+    gate.cursor().execute("SELECT pg_advisory_lock(42)")
+    with in_background(project, "upgrade", "head") as run:
+        busy_with(project, "%pg_advisory_xact_lock(42)%")
+        processes = "\n".join(
+            path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+            for path in Path("/proc").glob("[0-9]*/cmdline")
+            if path.exists()
+        )
+        sessions = str(project.query("SELECT application_name, query FROM pg_stat_activity"))
+        gate.close()
+        assert run.wait(timeout=20) == 0
+    assert "alembic-pgpipe local_run" in sessions
+    assert hides(processes + sessions)
