@@ -33,7 +33,10 @@ FOREIGN_VARIABLES = (
     "GITLAB_",
     "JENKINS_",
     "BUILD_",
+    "BUILDKITE_",
+    "BITBUCKET_",
     "AWS_",
+    "SECRET_NAME",
 )
 KEPT_VARIABLES = ("PGPIPE_PG_BIN",)
 
