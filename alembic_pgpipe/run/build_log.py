@@ -10,6 +10,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TextIO
@@ -20,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from alembic_pgpipe.errors import LedgerError
 from alembic_pgpipe.ledger.build import LOCAL
 from alembic_pgpipe.ledger.recorder import Recorder
-from alembic_pgpipe.model import Attempt, Build
+from alembic_pgpipe.model import Attempt, Build, Failure
 
 FLUSH_SECONDS = 2.0
 HIDDEN = "***"
@@ -64,6 +65,12 @@ class BuildLog:
         for secret in sorted(self._secrets, key=len, reverse=True):
             text = text.replace(secret, HIDDEN)
         return text.replace("\x00", "")
+
+    def redacted(self, failure: Failure) -> Failure:
+        """Return a failure as the ledger may keep it and people may see it."""
+        return replace(
+            failure, message=self.redact(failure.message), text=self.redact(failure.text)
+        )
 
     def may_show(self, error: BaseException) -> bool:
         """Return whether an error's traceback, as Python prints it, holds no secret."""

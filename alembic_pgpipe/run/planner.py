@@ -178,13 +178,15 @@ class Planner:
         step, error = refused[0]
         return StepError(
             f"Nothing was run: {counted(len(refused))} cannot run as written. "
-            f"{step.revision.id} ({step.revision.name}): {_ended(error)} "
+            f"{step.revision.id} ({step.revision.name}): {self.log.redact(_ended(error))} "
             "Then: alembic upgrade head"
         )
 
     def _record_refusal(self, step: Step, row: Row, error: SourceError) -> str:
         revision, checksum = step.revision, self.sources.facts(step.revision).checksum
-        failure = describe_failure(error, revision, None, self.sources.settings.project)
+        failure = self.log.redacted(
+            describe_failure(error, revision, None, self.sources.settings.project)
+        )
         attempt = self.journal.begin_attempt(
             revision, Direction.UPGRADE, self.log.build, checksum=checksum, total=None
         )

@@ -176,16 +176,8 @@ class Runner:
             self.main.invalidate()
 
     def _describe(self, error: BaseException, step: Step) -> Failure:
-        failure = describe_failure(error, step.revision, step.source, self.settings.project)
-        return Failure(
-            message=self.log.redact(failure.message),
-            text=self.log.redact(failure.text),
-            sqlstate=failure.sqlstate,
-            file=failure.file,
-            line=failure.line,
-            column=failure.column,
-            statement=failure.statement,
-            total=failure.total,
+        return self.log.redacted(
+            describe_failure(error, step.revision, step.source, self.settings.project)
         )
 
     # -- a source ----------------------------------------------------------------------

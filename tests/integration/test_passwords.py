@@ -225,6 +225,20 @@ def test_a_trace_does_not_show_a_password_that_a_python_revision_holds(
     assert hides(trace)
 
 
+@pytest.mark.parametrize("before", ["-- pgpipe: nothing = ", "COMMIT; SELECT 1; -- "])
+def test_a_source_that_is_refused_does_not_show_a_password_that_it_holds(
+    guarded_project: Project, before: str
+) -> None:
+    guarded_project.wrapped(a=f"{before}{PASSWORD}\nSELECT 1;\n")
+    result = guarded_project.upgrade()
+    refused(result, "cannot run as written")
+    [(logs, message)] = guarded_project.query(
+        "SELECT m.logs, a.message FROM migrations m, migration_attempts a"
+    )
+    assert "***" in logs
+    assert hides(result.text + logs + message)
+
+
 def test_a_trace_without_a_password_keeps_its_cause(guarded_project: Project) -> None:
     guarded_project.wrapped(a="SELECT 1/0;\n")
     trace = raised(guarded_project, "upgrade", "head")
