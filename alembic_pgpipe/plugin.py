@@ -64,9 +64,15 @@ def _exit_with_our_code(
         with _termination_like_a_stop():
             wrapped(*args, **kwargs)
     except SystemExit as error:
-        if isinstance(error.__context__, PgpipeError):
-            sys.exit(error.__context__.exit_code)
-        raise
+        reason = error.__context__
+        while reason is not None and not isinstance(reason, PgpipeError):
+            reason = reason.__context__
+        if reason is None:
+            raise
+        if reason is not error.__context__:
+            # Of an error in a template Alembic names only the file that has its traceback.
+            sys.stderr.write(f"FAILED: {reason}\n")
+        sys.exit(reason.exit_code)
     except KeyboardInterrupt:
         sys.stderr.write("Stopped. The same command goes on from here.\n")
         sys.exit(STOPPED)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from itertools import chain, count
+from pathlib import Path
 from typing import Any
 
 from alembic.config import Config
 
-from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.revisions.wrapper import Wrapper
 from alembic_pgpipe.settings import read_settings
 
@@ -51,13 +52,14 @@ def _new_source(config: Config, message: str, created: datetime) -> tuple[str, s
     settings = read_settings(config)
     slug = NOT_WORD.sub("_", message.lower()).strip("_")[:SLUG_LIMIT].rstrip("_")
     name = f"{created:%Y%m%d_%H%M}_{slug or 'migration'}"
-    path = settings.sources / f"{name}.sql"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(f"-- {' '.join(message.split())}\n")
-    except FileExistsError:
-        raise SourceError(
-            settings.shown(path), "the file exists already; use another message (-m)."
-        ) from None
+    settings.sources.mkdir(parents=True, exist_ok=True)
+    name = _free(settings.sources, name)
+    with (settings.sources / f"{name}.sql").open("x", encoding="utf-8") as file:
+        file.write(f"-- {' '.join(message.split())}\n")
     return f"{name}.sql", f"{name}.down.sql"
+
+
+def _free(folder: Path, name: str) -> str:
+    """Return a name that no source has: two may get one message in the same minute."""
+    names = chain((name,), (f"{name}_{number}" for number in count(2)))
+    return next(each for each in names if not (folder / f"{each}.sql").exists())
