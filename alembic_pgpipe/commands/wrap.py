@@ -41,7 +41,7 @@ def wrap(config: Config, *, merge: bool = False, check: bool = False) -> tuple[W
     routines = changed_routines(settings)
     heads = revisions.heads()
     plan = [
-        *_merge(heads, merge=merge, needed=bool(sources or routines)),
+        *_merge(heads, merge=merge),
         *(_of_source(source) for source in sources),
         *(_of_routine(routine) for routine in routines),
     ]
@@ -68,12 +68,10 @@ def _append(
     return tuple(written)
 
 
-def _merge(heads: tuple[str, ...], *, merge: bool, needed: bool) -> list[Wrapper]:
+def _merge(heads: tuple[str, ...], *, merge: bool) -> list[Wrapper]:
     if len(heads) < 2:
         return []
     if not merge:
-        if not needed:
-            return []
         raise RevisionError(
             f"The history has {len(heads)} heads ({', '.join(sorted(heads))}), as after a "
             "merge of two branches. Nothing was written. Join them: alembic pgpipe wrap --merge"
