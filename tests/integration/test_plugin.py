@@ -49,8 +49,9 @@ def on_terminal(project: Project, columns: int, *command: str) -> tuple[int, str
     """Type a command at a terminal of some width; return exit code and screen."""
     screen, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    environ = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
     process = subprocess.Popen(
-        command, cwd=project.folder, stdin=theirs, stdout=theirs, stderr=theirs
+        command, cwd=project.folder, env=environ, stdin=theirs, stdout=theirs, stderr=theirs
     )
     os.close(theirs)
     shown = b""
