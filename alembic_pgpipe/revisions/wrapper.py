@@ -15,7 +15,7 @@ from alembic.util import format_as_comma
 from mako.template import Template
 
 ID_LENGTH = 12
-DATE_PREFIX = re.compile(r"[Vv]?[0-9]+(?:[._-][0-9]+)*[._-]*")
+DATE_PREFIX = re.compile(r"\A[Vv]?[0-9]+(?:[._-][0-9]+)*[._-]*")
 NOT_WORD = re.compile(r"\W+")
 RUNS_SOURCES = "op.run_source"
 

@@ -45,6 +45,20 @@ def test_wrap_knows_both_layouts(project: Project) -> None:
     assert project.ledger() == dict.fromkeys(("a1", "a2", "a3", "a4"), "ROLLED_BACK")
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("20260301_1200_add_users", "add users"),
+        ("V2.1__add-users", "add users"),
+        ("add_v2_users", "add v2 users"),
+        ("20260301", "20260301"),
+    ],
+)
+def test_wrap_says_in_words_what_a_name_says(project: Project, name: str, message: str) -> None:
+    project.wrapped(**{name: "SELECT 1;\n"})
+    assert project.ok("history").output.endswith(f" (head), {message}\n")
+
+
 def test_wrap_appends_to_the_head_and_needs_no_database(project: Project) -> None:
     project.url = "postgresql://nobody@127.0.0.1:1/nowhere"
     project.configure()
