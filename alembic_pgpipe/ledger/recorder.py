@@ -156,7 +156,8 @@ class Recorder:
         wanted = select(table.c.build_number, table.c.status, table.c.timestamp, table.c.logs)
         if number is not None:
             wanted = wanted.where(table.c.build_number == number)
-        found = self.connection.execute(wanted.order_by(table.c.id.desc()).limit(1)).first()
+        latest = (table.c.timestamp.desc().nulls_last(), table.c.id.desc())
+        found = self.connection.execute(wanted.order_by(*latest).limit(1)).first()
         return BuildRecord(*found) if found is not None else None
 
     # -- the status of revisions -------------------------------------------------------
@@ -301,13 +302,15 @@ class Recorder:
         """Begin a build's log, or continue it under a heading of its own.
 
         Returns False, with the row untouched, where the number belongs to a build whose
-        log does not hold ``signature``; an empty one fits every row.
+        log does not hold ``signature``; an empty one fits every row.  The row's time is
+        that of the latest run, as its outcome is.
         """
         table = self.tables.builds
         adding = postgresql.insert(table).values(build_number=number, logs=heading)
+        logs = table.c.logs + literal("\n") + heading
         again = adding.on_conflict_do_update(
             index_elements=[table.c.build_number],
-            set_={"logs": table.c.logs + literal("\n") + heading, "status": None},
+            set_={"logs": logs, "status": None, "timestamp": func.localtimestamp()},
             where=func.strpos(table.c.logs, signature) > 0,
         )
         return bool(self.connection.execute(again).rowcount)

@@ -1,0 +1,72 @@
+"""``alembic pgpipe log``: what a build did."""
+
+from __future__ import annotations
+
+import json
+
+from tests.project import Project
+
+TABLE = "CREATE TABLE public.{0} (id int);\n"
+
+
+def build(number: int) -> dict[str, str]:
+    return {"BUILD_NUMBER": str(number), "BUILD_TAG": f"shop-{number}"}
+
+
+def two_builds(project: Project) -> Project:
+    """Let build 1 succeed and build 2 fail."""
+    project.wrapped(a1=TABLE.format("a"))
+    assert project.upgrade(env=build(1)).code == 0
+    project.wrapped(a2="SELECT 1/0;\n")
+    assert project.upgrade(env=build(2)).code == 1
+    return project
+
+
+def test_log_shows_the_latest_build(project: Project) -> None:
+    output = two_builds(project).ok("pgpipe", "log").output
+    assert output.startswith("build 2: FAILURE\n== build 2 (shop-2)")
+    assert "a2.sql:1:1  22012 division_by_zero" in output
+
+
+def test_log_shows_a_build_by_its_number(project: Project) -> None:
+    output = two_builds(project).ok("pgpipe", "log", "1").output
+    assert output.startswith("build 1: SUCCESS\n")
+    assert "[1/1]" in output and "a1" in output and "a2" not in output
+
+
+def test_log_shows_the_run_that_came_last_under_a_number_of_old(project: Project) -> None:
+    project.wrapped(a1=TABLE.format("a"))
+    project.ok("upgrade", "head")
+    assert project.upgrade(env=build(7)).code == 0
+    assert project.ok("pgpipe", "log").output.startswith("build 7: ")
+    project.wrapped(a2=TABLE.format("b"))
+    project.ok("upgrade", "head")
+    output = project.ok("pgpipe", "log").output
+    assert output.startswith("build local_run: SUCCESS")
+    assert output.count("== build local_run") == 2
+
+
+def test_log_as_json(project: Project) -> None:
+    shown = json.loads(two_builds(project).ok("pgpipe", "log", "2", "--json").output)
+    assert (shown["build_number"], shown["status"]) == ("2", "FAILURE")
+    assert shown["started_at"] and "division by zero" in shown["logs"]
+
+
+def test_log_says_that_a_build_is_not_closed(project: Project) -> None:
+    two_builds(project).query("UPDATE migration_logs SET status = NULL")
+    assert (
+        "build 2: not closed: it is running, or it died" in project.ok("pgpipe", "log").output
+    )
+
+
+def test_log_of_no_such_build_is_an_error(project: Project) -> None:
+    result = two_builds(project).alembic("pgpipe", "log", "9")
+    assert result.code == 1
+    assert "no log of build 9" in result.text and "alembic upgrade head" in result.text
+
+
+def test_log_before_the_first_run_creates_nothing(project: Project) -> None:
+    result = project.alembic("pgpipe", "log")
+    assert result.code == 1
+    assert "no log of any build" in result.text
+    assert project.scalar("SELECT to_regclass('public.migration_logs')") is None
