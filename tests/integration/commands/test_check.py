@@ -1,0 +1,98 @@
+"""``alembic pgpipe check``: what is wrong, before anything runs; it only reads."""
+
+from __future__ import annotations
+
+from alembic_pgpipe.revisions.wrapper import revision_id
+from tests.project import Project, Result
+
+TABLE = "CREATE TABLE public.{0} (id int);\n"
+
+
+def problems(result: Result) -> list[str]:
+    """Expect exit code 6; return the findings."""
+    assert result.code == 6, result.text
+    return result.output.splitlines()[:-1]
+
+
+def test_check_finds_nothing_wrong(project: Project) -> None:
+    project.wrapped(a1=TABLE.format("a"), a2=TABLE.format("b"))
+    assert project.ok("pgpipe", "check").output == "2 pending revisions checked: no problems\n"
+    project.ok("upgrade", "head")
+    assert project.ok("pgpipe", "check").output == "0 pending revisions checked: no problems\n"
+
+
+def test_check_names_file_line_and_column_of_every_problem(project: Project) -> None:
+    project.wrapped(
+        a1="SELECT 1;\n  COMMIT;\n",
+        a2="-- pgpipe: lock_timout = 5s\nSELECT 1;\n",
+        a3="SELECT 'never closed;\n",
+        a4="BEGIN;\nVACUUM;\nCOMMIT;\n",
+        a5=TABLE.format("fine"),
+    )
+    result = project.alembic("pgpipe", "check")
+    found = problems(result)
+    assert [line.split(": ")[0] for line in found] == [
+        "alembic/sql/a1.sql:2:3",
+        "alembic/sql/a2.sql:1:1",
+        "alembic/sql/a3.sql:1:8",
+        "alembic/sql/a4.sql:2:1",
+    ]
+    assert "did you mean lock_timeout" in found[1]
+    assert result.output.endswith("5 pending revisions checked: 4 problems\n")
+
+
+def test_check_names_sources_without_a_wrapper_and_two_heads(project: Project) -> None:
+    project.wrapped(a1=TABLE.format("a"))
+    project.source("a2", TABLE.format("b"))
+    project.write("alembic/versions/other.py", 'revision, down_revision = "other", None\n')
+    found = problems(project.alembic("pgpipe", "check"))
+    assert len(found) == 2
+    assert "the history has 2 heads" in found[0] and "wrap --merge" in found[0]
+    assert found[1].startswith("alembic/sql/a2.sql: has no wrapper")
+
+
+def test_check_names_what_was_edited_after_it_was_applied(project: Project) -> None:
+    project.wrapped(a1=TABLE.format("a"), a2=TABLE.format("b"))
+    project.ok("upgrade", "head")
+    project.source("a1", TABLE.format("other"))
+    (project.folder / "alembic/sql/a2.sql").unlink()
+    first, second = problems(project.alembic("pgpipe", "check"))
+    assert first.startswith("alembic/sql/a1.sql: its source was edited after build local_run")
+    assert second.startswith("alembic/sql/a2.sql: its source is gone")
+
+
+def test_check_takes_no_edit_of_comments_in_the_header_for_one(project: Project) -> None:
+    project.wrapped(a1=TABLE.format("a"))
+    project.ok("upgrade", "head")
+    project.source("a1", f"--retry\r\n-- pgpipe: lock_timeout = 1s\r\n{TABLE.format('a')}")
+    project.ok("pgpipe", "check")
+
+
+def test_check_passes_over_what_is_skipped(project: Project) -> None:
+    project.wrapped(a1="COMMIT;\n")
+    project.ok("pgpipe", "skip", "a1", "--reason", "not now")
+    project.ok("pgpipe", "check")
+
+
+def test_check_looks_at_what_a_retry_would_run_out_of_order(project: Project) -> None:
+    project.wrapped(a1="COMMIT;\n", a2=TABLE.format("b"))
+    project.ok("pgpipe", "skip", "a1", "--reason", "not now")
+    project.ok("upgrade", "head")
+    project.ok("pgpipe", "retry", "a1")
+    assert "a1.sql:1:1" in problems(project.alembic("pgpipe", "check"))[0]
+
+
+def test_check_creates_nothing(project: Project) -> None:
+    project.wrapped(a1=TABLE.format("a"), a2="COMMIT;\n")
+    problems(project.alembic("pgpipe", "check"))
+    relations = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+    assert project.query(relations) == []
+    assert not (project.folder / "migration.log").exists()
+
+
+def test_check_needs_no_right_to_write(project: Project) -> None:
+    project.wrapped(a1=TABLE.format("a"))
+    read_only = {"PGOPTIONS": "-c default_transaction_read_only=on"}
+    for _ in range(2):
+        assert project.alembic("pgpipe", "check", env=read_only).code == 0
+        project.ok("upgrade", revision_id("a1"))

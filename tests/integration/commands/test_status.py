@@ -1,0 +1,111 @@
+"""``alembic pgpipe status``: where each revision stands, for people and for programs."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from alembic.config import Config
+from sqlalchemy import URL
+
+from alembic_pgpipe.commands.status import status
+from alembic_pgpipe.connect.database import APPLICATION
+from alembic_pgpipe.connect.lock import lock_key
+from alembic_pgpipe.render.terminal import status_table
+from alembic_pgpipe.revisions.wrapper import revision_id
+from tests.conftest import Connect
+from tests.project import Project
+
+TABLE = "CREATE TABLE public.{0} (id int);\n"
+LONG = "20260101_1200_give_every_customer_a_loyalty_card_and_ten_points"
+
+
+def mixed(project: Project) -> Project:
+    """Leave a revision in each of SUCCESS, SKIPPED, ERROR and WAITING."""
+    project.wrapped(**{"a1": TABLE.format("a"), LONG: "SELECT 1;\n"})
+    project.ok("pgpipe", "skip", LONG, "--reason", "the cards are not printed yet " * 8)
+    project.wrapped(z2="SELECT 1/0;\n", z3=TABLE.format("b"))
+    assert project.upgrade().code == 1
+    return project
+
+
+def states(project: Project, *options: str) -> dict[str, dict[str, Any]]:
+    report = json.loads(project.ok("pgpipe", "status", "--json", *options).output)
+    return {state["name"]: state for state in report["revisions"]}
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_the_table_fits_the_terminal(project: Project, width: int) -> None:
+    mixed(project)
+    config = Config(str(project.folder / "alembic.ini"))
+    _, *table = status_table(status(config), width).splitlines()
+    rows = table[: table.index("1 WAITING, 1 SUCCESS, 1 ERROR, 1 SKIPPED")]
+    assert max(map(len, rows)) <= width
+    text = "\n".join(rows)
+    for name in ("a1", LONG, "z2", "z3"):
+        assert revision_id(name) in text
+    for word in ("SUCCESS", "SKIPPED", "ERROR", "WAITING"):
+        assert word in text.split()
+
+
+def test_the_table_says_what_to_do_next(project: Project) -> None:
+    output = mixed(project).ok("pgpipe", "status").output
+    failed = revision_id("z2")
+    assert f"next: edit the file and run again, or alembic pgpipe retry {failed}" in output
+    project.ok("pgpipe", "retry", "z2")
+    assert project.ok("pgpipe", "status").output.endswith("next: alembic upgrade head\n")
+
+
+def test_json_holds_everything_that_is_known(project: Project) -> None:
+    found = states(mixed(project))
+    assert {name: state["status"] for name, state in found.items()} == {
+        "a1": "SUCCESS", LONG: "SKIPPED", "z2": "ERROR", "z3": "WAITING",
+    }  # fmt: skip
+    assert found["a1"]["applied"] is True and found["a1"]["build_number"] == "local_run"
+    assert found["a1"]["source"] == "a1.sql" and found["a1"]["at"]
+    assert found[LONG]["reason"].startswith("the cards") and "@" in found[LONG]["who"]
+    assert "22012" in found["z2"]["logs"]
+    assert found["z3"]["applied"] is False and found["z3"]["at"] is not None
+
+
+def test_the_latest_are_shown_unless_all_are_wanted(project: Project) -> None:
+    mixed(project)
+    output = project.ok("pgpipe", "status", "--last", "2").output
+    assert "2 earlier revisions are not shown (--all)" in output
+    assert revision_id("z3") in output and revision_id("a1") not in output
+    assert len(states(project, "--last", "2")) == 2
+    assert len(states(project, "--all")) == 4
+
+
+def test_an_applied_source_that_was_edited_is_named(project: Project) -> None:
+    project.wrapped(a1=TABLE.format("a"))
+    project.ok("upgrade", "head")
+    project.source("a1", TABLE.format("other"))
+    note = "its source was edited after build local_run applied it"
+    assert note in project.ok("pgpipe", "status").output
+    assert states(project)["a1"]["notes"] == [note]
+
+
+def test_a_run_that_is_at_work_is_named(project: Project, connect: Connect) -> None:
+    project.wrapped(a1=TABLE.format("a"))
+    assert isinstance(project.url, URL)
+    with connect(project.url).cursor() as run:
+        run.execute("SET application_name = %s", (f"{APPLICATION} 41",))
+        run.execute("SELECT pg_advisory_lock(%s)", (lock_key("public"),))
+        output = project.ok("pgpipe", "status").output
+        assert "a run is at work: build 41 (server process " in output
+        run.execute("SELECT pg_advisory_unlock_all()")
+        assert "a run is at work" not in project.ok("pgpipe", "status").output
+
+
+def test_a_new_project_is_told_how_to_begin(project: Project) -> None:
+    output = project.ok("pgpipe", "status").output
+    assert "no revisions: alembic pgpipe wrap writes them" in output
+
+
+def test_status_creates_nothing(project: Project) -> None:
+    project.wrapped(a1=TABLE.format("a"))
+    assert "1 WAITING" in project.ok("pgpipe", "status").output
+    relations = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+    assert project.query(relations) == []
