@@ -242,6 +242,13 @@ def test_stamp_of_several_heads_records_every_branch(project: Project) -> None:
     assert tables(project) == set()
 
 
+def test_stamp_of_one_branch_records_what_it_depends_on(project: Project) -> None:
+    two_lines(project).ok("stamp", "mail@head")
+    assert applied(project) == {"shop1", "mail1", "mail2"}
+    project.ok("upgrade", "heads")
+    assert tables(project) == {"shop2"}
+
+
 # -- the commands that only look ---------------------------------------------------------------
 
 

@@ -42,6 +42,7 @@ def test_the_table_fits_the_terminal(project: Project, width: int) -> None:
     _, *table = status_table(status(config), width).splitlines()
     rows = table[: table.index("1 WAITING, 1 SUCCESS, 1 ERROR, 1 SKIPPED")]
     assert max(map(len, rows)) <= width
+    assert ("build" in rows[0]) == (width > 80), "a narrow table leaves room for the names"
     text = "\n".join(rows)
     for name in ("a1", LONG, "z2", "z3"):
         assert revision_id(name) in text
