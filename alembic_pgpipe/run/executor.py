@@ -89,6 +89,11 @@ class Executor:
         """Return whether the connection is gone, and with it its transaction."""
         return not self.connection.invalidated and bool(self._driver.closed)
 
+    @property
+    def in_transaction(self) -> bool:
+        """Return whether the server has a transaction open that has not failed."""
+        return self._driver.info.transaction_status == TRANSACTION_STATUS_INTRANS
+
     @contextmanager
     def notices_to(self, say: Callable[[str], None]) -> Iterator[None]:
         """Send the server's notices to ``say`` for as long as the context lasts."""
@@ -150,7 +155,7 @@ class Executor:
                     block.clear()
 
     def _refuse_ended(self, statement: Statement) -> None:
-        if self._driver.info.transaction_status == TRANSACTION_STATUS_INTRANS:
+        if self.in_transaction:
             return
         raise SourceError(
             statement.path,

@@ -25,18 +25,13 @@ from alembic_pgpipe.run.blockers import lock_holders
 from alembic_pgpipe.run.executor import sqlstate
 from alembic_pgpipe.run.failure import indented, ways_out
 from alembic_pgpipe.run.planner import AlembicStep, Planned, Planner, runs
-from alembic_pgpipe.run.runner import Runner
+from alembic_pgpipe.run.runner import ENDED, Runner, Running
 from alembic_pgpipe.run.stamping import follow_stamp
 from alembic_pgpipe.run.step import Step
 
 # Lock time-out, deadlock, serialization failure: the same step may succeed next time.
 WORTH_ANOTHER_TRY = frozenset({"55P03", "40P01", "40001"})
 FIRST_PAUSE_SECONDS = 0.5
-ENDED = (
-    "this revision ended the transaction of its step by itself (commit or rollback), so that "
-    "neither its version nor its status could be written with it. Remove that; what cannot run "
-    "in a transaction goes into op.get_context().autocommit_block()"
-)
 
 
 @dataclass(slots=True)
@@ -161,11 +156,11 @@ class Pipeline:
                 if running is None:
                     raise
                 tries[running.step.revision.id] += 1
-                self._failed(error, running.step, tries[running.step.revision.id])
+                self._failed(error, running, tries[running.step.revision.id])
             except BaseException:
                 if self.runner.running is not None:
                     self.runner.interrupt()
-                    self._say(f"  stopped: {_undone(self.runner.running.step)}")
+                    self._say(f"  stopped: {_left(self.runner.running)}")
                 raise
 
     def _catch_up(self, planned: Planned) -> None:
@@ -177,7 +172,8 @@ class Pipeline:
     def _committed(self, planned: Planned) -> None:
         if planned.step is not None and runs(planned):
             if self.runner.main.in_transaction():
-                raise _EndedTransactionError(planned.step.file, ENDED)
+                self.runner.keep()
+                raise SourceError(planned.step.file, ENDED)
             self.runner.finish()
         self.runner.log.flush()
 
@@ -206,24 +202,25 @@ class Pipeline:
 
     # -- bad days ----------------------------------------------------------------------
 
-    def _failed(self, error: Exception, step: Step, tries: int) -> None:
+    def _failed(self, error: Exception, running: Running, tries: int) -> None:
         """Record a failure; return only where the same step is to be tried again."""
+        step = running.step
         if self.runner.committed():
             raise UnreachableError(
                 f"The connection broke while {step.revision.id} ({step.revision.name}) was "
                 "committed. The ledger says that it was. Go on: alembic upgrade head"
             ) from error
-        again = self._worth_another_try(error, step, tries)
+        again = self._worth_another_try(error, running, tries)
         failure = self.runner.fail(error, again=again)
         self._say(indented(failure.text))
         if not again:
             # A cause's text, and the lines around it, are what the source or the server says.
             cause = error if self.runner.log.may_show(error) else None
-            raise self._step_error(step, failure, _undone(step, error)) from cause
+            raise self._step_error(step, failure, _left(running)) from cause
         self._pause(tries)
 
-    def _worth_another_try(self, error: Exception, step: Step, tries: int) -> bool:
-        if not step.transactional or tries > self.runner.settings.retries:
+    def _worth_another_try(self, error: Exception, running: Running, tries: int) -> bool:
+        if not running.undone or tries > self.runner.settings.retries:
             return False
         return sqlstate(error) in WORTH_ANOTHER_TRY
 
@@ -281,14 +278,10 @@ class Pipeline:
             raise
 
 
-class _EndedTransactionError(SourceError):
-    """Report a Python revision that committed or rolled back by itself."""
-
-
-def _undone(step: Step, error: BaseException | None = None) -> str:
+def _left(running: Running) -> str:
     """Return what is left of a step that did not come to its end."""
-    if isinstance(error, _EndedTransactionError):
-        return "what it did before that has to be looked at by hand"
-    if step.transactional:
+    if running.undone:
         return "nothing of this revision was applied (rolled back)"
+    if running.kept:
+        return "what it committed by itself stays: look at it before the next try"
     return "what its finished statements did stays; the next try goes on after them"

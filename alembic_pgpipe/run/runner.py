@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from alembic_pgpipe.connect.database import Database
@@ -30,12 +31,21 @@ INDEX_STATE = text(
 )
 TRANSACTION_STATUS = text("SELECT pg_catalog.txid_status(:id)")
 TRANSACTION_ID = text("SELECT pg_catalog.txid_current()")
+OPEN_TRANSACTION = "SELECT 1"
+ENDED = (
+    "this revision ended the transaction of its step by itself (commit or rollback), so that "
+    "neither its version nor its status could be written with it. Remove that; what cannot run "
+    "in a transaction goes into op.get_context().autocommit_block()"
+)
 CURRENT_DATABASE = text("SELECT pg_catalog.current_database()")
 
 
 @dataclass(slots=True)
 class Running:
-    """A step that has begun: its row, its attempt, and how far it came."""
+    """A step that has begun: its row, its attempt, and how far it came.
+
+    ``kept`` says that a Python revision has committed something by itself.
+    """
 
     step: Step
     row: Row | None
@@ -43,6 +53,12 @@ class Running:
     last: Attempt | None
     began: float = field(default_factory=time.monotonic)
     recorded: bool = False
+    kept: bool = False
+
+    @property
+    def undone(self) -> bool:
+        """Return whether a rollback takes back all that the step has done."""
+        return self.step.transactional and not self.kept
 
 
 @dataclass(slots=True)
@@ -77,13 +93,42 @@ class Runner:
         try:
             self.session.prepare(step.directives)
             with self.executor.notices_to(self.log.say):
-                body()
+                self._run_body(self.running, body)
             self.session.leave()
         except BaseException:
             # A rollback on a dead connection would hide why it died.
             if self.executor.is_dead:
                 self.main.invalidate()
             raise
+
+    def _run_body(self, running: Running, body: Callable[[], None]) -> None:
+        """Run what Alembic would run, and see whether its transaction outlives it."""
+        if running.step.source is not None:
+            body()
+            return
+        self.executor.command(OPEN_TRANSACTION)
+        with self._noting_commits(running):
+            body()
+        if not running.kept and not self.executor.in_transaction:
+            running.kept = True
+            raise SourceError(running.step.file, ENDED)
+
+    def keep(self) -> None:
+        """Note that the current step has committed something by itself."""
+        self._current().kept = True
+
+    @contextmanager
+    def _noting_commits(self, running: Running) -> Iterator[None]:
+        """Note where a Python revision commits, as in an ``autocommit_block``."""
+
+        def note(_connection: Connection) -> None:
+            running.kept = True
+
+        event.listen(self.main, "commit", note)
+        try:
+            yield
+        finally:
+            event.remove(self.main, "commit", note)
 
     def record(self) -> None:
         """Write SUCCESS, or ROLLED_BACK, in the transaction of the step itself."""
@@ -126,7 +171,7 @@ class Runner:
                 running.row,
                 Status.ERROR,
                 logs=failure.text,
-                rolled_back=running.step.transactional,
+                rolled_back=running.undone,
             )
         return failure
 

@@ -172,18 +172,26 @@ def upgrade():
 """
 
 
-@pytest.mark.parametrize("ends", ["commit", "rollback"])
+@pytest.mark.parametrize(
+    "ends",
+    [
+        "op.get_bind().commit()",
+        "op.get_bind().rollback()",
+        "op.execute('COMMIT')",
+        "op.execute('ROLLBACK')",
+    ],
+)
 def test_a_python_revision_that_ends_its_transaction_is_an_error(
     project: Project, ends: str
 ) -> None:
-    project.write("alembic/versions/p.py", PYTHON.format(f"op.get_bind().{ends}()"))
+    project.write("alembic/versions/p.py", PYTHON.format(ends))
     result = project.upgrade()
     assert result.code == 1
     assert "alembic/versions/p.py" in result.text
     assert "autocommit_block()" in result.text
     assert "nothing of this revision was applied" not in result.text.lower()
     assert project.ledger() == {"p": "ERROR"}
-    assert project.scalar("SELECT to_regclass('public.late')") is None
+    assert project.query("SELECT rolled_back_at FROM migrations") == [(None,)]
 
 
 def test_a_python_revision_may_have_an_autocommit_block(project: Project) -> None:
@@ -196,3 +204,22 @@ def test_a_python_revision_may_have_an_autocommit_block(project: Project) -> Non
     assert result.code == 0, result.text
     assert valid(project, "early_id") is True
     assert project.ledger() == {"p": "SUCCESS"}
+
+
+def test_what_a_python_revision_committed_before_it_failed_is_not_called_undone(
+    project: Project,
+) -> None:
+    text = PYTHON.format(
+        "with op.get_context().autocommit_block():\n"
+        '        op.execute("CREATE INDEX CONCURRENTLY early_id ON public.early (id)")\n'
+        '    op.execute("SELECT 1/0")'
+    )
+    project.write("alembic/versions/p.py", text)
+    result = project.upgrade()
+    assert result.code == 1
+    assert "what it committed by itself stays" in result.text
+    assert "nothing of this revision was applied" not in result.text.lower()
+    assert project.query("SELECT applied_status, rolled_back_at FROM migrations") == [
+        ("ERROR", None)
+    ]
+    assert valid(project, "early_id") is True
