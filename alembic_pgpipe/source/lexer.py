@@ -31,9 +31,13 @@ COMMENT_BOUND = re.compile(r"/\*|\*/")
 IDENTIFIER_REST = re.compile(rf"[{_START}0-9$]*")
 WORD = re.compile(rf"{_NAME}(?:{_BLANK}*\.{_BLANK}*{_NAME})*")
 WORD_BREAK = re.compile(rf"{_BLANK}*\.{_BLANK}*")
+# What one repetition takes, no other part of a pattern could: giving some of it back never
+# helps.  Engines that can be told so are a third faster.
+_ALL = "+" if sys.version_info >= (3, 11) else ""
 # The usual head of a statement in one go; whatever is less plain takes the long way.
+_HEAD_WORD = rf"[A-Za-z_][A-Za-z0-9_.]*{_ALL}"
 _HEAD = (
-    rf"[A-Za-z_][A-Za-z0-9_.]*(?:{_BLANK}+[A-Za-z_][A-Za-z0-9_.]*){{0,{MOST_WORDS - 1}}}"
+    rf"{_HEAD_WORD}(?:{_BLANK}+{_ALL}{_HEAD_WORD}){{0,{MOST_WORDS - 1}}}"
     rf"(?={_BLANK}*[(;=*,]|{_BLANK}+['$])"
 )
 PLAIN_HEAD = re.compile(_HEAD)
@@ -42,9 +46,7 @@ PLAIN_HEAD = re.compile(_HEAD)
 _PLAIN = r"[^()'\"$\\/-]*"
 _STRING = r"(?<![eE])'[^']*'"
 _GROUP = rf"\({_PLAIN}(?:(?:{_STRING}|\({_PLAIN}\)|-(?!-)){_PLAIN}){{0,200}}\)"
-# Nearly every statement of a large file is one match of this.  Its parts start with
-# different characters, so giving back what was matched never helps: newer engines are told.
-_ALL = "+" if sys.version_info >= (3, 11) else ""
+# Nearly every statement of a large file is one match of this.
 _ITEM = rf"{_STRING}|\"[^\"]*\"|-(?!-)|/(?!\*)"
 _SIMPLE = rf"[^;()'\"$\\/-]*{_ALL}"
 _INNER = rf"\({_SIMPLE}(?:(?:{_ITEM}){_SIMPLE}){{0,50}}{_ALL}\)"
@@ -57,6 +59,13 @@ _SPECIAL = (
 PLAIN_STATEMENT = re.compile(
     rf"{_BLANK}*((?!{_SPECIAL})({_HEAD}){_SIMPLE}(?:(?:{_ITEM}|{_OUTER}){_SIMPLE}){{0,200}}{_ALL};)"
 )
+# A routine whose body is one dollar quote: what stands ahead of it, and what behind.
+_BEFORE_BODY = rf"{_SIMPLE}(?:(?:{_ITEM}|{_OUTER}){_SIMPLE}){{0,200}}{_ALL}"
+ROUTINE_HEAD = re.compile(
+    rf"{_BLANK}*((?i:CREATE{_BLANK}+(?:OR{_BLANK}+REPLACE{_BLANK}+)?(?:FUNCTION|PROCEDURE)\b)"
+    rf"{_BEFORE_BODY}(?<={_BLANK})(\$(?:[{_START}][{_START}0-9]*)?\$))"
+)
+ROUTINE_TAIL = re.compile(rf"{_BEFORE_BODY};")
 
 
 def _tokens(quoted: str) -> str:
@@ -117,6 +126,18 @@ ROUTINES = frozenset(
         ("CREATE", "OR", "REPLACE", "PROCEDURE"),
     }
 )
+
+
+def plain_routine(text: str, pos: int) -> tuple[int, int] | None:
+    """Return start and end of the next statement, where it is a routine of the usual kind."""
+    head = ROUTINE_HEAD.match(text, pos)
+    if head is None:
+        return None
+    close = text.find(head[2], head.end())
+    tail = ROUTINE_TAIL.match(text, close + len(head[2])) if close >= 0 else None
+    if tail is None or "begin" in head[1].lower() or "begin" in tail[0].lower():
+        return None
+    return head.start(1), tail.end()
 
 
 @dataclass(slots=True)

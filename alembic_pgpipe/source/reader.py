@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.source.backslash import INCLUDE, RELATIVE, RESTRICT, Inclusion
-from alembic_pgpipe.source.lexer import PLAIN_HEAD, PLAIN_STATEMENT, Lexer, watch
+from alembic_pgpipe.source.lexer import PLAIN_HEAD, PLAIN_STATEMENT, Lexer, plain_routine, watch
 from alembic_pgpipe.source.window import LEAST_CHARACTERS, Truncated, Window
 
 MOST_HEADS = 10_000
@@ -212,17 +212,46 @@ class Reader:
                 alone = not text[start:at].strip() and (start > 0 or column == at + 1)
                 yield Comment(self.path, text[at:end], line, column, alone)
 
-    def _plain(self) -> Iterator[Statement]:
+    def _plain(self) -> Iterator[Statement]:  # noqa: PLR0915
         """Yield the statements that can be read with one look each, up to one that cannot."""
-        window, heads, path = self._window, self._heads, self.path
-        text, offset = window.text, window.start
+        # Written for speed: a large file is nothing but these.
         self._lexer.comments.clear()
-        while self.standard_strings and (match := PLAIN_STATEMENT.match(text, self._at)):
-            start, end = match.span(1)
-            line, column = window.place(start)
-            words = heads.get(match[2]) or self._learn(match[2])
-            self._at = self._end = end
-            yield Statement(match[1], offset + start, line, column, words, path)
+        if not self.standard_strings:
+            return
+        window, heads, path = self._window, self._heads, self.path
+        text, offset, at = window.text, window.start, self._at
+        look, new = PLAIN_STATEMENT.match, tuple.__new__
+        counted, line, line_start = window.counted, window.line, window.line_start
+        found = "\n"
+        while True:
+            before, before_end = found, at
+            if match := look(text, at):
+                found, head = match.group(1, 2)
+                at = match.end()
+                start = at - len(found)
+            elif routine := plain_routine(text, at):
+                start, at = routine
+                found = text[start:at]
+                head = self._plain_head(start)
+            else:
+                break
+            if start == before_end + 1 and text[before_end] == "\n" and "\n" not in before:
+                line, line_start = line + 1, start
+            elif breaks := text.count("\n", counted, start):
+                line += breaks
+                line_start = text.rfind("\n", counted, start) + 1
+            counted = start
+            words = heads.get(head) or self._learn(head)
+            column = start - line_start + 1
+            yield new(
+                Statement, (found, offset + start, line, column, words, path, None, 0, True)
+            )
+        self._at = self._end = at
+        window.line, window.line_start, window.counted = line, line_start, counted
+
+    def _plain_head(self, start: int) -> str:
+        head = PLAIN_HEAD.match(self._window.text, start)
+        return head[0] if head else " ".join(self._lexer.words(start))
 
     def _next(self) -> Statement | Inclusion | None:
         """Return what comes next; where the window is too short for it, move that."""

@@ -18,7 +18,9 @@ class Window:
     """The part of a text that is looked at now.
 
     ``start`` is how many characters of the text lie ahead of it; ``complete`` says that
-    nothing follows it.  A text shorter than ``least`` is complete from the beginning.
+    nothing follows it.  ``line`` and ``line_start`` are those of the character at
+    ``counted``, up to which the lines have been counted.  A text shorter than ``least``
+    is complete from the beginning.
     """
 
     def __init__(self, pieces: Iterator[str], path: str, least: int = LEAST_CHARACTERS) -> None:
@@ -29,9 +31,9 @@ class Window:
         self._pieces = pieces
         self._least = least
         self._first = (1, 1)
-        self._line = 1
-        self._line_start = 0
-        self._counted = 0
+        self.line = 1
+        self.line_start = 0
+        self.counted = 0
         self.move(0)
 
     def move(self, pos: int) -> None:
@@ -46,20 +48,20 @@ class Window:
                 "is a quote, a comment or a parenthesis left open?"
             )
             raise self.error(pos, message)
-        self._first = (self._line, _) = self.look_at(pos)
-        self._line_start = 1 - self._first[1]
-        self._counted = 0
+        self._first = (self.line, _) = self.look_at(pos)
+        self.line_start = 1 - self._first[1]
+        self.counted = 0
         self.start += pos
         self.text = "".join((kept, *self._take(max(len(kept), self._least))))
 
     def place(self, at: int) -> tuple[int, int]:
         """Return line and column of a character, not ahead of the one asked for before."""
-        breaks = self.text.count("\n", self._counted, at)
+        breaks = self.text.count("\n", self.counted, at)
         if breaks:
-            self._line += breaks
-            self._line_start = self.text.rfind("\n", self._counted, at) + 1
-        self._counted = at
-        return self._line, at - self._line_start + 1
+            self.line += breaks
+            self.line_start = self.text.rfind("\n", self.counted, at) + 1
+        self.counted = at
+        return self.line, at - self.line_start + 1
 
     def look_at(self, at: int) -> tuple[int, int]:
         """Return line and column of any character, by counting from the window's start."""

@@ -1,0 +1,1 @@
+"""Measurements against other tools, side by side in one run; see README.md."""

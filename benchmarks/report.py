@@ -1,0 +1,27 @@
+"""What every report says: the machine, the versions, the day, and a Markdown table."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timezone
+from importlib.metadata import version
+
+PACKAGES = ("alembic-pgpipe", "alembic", "SQLAlchemy", "psycopg2-binary")
+
+
+def machine() -> str:
+    """Return a line on where and with what was measured."""
+    today = f"{datetime.now(timezone.utc):%Y-%m-%d}"
+    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    return (
+        f"{today} · {platform.system()} {platform.machine()}, {os.cpu_count()} processors, "
+        f"load {os.getloadavg()[0]:.1f} · Python {platform.python_version()}, {packages}\n"
+    )
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
