@@ -79,25 +79,25 @@ class Bench:
 
     def run(self, environment: dict[str, str], command: Sequence[str], to: Figures) -> None:
         """Run a command and add its figures."""
-        with self._watching_backends(to):
-            began = time.perf_counter()
-            process = subprocess.Popen(
-                command, cwd=self.folder, env=environment, stdout=subprocess.DEVNULL
-            )
-            _, status, usage = os.wait4(process.pid, 0)
+        began = time.perf_counter()
+        process = subprocess.Popen(
+            command, cwd=self.folder, env=environment, stdout=subprocess.DEVNULL
+        )
+        with self._watching(process.pid, to):
+            code = process.wait()
             to.seconds.append(time.perf_counter() - began)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            raise SystemExit(f"{' '.join(command)} ended with exit code {process.returncode}")
-        to.client = max(to.client, usage.ru_maxrss / 1000)
+        if code:
+            raise SystemExit(f"{' '.join(command)} ended with exit code {code}")
 
     @contextmanager
-    def _watching_backends(self, to: Figures) -> Iterator[None]:
+    def _watching(self, client: int, to: Figures) -> Iterator[None]:
         done = threading.Event()
 
         def watch() -> None:
             while not done.wait(SAMPLE_SECONDS):
-                to.backend = max(to.backend, *map(anonymous_mb, self._backends()), 0.0)
+                to.client = max(to.client, megabytes(client, "VmHWM"))
+                anonymous = [megabytes(pid, "RssAnon") for pid in self._backends()]
+                to.backend = max(to.backend, *anonymous, 0.0)
 
         watcher = threading.Thread(target=watch)
         watcher.start()
@@ -135,11 +135,11 @@ class Bench:
         subprocess.run(command, cwd=self.folder, env=environment, stdout=quiet, check=True)
 
 
-def anonymous_mb(pid: int) -> float:
-    """Return the anonymous memory of a process now: without the shared buffers."""
+def megabytes(pid: int, name: str) -> float:
+    """Return a process's memory: VmHWM is the highest, RssAnon is without shared buffers."""
     with suppress(OSError):
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("RssAnon:"):
+            if line.startswith(f"{name}:"):
                 return int(line.split()[1]) / 1000
     return 0.0
 

@@ -25,6 +25,31 @@ class Batch:
         return "\n".join(statement.text for statement in self.statements)
 
 
+class Ahead:
+    """Gives batches one by one, and can prepare the next one while the server is busy."""
+
+    def __init__(self, batches: Iterator[Batch]) -> None:
+        self._batches = batches
+        self._next: Batch | None = None
+        self._error: Exception | None = None
+
+    def prepare(self) -> None:
+        """Read the next batch now; an error that this meets waits for its turn."""
+        if self._next is None and self._error is None:
+            try:
+                self._next = next(self._batches, None)
+            except Exception as error:  # noqa: BLE001  it is raised by take()
+                self._error = error
+
+    def take(self) -> Batch | None:
+        """Return the next batch, or None where there is none."""
+        self.prepare()
+        if self._error is not None:
+            raise self._error
+        batch, self._next = self._next, None
+        return batch
+
+
 def batches(statements: Iterable[Statement]) -> Iterator[Batch]:
     """Yield statements in messages of bounded size; each is in memory for its own time.
 

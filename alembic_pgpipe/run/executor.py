@@ -10,6 +10,7 @@ import select
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TextIO, cast
 
 import psycopg2
@@ -27,7 +28,7 @@ from sqlalchemy.exc import DBAPIError
 
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.model import ServerError
-from alembic_pgpipe.run.batch import Batch, batches
+from alembic_pgpipe.run.batch import Ahead, Batch, batches
 from alembic_pgpipe.source import Source, Statement, advice, statement_hash
 
 # The server, or the connection to it, went away.
@@ -126,11 +127,12 @@ class Executor:
         execution = source.execution
         if execution.begin:
             self.command(f"SET TRANSACTION {execution.begin}")
-        for batch in batches(execution.sent(source.statements())):
+        ahead = Ahead(batches(execution.sent(source.statements())))
+        while (batch := ahead.take()) is not None:
             if len(batch.statements) == 1:
                 self._send(batch.statements[0], batch.number, execution.total)
             else:
-                self._send_together(batch, execution.total)
+                self._send_together(batch, execution.total, ahead.prepare)
             self._refuse_ended(batch.statements[-1])
 
     def run_alone(
@@ -195,13 +197,16 @@ class Executor:
             said = server_error(error, statement)
             raise StatementError(said, statement, number, total) from error
 
-    def _send_together(self, batch: Batch, total: int) -> None:
-        """Send a batch as one message; where it fails, find the statement that is to blame."""
+    def _send_together(self, batch: Batch, total: int, meanwhile: Callable[[], None]) -> None:
+        """Send a batch as one message; where it fails, find the statement that is to blame.
+
+        ``meanwhile`` is called once while the server is at work.
+        """
         self._refuse_other_strings(batch.statements[0])
         self.command(f"SAVEPOINT {SAVEPOINT}")
         before = self._notice_count
         try:
-            with self._driver.cursor() as cursor, interruptible():
+            with self._driver.cursor() as cursor, interruptible(meanwhile):
                 cursor.execute(batch.text)
         except psycopg2.Error as error:
             if self._driver.info.transaction_status != TRANSACTION_STATUS_INERROR:
@@ -237,30 +242,37 @@ class Executor:
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
+def interruptible(meanwhile: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Let Ctrl-C cancel the statement that is sent; libpq alone would wait for its end.
 
-    psycopg2 knows one wait callback for all connections, and cannot COPY with it.
+    ``meanwhile`` is called once, when the statement is on its way.  psycopg2 knows one
+    wait callback for all connections, and cannot COPY with it.
     """
     before = psycopg2.extensions.get_wait_callback()
-    psycopg2.extensions.set_wait_callback(_wait_or_cancel)
+    psycopg2.extensions.set_wait_callback(partial(_wait_or_cancel, meanwhile))
     try:
         yield
     finally:
         psycopg2.extensions.set_wait_callback(before)
 
 
-def _wait_or_cancel(driver: psycopg2.extensions.connection) -> None:
+def _wait_or_cancel(
+    meanwhile: Callable[[], None], driver: psycopg2.extensions.connection
+) -> None:
     try:
-        _wait(driver)
+        _wait(driver, meanwhile)
     except KeyboardInterrupt:
         driver.cancel()
-        _wait(driver)
+        _wait(driver, lambda: None)
         raise
 
 
-def _wait(driver: psycopg2.extensions.connection) -> None:
+def _wait(driver: psycopg2.extensions.connection, meanwhile: Callable[[], None]) -> None:
+    called = False
     while (state := driver.poll()) != POLL_OK:
+        if state == POLL_READ and not called:
+            called = True
+            meanwhile()
         reading, writing = ([driver], []) if state == POLL_READ else ([], [driver])
         select.select(reading, writing, [])
 

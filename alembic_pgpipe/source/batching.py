@@ -46,12 +46,18 @@ LOUD_SETTINGS = frozenset(
         *("TRANSACTION_TIMEOUT", "SESSION_AUTHORIZATION"),
     }
 )
-# In a string or a name these words mean nothing, but then alone is merely slower.
-QUERY = re.compile(r"\b(?:SELECT|WITH|TABLE|EXECUTE)\b", re.I | re.A)
-VALUES = re.compile(r"\bVALUES\b", re.I | re.A)
+_NAME = r'(?:"[^"]+"|[\w$]+)(?:\s*\.\s*(?:"[^"]+"|[\w$]+))*'
+ROWS = re.compile(
+    rf"INSERT\s+INTO\s+{_NAME}\s*(?:\([^()]*\)\s*)?"
+    r"(?:OVERRIDING\s+\w+\s+VALUE\s+)?(?:DEFAULT\s+)?VALUES\b",
+    re.I,
+)
+# In a string these words mean nothing, but then alone is merely slower.
+QUERY = re.compile(
+    r"[()]\s*(?:SELECT|WITH|TABLE|VALUES|EXECUTE|UNION|INTERSECT|EXCEPT)\b", re.I | re.A
+)
 TABLE_AS = re.compile(r"(?<!ALWAYS)(?<!DEFAULT)\s+AS\b|\)AS\b|\*/AS\b", re.I | re.A)
 PARTITION = re.compile(r"\bPARTITION\s+OF\b", re.I | re.A)
-_NAME = r'(?:"[^"]+"|[\w$]+)(?:\s*\.\s*(?:"[^"]+"|[\w$]+))*'
 _ACTION = (
     rf"(?:OWNER\s+TO\s+{_NAME}|OWNED\s+BY\s+{_NAME}|SET\s+SCHEMA\s+{_NAME}"
     rf"|RENAME\s+(?:(?:COLUMN\s+|CONSTRAINT\s+)?{_NAME}\s+)?TO\s+{_NAME}"
@@ -78,8 +84,8 @@ def may_share(statement: Statement) -> bool:
 
 def _inserts_values(statement: Statement) -> bool:
     """Tell an INSERT of rows that stand in the text from one that runs a query."""
-    text = statement.text
-    return VALUES.search(text) is not None and QUERY.search(text) is None
+    rows = ROWS.match(statement.text, statement.lead)
+    return rows is not None and QUERY.search(statement.text, rows.end()) is None
 
 
 def _creates_lightly(statement: Statement) -> bool:
