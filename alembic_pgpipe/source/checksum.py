@@ -40,7 +40,9 @@ class Checksum:
         return self._digest.hexdigest()
 
     def _count(self, text: str) -> None:
-        self._digest.update(_encoded(text.replace("\r\n", "\n")))
+        if "\r" in text:
+            text = text.replace("\r\n", "\n")
+        self._digest.update(_encoded(text))
 
 
 def checksum(text: str) -> str:
@@ -68,11 +70,15 @@ def _sure(text: str) -> int:
     Kept back are blanks at the end, and a last line that may turn out to be a directive
     with the line breaks ahead of it.
     """
-    end = len(text.rstrip())
+    end = len(text)
+    while end and text[end - 1].isspace():
+        end -= 1
     start = text.rfind("\n", 0, end) + 1
     if end - start > LONGEST_DIRECTIVE:
         return end
-    return len(text[:start].rstrip("\r\n"))
+    while start and text[start - 1] in "\r\n":
+        start -= 1
+    return start
 
 
 def _encoded(text: str) -> bytes:

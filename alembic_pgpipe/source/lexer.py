@@ -18,9 +18,12 @@ from alembic_pgpipe.source.window import Truncated, Window
 MOST_WORDS = 12
 BLANK_CHARACTERS = " \t\n\r\f\v"
 
-# psql counts every byte above 127 as a letter.
-_START = r"A-Za-z_\x80-\U0010ffff"
-_IDENTIFIER = rf"[{_START}][{_START}0-9$]*"
+# psql counts every byte above 127 as a letter.  These are named by what they leave out:
+# the engine takes long to prepare a set with all of Unicode in it.
+_START = r"[^\x00-@\[-^`{-\x7f]"
+_REST = r"[^\x00-#%-/:-@\[-^`{-\x7f]"
+_TAG_REST = r"[^\x00-/:-@\[-^`{-\x7f]"
+_IDENTIFIER = rf"{_START}{_REST}*"
 _NAME = rf'(?:(?:[uU]&)?"[^"]*(?:""[^"]*)*"|{_IDENTIFIER})'
 _BLANK = r"[ \t\n\r\f\v]"
 
@@ -28,7 +31,7 @@ BLANKS = re.compile(rf"{_BLANK}*")
 NOT_BLANK = re.compile(r"[^ \t\n\r\f\v;]")
 COMMENT = re.compile(r"--[^\n\r]*")
 COMMENT_BOUND = re.compile(r"/\*|\*/")
-IDENTIFIER_REST = re.compile(rf"[{_START}0-9$]*")
+IDENTIFIER_REST = re.compile(rf"{_REST}*")
 WORD = re.compile(rf"{_NAME}(?:{_BLANK}*\.{_BLANK}*{_NAME})*")
 WORD_BREAK = re.compile(rf"{_BLANK}*\.{_BLANK}*")
 # What one repetition takes, no other part of a pattern could: giving some of it back never
@@ -63,7 +66,7 @@ PLAIN_STATEMENT = re.compile(
 _BEFORE_BODY = rf"{_SIMPLE}(?:(?:{_ITEM}|{_OUTER}){_SIMPLE}){{0,200}}{_ALL}"
 ROUTINE_HEAD = re.compile(
     rf"{_BLANK}*((?i:CREATE{_BLANK}+(?:OR{_BLANK}+REPLACE{_BLANK}+)?(?:FUNCTION|PROCEDURE)\b)"
-    rf"{_BEFORE_BODY}(?<={_BLANK})(\$(?:[{_START}][{_START}0-9]*)?\$))"
+    rf"{_BEFORE_BODY}(?<={_BLANK})(\$(?:{_START}{_TAG_REST}*)?\$))"
 )
 ROUTINE_TAIL = re.compile(rf"{_BEFORE_BODY};")
 
@@ -76,17 +79,16 @@ def _tokens(quoted: str) -> str:
     """
     return (
         rf";|{quoted}|\(|\)|\"[^\"]*\"?|--[^\n\r]*|/\*|\\"
-        rf"|\$(?:[0-9]+|(?:[{_START}][{_START}0-9]*)?\$)"
+        rf"|\$(?:[0-9]+|(?:{_START}{_TAG_REST}*)?\$)"
     )
 
 
 # Spelt out letter by letter for the same reason.
-_BLOCK_WORD = rf"{{}}{{}}(?![{_START}0-9$])"
 _BLOCK_WORDS = tuple(
-    _BLOCK_WORD.format(*word)
+    rf"{word}(?!{_REST})"
     for word in (
-        *(("b", "[eE][gG][iI][nN]"), ("B", "[eE][gG][iI][nN]"), ("c", "[aA][sS][eE]")),
-        *(("C", "[aA][sS][eE]"), ("e", "[nN][dD]"), ("E", "[nN][dD]")),
+        *("b[eE][gG][iI][nN]", "B[eE][gG][iI][nN]", "c[aA][sS][eE]", "C[aA][sS][eE]"),
+        *("e[nN][dD]", "E[nN][dD]"),
     )
 )
 
