@@ -249,7 +249,7 @@ def test_a_table_of_somebody_else_is_left_alone_and_the_setting_is_named(
     for command in (("upgrade", "head"), ("pgpipe", "status"), ("pgpipe", "check")):
         refused(
             project.alembic(*command),
-            f"Table public.{table} belongs to something else",
+            f"public.{table} belongs to something else",
             "set pgpipe.schema = pgpipe in alembic.ini",
         )
     assert project.query(f"SELECT * FROM {table}") == [(1, "theirs")]
