@@ -20,21 +20,22 @@ INSTALLED := $(VENV)/installed-$(notdir $(PYTHON))
 INSTALLED_DEV := $(VENV)/installed-$(notdir $(PYTHON))-dev
 LOCK := .venv-lock
 
-.PHONY: help demo test versions-proof psql-proof fuzz lint types format docs venv lock clean
+.PHONY: help demo test versions-proof psql-proof fuzz benchmarks lint types format docs venv lock clean
 
 help:
-	@echo 'make demo     run the sample project against a throwaway PostgreSQL'
-	@echo 'make test     check format, lint and types, then run the tests'
+	@echo 'make demo            run the sample project against a throwaway PostgreSQL'
+	@echo 'make test            check format, lint and types, then run the tests'
+	@echo 'make lint            check format and lint only'
+	@echo 'make types           check types only'
+	@echo 'make format          format the code, and fix what ruff can fix'
+	@echo 'make psql-proof      compare the reader with psql over all SQL files of PostgreSQL 15'
 	@echo 'make versions-proof  fetch PostgreSQL 14 to 18, and ask each what we decide'
-	@echo 'make lint     check format and lint only'
-	@echo 'make types    check types only'
-	@echo 'make format   format the code, and fix what ruff can fix'
-	@echo 'make venv     make .venv with everything that development needs'
-	@echo 'make docs     write docs/cli.md from the commands'
-	@echo 'make psql-proof  compare the reader with psql over all SQL files of PostgreSQL 15'
-	@echo 'make fuzz     look for texts on which the reader breaks (SECONDS=60)'
-	@echo 'make lock     resolve constraints.txt anew'
-	@echo 'make clean    remove environments, caches and scratch data'
+	@echo 'make fuzz            look for texts on which the reader breaks (SECONDS=60)'
+	@echo 'make benchmarks      measure beside psql; benchmarks/README.md says more'
+	@echo 'make docs            write docs/cli.md from the commands'
+	@echo 'make venv            make .venv with everything that development needs'
+	@echo 'make lock            resolve constraints.txt anew'
+	@echo 'make clean           remove environments, caches and scratch data'
 
 demo: $(INSTALLED)
 	@PATH="$(abspath $(BIN)):$$PATH" bash demo/run
@@ -47,6 +48,10 @@ test: lint types
 versions-proof: $(INSTALLED_DEV)
 	@$(BIN)/python -m tests.versions
 	@$(BIN)/python -m pytest tests/integration/source/test_servers_agree.py $(PYTEST_ARGS)
+
+benchmarks: $(INSTALLED_DEV)
+	@$(BIN)/python -m benchmarks.reader
+	@$(BIN)/python -m benchmarks.large
 
 lint: $(INSTALLED_DEV)
 	@echo '== format'

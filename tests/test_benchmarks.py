@@ -1,0 +1,27 @@
+"""The benchmarks work; what they measure is no test."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from alembic_pgpipe.connect.binaries import find_binaries
+from benchmarks import large, reader
+
+
+def test_the_reader_is_measured() -> None:
+    rows = reader.measure(megabytes=0.2, rounds=2)
+    assert [row[0] for row in rows] == ["INSERTs", "routines"]
+    assert all(float(number) > 0 for row in rows for number in row[2:])
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="memory is read from /proc")
+def test_a_large_file_is_measured_beside_psql() -> None:
+    if not (find_binaries(os.environ).folder / "psql").exists():
+        pytest.skip("this server comes without psql")
+    with large.bench() as bench:
+        rows = bench.measure("COPY", size=300_000, rounds=1)
+    assert [row[1] for row in rows] == ["psql", "alembic upgrade head", "idle"]
+    assert all(float(number) > 0 for row in rows for number in (row[2], *row[4:]))
