@@ -68,8 +68,36 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class UnderWay:
+    """A statement that was sent outside the step's transaction and is not recorded yet.
+
+    ``last`` is the number of the last one where a block is meant.  ``process`` and
+    ``since`` name the server process that works on it.  Where it is ``atomic``, it is done
+    if, and only if, ``transaction`` was committed.  ``seen`` are the oids of the objects of
+    its kind that were there before it, ``subject`` that of its table.  ``left`` are those
+    that it left behind when the server refused it; None while there is no answer.
+    """
+
+    number: int
+    last: int
+    text: str
+    hash: str
+    process: int
+    since: float
+    atomic: bool = False
+    transaction: int | None = None
+    subject: int | None = None
+    seen: tuple[int, ...] = ()
+    left: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
-    """One row of ``migration_attempts``, as far as decisions need it."""
+    """One row of ``migration_attempts``, as far as decisions need it.
+
+    ``statement_hashes`` and ``statement_texts`` are those of the finished statements; a
+    text may be cut short.
+    """
 
     id: int
     revision: str
@@ -83,6 +111,8 @@ class Attempt:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     statement_hashes: tuple[str, ...] = ()
+    statement_texts: tuple[str, ...] = ()
+    under_way: UnderWay | None = None
     statements_total: int | None = None
     transaction_id: int | None = None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Table, extract, func, insert, literal, select, text, update
@@ -23,6 +23,7 @@ from alembic_pgpipe.model import (
     Revision,
     Row,
     Status,
+    UnderWay,
 )
 
 COLUMNS_OF = text(
@@ -222,15 +223,17 @@ class Recorder:
         *,
         checksum: str | None,
         total: int | None,
-        hashes: Sequence[str] = (),
+        before: Attempt | None = None,
     ) -> int:
-        """Record that a try at a step begins; returns the attempt's id."""
+        """Record that a try at a step begins; returns the attempt's id.
+
+        What ``before`` had finished, and what it had under way, stays known.
+        """
         adding = insert(self.tables.attempts).values(
             **_attempt_values(revision, direction, Outcome.RUNNING, build),
             checksum=checksum,
             statements_total=total,
-            statements_done=len(hashes),
-            statement_hashes=list(hashes),
+            **(_progress_values(before) if before is not None else {}),
         )
         return int(
             self.connection.execute(adding.returning(self.tables.attempts.c.id)).scalar_one()
@@ -261,22 +264,28 @@ class Recorder:
             .values(outcome=Outcome.INTERRUPTED.value, message=reason)
         )
 
-    def record_statement(self, attempt: int, statement_hash: str) -> None:
-        """Record one more finished statement of a non-transactional source."""
+    def record_statements(
+        self, attempt: int, hashes: Sequence[str], texts: Sequence[str], done: int
+    ) -> None:
+        """Record all statements of a non-transactional source, and how many are done."""
+        values = {"statement_hashes": list(hashes), "statement_texts": list(texts)}
+        self._change(attempt, **values, statements_done=done)
+
+    def record_under_way(self, attempt: int, statement: UnderWay) -> None:
+        """Record that a statement is about to be sent, or what became of it."""
+        self._change(attempt, under_way=asdict(statement))
+
+    def record_done(self, attempt: int, done: int) -> None:
+        """Record how many statements of a non-transactional source are done."""
+        self._change(attempt, statements_done=done, under_way=None)
+
+    def _change(self, attempt: int, **values: Any) -> None:
         table = self.tables.attempts
-        appended = func.array_append(table.c.statement_hashes, statement_hash)
-        self.connection.execute(
-            update(table)
-            .where(table.c.id == attempt)
-            .values(statements_done=table.c.statements_done + 1, statement_hashes=appended)
-        )
+        self.connection.execute(update(table).where(table.c.id == attempt).values(**values))
 
     def record_transaction(self, attempt: int, transaction_id: int) -> None:
         """Record under which transaction id a source is about to commit elsewhere."""
-        table = self.tables.attempts
-        self.connection.execute(
-            update(table).where(table.c.id == attempt).values(transaction_id=transaction_id)
-        )
+        self._change(attempt, transaction_id=transaction_id)
 
     def note(
         self,
@@ -381,6 +390,16 @@ def _attempt_values(
     }
 
 
+def _progress_values(before: Attempt) -> dict[str, Any]:
+    """Return what a further attempt at the same step knows from the one before."""
+    return {
+        "statements_done": len(before.statement_hashes),
+        "statement_hashes": list(before.statement_hashes),
+        "statement_texts": list(before.statement_texts),
+        "under_way": asdict(before.under_way) if before.under_way is not None else None,
+    }
+
+
 def _failure_values(failure: Failure) -> dict[str, Any]:
     return {
         "sqlstate": failure.sqlstate,
@@ -404,7 +423,17 @@ def _attempt(values: Any) -> Attempt:
         reason=values["reason"],
         started_at=values["started_at"],
         finished_at=values["finished_at"],
-        statement_hashes=tuple(values["statement_hashes"]),
+        statement_hashes=tuple(values["statement_hashes"][: values["statements_done"]]),
+        statement_texts=tuple(values["statement_texts"][: values["statements_done"]]),
+        under_way=_under_way(values["under_way"]),
         statements_total=values["statements_total"],
         transaction_id=values["transaction_id"],
     )
+
+
+def _under_way(values: dict[str, Any] | None) -> UnderWay | None:
+    if values is None:
+        return None
+    seen, left = tuple(values["seen"]), values["left"]
+    lists = {"seen": seen, "left": tuple(left) if left is not None else None}
+    return UnderWay(**{**values, **lists})

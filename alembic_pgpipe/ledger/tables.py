@@ -21,7 +21,7 @@ from sqlalchemy import (
     Text,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 MIGRATIONS = "migrations"
 BUILDS = "migration_logs"
@@ -105,6 +105,8 @@ def _attempts(metadata: MetaData) -> Table:
         Column("statements_done", Integer, nullable=False, server_default=text("0")),
         Column("statements_total", Integer),
         Column("statement_hashes", ARRAY(Text), nullable=False, server_default=text("'{}'")),
+        Column("statement_texts", ARRAY(Text), nullable=False, server_default=text("'{}'")),
+        Column("under_way", JSONB(none_as_null=True)),
         Column("transaction_id", BigInteger),
         Column("duration_ms", BigInteger),
     )

@@ -7,7 +7,7 @@ call that leaves ``%`` alone.
 from __future__ import annotations
 
 import select
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -29,7 +29,7 @@ from sqlalchemy.exc import DBAPIError
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.model import ServerError
 from alembic_pgpipe.run.batch import Ahead, Batch, batches
-from alembic_pgpipe.source import Source, Statement, advice, statement_hash
+from alembic_pgpipe.source import Source, Statement, advice
 
 # The server, or the connection to it, went away.
 GONE = ("08", "57P")
@@ -95,6 +95,11 @@ class Executor:
         """Return whether the server has a transaction open that has not failed."""
         return self._driver.info.transaction_status == TRANSACTION_STATUS_INTRANS
 
+    @property
+    def is_idle(self) -> bool:
+        """Return whether the server has no transaction open, not even a failed one."""
+        return self._driver.info.transaction_status == TRANSACTION_STATUS_IDLE
+
     @contextmanager
     def notices_to(self, say: Callable[[str], None]) -> Iterator[None]:
         """Send the server's notices to ``say`` for as long as the context lasts."""
@@ -135,26 +140,16 @@ class Executor:
                 self._send_together(batch, execution.total, ahead.prepare)
             self._refuse_ended(batch.statements[-1])
 
-    def run_alone(
-        self,
-        statements: Sequence[Statement],
-        done: int = 0,
-        finished: Callable[[str], None] = lambda statement_hash: None,
-    ) -> None:
-        """Run each statement from number ``done`` on by itself, outside a transaction.
+    def send(self, statement: Statement, number: int, total: int) -> None:
+        """Send one statement; raises StatementError where the server refuses it."""
+        self._send(statement, number, total)
 
-        ``finished`` is called with the hash of each; what is inside a block counts when
-        the block is closed.  Raises StatementError where the server refuses one.
-        """
-        block: list[str] = []
-        with self.autocommit():
-            for number, statement in enumerate(statements[done:], done + 1):
-                self._send(statement, number, len(statements))
-                block.append(statement_hash(statement.text))
-                if self._driver.info.transaction_status == TRANSACTION_STATUS_IDLE:
-                    for hash_ in block:
-                        finished(hash_)
-                    block.clear()
+    def commit_after(self, statement: Statement, number: int, total: int) -> None:
+        """Commit the transaction that one statement was given; an error is its own."""
+        try:
+            self.command("COMMIT")
+        except psycopg2.Error as error:
+            raise StatementError(server_error(error), statement, number, total) from error
 
     def _refuse_ended(self, statement: Statement) -> None:
         if self.in_transaction:

@@ -284,4 +284,11 @@ def _left(running: Running) -> str:
         return "nothing of this revision was applied (rolled back)"
     if running.kept:
         return "what it committed by itself stays: look at it before the next try"
-    return "what its finished statements did stays; the next try goes on after them"
+    if running.alone is None or not running.alone.total:
+        return "what its finished statements did stays; the next try goes on after them"
+    done, total = running.alone.done, running.alone.total
+    are = "statement is" if total == 1 else "statements are"
+    return (
+        f"{done} of {total} {are} done; what its finished statements did stays, and the next "
+        "try goes on after them"
+    )

@@ -15,6 +15,7 @@ from alembic_pgpipe.revisions.project import ProjectRevisions
 from alembic_pgpipe.run.build_log import BuildLog
 from alembic_pgpipe.run.failure import counted, describe_failure, indented, ways_out
 from alembic_pgpipe.run.plan import Action, Decision, Plan, decide_downgrade, plan_upgrade
+from alembic_pgpipe.run.resume import unfinished
 from alembic_pgpipe.run.step import Sources, Step
 from alembic_pgpipe.source import shown_path
 
@@ -188,7 +189,12 @@ class Planner:
             describe_failure(error, revision, None, self.sources.settings.project)
         )
         attempt = self.journal.begin_attempt(
-            revision, Direction.UPGRADE, self.log.build, checksum=checksum, total=None
+            revision,
+            Direction.UPGRADE,
+            self.log.build,
+            checksum=checksum,
+            total=None,
+            before=unfinished(self.history().last_try(revision.id, Direction.UPGRADE)),
         )
         self.journal.end_attempt(attempt, Outcome.ERROR, failure)
         self.journal.set_status(row, Status.ERROR, logs=failure.text)

@@ -1,149 +1,110 @@
-"""Go on with a non-transactional source where the try before it stopped.
+"""Where a non-transactional source goes on after the attempt before.
 
-Finished statements are known by their hashes.  For the one that was under way, the
-server is asked whether it was done; where it cannot know, the run stops and says so.
+Finished statements are known by their hashes, and have to be there unchanged.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from enum import Enum
+from collections.abc import Iterator, Sequence
 
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.model import Attempt, Outcome
+from alembic_pgpipe.run.effects import Lost, lost_with_session
 from alembic_pgpipe.source import Statement, statement_hash
 
-NAME = r'(?:(?:"(?:[^"]|"")+"|[\w$]+)\s*\.\s*)?(?:"(?:[^"]|"")+"|[\w$]+)'
-CREATE_INDEX = re.compile(
-    rf"CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\s+(?:IF\s+NOT\s+EXISTS\s+)?"
-    rf"(?P<index>{NAME})\s+ON\s+(?:ONLY\s+)?(?P<table>{NAME})",
-    re.IGNORECASE,
-)
-DROP_INDEX = re.compile(
-    rf"DROP\s+INDEX\s+CONCURRENTLY\s+(?:IF\s+EXISTS\s+)?(?P<index>{NAME})", re.IGNORECASE
-)
-COMMENT = re.compile(r"--[^\r\n]*|/\*.*?\*/", re.DOTALL)
-# Doing these twice does what doing them once does.
-REPEATABLE = (
-    "VACUUM", "ANALYZE", "ANALYSE", "REINDEX", "CLUSTER", "CHECKPOINT", "REFRESH", "SET",
-    "RESET", "SHOW", "ALTER SYSTEM", "DISCARD", "CREATE OR REPLACE",
-    "COMMENT", "GRANT", "REVOKE", "BEGIN", "START", "COMMIT", "END",
-)  # fmt: skip
-GUARDED = re.compile(r"\bIF\s+(?:NOT\s+)?EXISTS\b", re.IGNORECASE)
+BROKEN_OFF = frozenset({Outcome.ERROR, Outcome.INTERRUPTED, Outcome.RUNNING})
+# Of a finished statement's text the ledger keeps so many characters.
+KEPT_CHARACTERS = 2000
+SHOWN_LINES = 12
 
 
-class IndexState(Enum):
-    """What the server knows of an index."""
-
-    ABSENT = "absent"
-    INVALID = "invalid"
-    VALID = "valid"
+def unfinished(last: Attempt | None) -> Attempt | None:
+    """Return the attempt before where it broke off, so that the next one goes on after it."""
+    return last if last is not None and last.outcome in BROKEN_OFF else None
 
 
-AskIndex = Callable[[str], IndexState]
-
-
-@dataclass(frozen=True, slots=True)
-class Resumption:
-    """Where to go on: how many statements are done, and what to clean up first."""
-
-    done: int
-    drop_index: str | None = None
-    note: str = ""
-
-
-def qualified_index(statement: Statement) -> str | None:
-    """Return the index that CREATE INDEX CONCURRENTLY makes, in its table's schema."""
-    match = CREATE_INDEX.match(_plain(statement))
-    if match is None or match["index"].upper() == "ON":
-        return None
-    schema = _schema(match["table"])
-    return f"{schema}.{match['index']}" if schema else match["index"]
-
-
-def resume_at(
-    statements: Sequence[Statement], last: Attempt | None, path: str, ask: AskIndex
-) -> Resumption:
-    """Decide where a non-transactional source goes on after its latest attempt.
-
-    Raises SourceError where a finished statement was edited, and where nobody can
-    know whether the interrupted one was done.
-    """
-    if last is None or last.outcome not in (
-        Outcome.ERROR,
-        Outcome.INTERRUPTED,
-        Outcome.RUNNING,
-    ):
-        return Resumption(0)
-    done = len(last.statement_hashes)
-    _refuse_edited(statements, last, path)
-    if done >= len(statements):
-        return Resumption(done)
-    statement = statements[done]
-    index = qualified_index(statement)
-    if index is not None:
-        return _after_index(done, index, ask(index), interrupted=_interrupted(last))
-    if not _interrupted(last) or _may_repeat(statement):
-        return Resumption(done)
-    dropped = DROP_INDEX.match(_plain(statement))
-    if dropped is not None:
-        gone = ask(dropped["index"]) is IndexState.ABSENT
-        return Resumption(done + 1 if gone else done)
-    raise SourceError(path, _unknown(done + 1), line=statement.line, column=statement.column)
-
-
-def _after_index(done: int, index: str, state: IndexState, *, interrupted: bool) -> Resumption:
-    if state is IndexState.INVALID:
-        return Resumption(done, index, f"index {index} was left INVALID: dropped, built again")
-    if state is IndexState.VALID and interrupted:
-        return Resumption(done + 1, None, f"index {index} was finished: passed over")
-    return Resumption(done)
-
-
-def _interrupted(last: Attempt) -> bool:
-    """Return whether the run died: an error ends a statement, a death leaves it open."""
-    return last.outcome is not Outcome.ERROR
-
-
-def _may_repeat(statement: Statement) -> bool:
-    words = " ".join(statement.words)
-    return bool(GUARDED.search(_plain(statement))) or words.startswith(REPEATABLE)
-
-
-def _refuse_edited(statements: Sequence[Statement], last: Attempt, path: str) -> None:
-    for number, finished in enumerate(last.statement_hashes, 1):
-        if number > len(statements):
-            raise SourceError(
-                path,
-                f"statement {number} was finished by build {last.build_number} and is gone "
-                "from the file. Put it back; what comes after the finished ones may change.",
-            )
-        statement = statements[number - 1]
-        if statement_hash(statement.text) != finished:
-            raise SourceError(
-                path,
-                f"statement {number} was finished by build {last.build_number} and has been "
-                "edited since. Put it back as it was; what follows may be changed.",
-                line=statement.line,
-                column=statement.column,
-            )
-
-
-def _unknown(number: int) -> str:
-    return (
-        f"the try before broke off while statement {number} was under way, and the server "
-        "cannot tell whether it was done. Look at the database: if it was, remove the "
-        "statement's effect or skip the revision; if it was not, or to be safe, write it so "
-        "that it may run twice (IF NOT EXISTS, IF EXISTS). Nothing was run."
+def refuse_transaction(path: str, last: Attempt | None) -> None:
+    """Refuse to run from its start what has been done in part outside a transaction."""
+    before = unfinished(last)
+    if before is None:
+        return
+    open_ = before.under_way is not None and before.under_way.left != ()
+    if not before.statement_hashes and not open_:
+        return
+    raise SourceError(
+        path,
+        f"build {before.build_number} ran it statement by statement, and "
+        f"{len(before.statement_hashes)} of {before.statements_total} statements are done; now "
+        "it would run in one transaction, from its start. Write `-- pgpipe: transaction = off` "
+        "at the top, so that it goes on after them. Then: alembic upgrade head",
     )
 
 
-def _plain(statement: Statement) -> str:
-    return COMMENT.sub(" ", statement.text).lstrip()
+def refuse_edited(statements: Sequence[Statement], before: Attempt, path: str) -> None:
+    """Raise SourceError where a finished statement is gone, or is not what it was."""
+    for number, finished in enumerate(before.statement_hashes, 1):
+        texts = before.statement_texts[number - 1 : number]
+        if number > len(statements):
+            raise SourceError(path, _gone(number, before, *texts))
+        statement = statements[number - 1]
+        if statement_hash(statement.text) != finished:
+            raise edited(statement, number, before, *texts)
 
 
-def _schema(table: str) -> str | None:
-    match = re.match(r'("(?:[^"]|"")+"|[\w$]+)\s*\.\s*', table)
-    return match[1] if match else None
+def edited(statement: Statement, number: int, before: Attempt, was: str = "") -> SourceError:
+    """Return the error for a finished statement that is not what it was."""
+    return SourceError(
+        statement.path,
+        f"statement {number} was finished by build {before.build_number} and has been edited "
+        f"since. It was:\n{_shown(was)}\nand is now:\n{_shown(statement.text)}\n"
+        "Put it back as it was; what follows may be changed. Then: alembic upgrade head",
+        line=statement.line,
+        column=statement.column,
+    )
+
+
+def excerpts(statements: Sequence[Statement]) -> list[str]:
+    """Return the texts of statements as the ledger keeps them."""
+    return [statement.text[:KEPT_CHARACTERS] for statement in statements]
+
+
+def lost(statements: Sequence[Statement], done: int) -> Iterator[tuple[int, Lost]]:
+    """Yield what finished statements made that ended with their session, by number.
+
+    Raises SourceError where a statement that is still to run speaks of it.
+    """
+    for number, statement in enumerate(statements[:done], 1):
+        gone = lost_with_session(statement)
+        if gone is None:
+            continue
+        for user in statements[done:]:
+            if gone.is_named_in(user):
+                if lost_with_session(user) != gone:
+                    raise _needed(user, number, gone)
+                break
+        yield number, gone
+
+
+def _needed(user: Statement, number: int, gone: Lost) -> SourceError:
+    return SourceError(
+        user.path,
+        f"this needs {gone.what} {gone.name}, which statement {number} made in a session that "
+        "has ended. Write what makes it once more, above this statement. Then: alembic "
+        "upgrade head",
+        line=user.line,
+        column=user.column,
+    )
+
+
+def _gone(number: int, before: Attempt, was: str = "") -> str:
+    return (
+        f"statement {number} was finished by build {before.build_number} and is gone from the "
+        f"file. It was:\n{_shown(was)}\nPut it back; what comes after the finished ones may "
+        "change. Then: alembic upgrade head"
+    )
+
+
+def _shown(text: str) -> str:
+    lines = text.rstrip().splitlines() or ["(not kept)"]
+    more = ["…"] if len(lines) > SHOWN_LINES else []
+    return "\n".join(f"    {line}" for line in lines[:SHOWN_LINES] + more)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -14,21 +14,16 @@ from alembic_pgpipe.connect.database import Database
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.model import Attempt, Direction, Failure, Outcome, Row, Status
+from alembic_pgpipe.run.alone import Alone, Notes
 from alembic_pgpipe.run.build_log import BuildLog
 from alembic_pgpipe.run.executor import Executor, is_unanswered
 from alembic_pgpipe.run.failure import describe_failure
-from alembic_pgpipe.run.resume import IndexState, Resumption, resume_at
+from alembic_pgpipe.run.resume import refuse_transaction, unfinished
 from alembic_pgpipe.run.session import Session
 from alembic_pgpipe.run.step import Sources, Step
 from alembic_pgpipe.settings import Settings
-from alembic_pgpipe.source import Mode, Source, Statement, is_session_setting, statement_hash
+from alembic_pgpipe.source import Mode, Source
 
-INDEX_STATE = text(
-    """
-    SELECT i.indisvalid FROM pg_catalog.pg_index AS i
-    WHERE i.indexrelid = pg_catalog.to_regclass(:name)
-    """
-)
 TRANSACTION_STATUS = text("SELECT pg_catalog.txid_status(:id)")
 TRANSACTION_ID = text("SELECT pg_catalog.txid_current()")
 OPEN_TRANSACTION = "SELECT 1"
@@ -54,6 +49,7 @@ class Running:
     began: float = field(default_factory=time.monotonic)
     recorded: bool = False
     kept: bool = False
+    alone: Alone | None = None
 
     @property
     def undone(self) -> bool:
@@ -191,9 +187,6 @@ class Runner:
         return any(r.id == running.row.id and r.status is goal for r in self.journal.rows())
 
     def _start(self, step: Step, row: Row | None, last: Attempt | None) -> Running:
-        hashes = last.statement_hashes if last is not None and not step.transactional else ()
-        if last is not None and last.outcome is Outcome.SUCCESS:
-            hashes = ()
         if last is not None and last.outcome is Outcome.RUNNING:
             self.journal.interrupt(last, f"the run of build {last.build_number} died in it")
         # First the row: where somebody has decided meanwhile, no attempt is begun.
@@ -205,7 +198,7 @@ class Runner:
             self.log.build,
             checksum=step.checksum,
             total=step.total,
-            hashes=hashes,
+            before=unfinished(last),
         )
         return Running(step, row, attempt, last)
 
@@ -238,6 +231,8 @@ class Runner:
                 "cannot run inside a transaction, and a Python revision has one. Give the "
                 "source a wrapper of its own: alembic pgpipe wrap",
             )
+        if own and source.execution.mode is Mode.TRANSACTION:
+            refuse_transaction(source.path, running.last)
         if own and self._elsewhere(source):
             self._run_elsewhere(running, source)
         elif source.execution.mode is Mode.TRANSACTION:
@@ -247,33 +242,16 @@ class Runner:
 
     def _run_alone(self, running: Running, source: Source, connection: Connection) -> None:
         """Run a source without a transaction, from where the try before it stopped."""
-        executor, statements = Executor(connection), source.kept_statements()
-        resumption = resume_at(
-            statements, running.last, source.path, lambda name: _ask(connection, name)
+        notes = Notes(
+            journal=self.journal,
+            attempt=running.attempt,
+            revision=running.step.revision.id,
+            say=self.log.say,
+            redact=self.log.redact,
         )
-        self._prepare_resumption(executor, statements, resumption)
-        for statement in statements[running_done(running) : resumption.done]:
-            self.journal.record_statement(running.attempt, statement_hash(statement.text))
-        executor.run_alone(
-            statements,
-            resumption.done,
-            lambda hash_: self.journal.record_statement(running.attempt, hash_),
-        )
-
-    def _prepare_resumption(
-        self, executor: Executor, statements: Sequence[Statement], resumption: Resumption
-    ) -> None:
-        if resumption.done:
-            self.log.say(f"  resumed at statement {resumption.done + 1}")
-        if resumption.note:
-            self.log.say(f"  {resumption.note}")
-        with executor.autocommit():
-            # A setting made by a finished statement is gone with the session it was made in.
-            for statement in statements[: resumption.done]:
-                if is_session_setting(statement):
-                    executor.command(statement.text)
-            if resumption.drop_index is not None:
-                executor.command(f"DROP INDEX CONCURRENTLY IF EXISTS {resumption.drop_index}")
+        executor, patience = Executor(connection), self.settings.lock_wait
+        running.alone = Alone(executor, notes, source, patience)
+        running.alone.run(running.last)
 
     # -- another database --------------------------------------------------------------
 
@@ -318,22 +296,6 @@ class Runner:
 
 def _duration(seconds: float) -> str:
     return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
-
-
-def running_done(running: Running) -> int:
-    """Return how many statements the attempt began with as finished."""
-    last = running.last
-    if last is None or last.outcome is Outcome.SUCCESS or running.step.transactional:
-        return 0
-    return len(last.statement_hashes)
-
-
-def _ask(connection: Connection, name: str) -> IndexState:
-    # No rollback: the transaction around this is Alembic's, and its end would be a lie.
-    valid = connection.scalar(INDEX_STATE, {"name": name})
-    if valid is None:
-        return IndexState.ABSENT
-    return IndexState.VALID if valid else IndexState.INVALID
 
 
 def _unclear(source: Source, last: Attempt, status: str | None) -> str:

@@ -21,7 +21,12 @@ from alembic_pgpipe.source.files import (
 )
 from alembic_pgpipe.source.forbidden import forbidden_in_transaction
 from alembic_pgpipe.source.loading import Source, load_source
-from alembic_pgpipe.source.reader import CopyData, Statement, read_statements
+from alembic_pgpipe.source.reader import (
+    CopyData,
+    Statement,
+    read_statements,
+    without_comments,
+)
 from alembic_pgpipe.source.text import decode, read_lines
 from alembic_pgpipe.source.transaction import (
     Execution,
@@ -57,4 +62,5 @@ __all__ = [
     "source_name",
     "statement_hash",
     "undo_file",
+    "without_comments",
 ]

@@ -1,0 +1,377 @@
+"""A source without a transaction that failed, died or was edited goes on where it stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from psycopg2.errors import LockNotAvailable, UniqueViolation
+from sqlalchemy import URL
+
+from alembic_pgpipe.revisions.wrapper import revision_id
+from tests.background import busy_with, in_background
+from tests.conftest import connect_to
+from tests.killing import holding, kill_after, kill_in
+from tests.project import Project, Result
+
+WRITING = "BEGIN; INSERT INTO t VALUES (1)"
+OFF = "-- pgpipe: transaction = off\n"
+UNIQUE = "CREATE UNIQUE INDEX CONCURRENTLY {0} ON {1} (a);\n"
+TWICE = "CREATE TABLE {0} (a int); INSERT INTO {0} VALUES (1), (1);"
+INDEXES = """
+    SELECT relname, indisvalid FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+    JOIN pg_namespace AS n ON n.oid = relnamespace
+    WHERE nspname NOT LIKE 'pg\\_%' AND relname NOT LIKE '%migration%'
+    AND relname NOT LIKE 'alembic%' ORDER BY relname
+"""
+
+
+@pytest.fixture
+def twice(project: Project) -> Project:
+    """Give a project whose table t holds 1 twice, so that no unique index can be built."""
+    project.query(TWICE.format("t"))
+    return project
+
+
+def indexes(project: Project) -> dict[str, bool]:
+    """Return the project's indexes, and whether each is valid."""
+    return dict(project.query(INDEXES))
+
+
+def fails(project: Project, *said: str) -> Result:
+    """Expect that a run fails and says all this."""
+    result = project.upgrade()
+    assert result.code == 1, result.text
+    assert [text for text in said if text not in result.text] == [], result.text
+    return result
+
+
+def goes_on(project: Project, *said: str) -> Result:
+    """Mark what failed for a retry, and expect that a run succeeds and says all this."""
+    project.alembic("pgpipe", "retry")
+    result = project.upgrade()
+    assert result.code == 0, result.text
+    assert [text for text in said if text not in result.text] == [], result.text
+    return result
+
+
+def mend(project: Project, table: str = "t") -> None:
+    """Make the rows of a table unique."""
+    project.query(f"DELETE FROM {table} WHERE ctid = (SELECT min(ctid) FROM {table})")
+
+
+# -- an error -------------------------------------------------------------------------------
+
+
+def test_an_error_says_what_is_done_and_what_follows_may_be_edited(project: Project) -> None:
+    done = f"{OFF}CREATE TABLE one (a int);\nINSERT INTO one VALUES (1);\n"
+    project.wrapped(a=f"{done}SELECT 1/0;\nSELECT 4;\nSELECT 5;\n")
+    fails(project, "2 of 5 statements are done", "statement 3 of 5", "a.sql:4:1")
+    assert project.ledger() == {"a": "ERROR"}
+    project.source("a", f"{done}CREATE TABLE three (a int);\n")
+    goes_on(project, "resumed at statement 3 of 3")
+    assert project.query("SELECT * FROM one") == [(1,)]
+    assert project.query("SELECT * FROM three") == []
+
+
+def test_an_edit_of_a_finished_statement_is_refused_with_both_texts(project: Project) -> None:
+    project.wrapped(
+        a=f"{OFF}CREATE TABLE one (a int);\n  CREATE TABLE two (a int);\nSELECT 1/0;"
+    )
+    fails(project)
+    project.source(
+        "a", f"{OFF}CREATE TABLE one (a int);\n  CREATE TABLE two (b int);\nSELECT 1;"
+    )
+    was, is_ = "      CREATE TABLE two (a int);", "      CREATE TABLE two (b int);"
+    for _ in range(2):
+        fails(project, "a.sql:3:3", "statement 2 was finished by build local_run", was, is_)
+        project.ok("pgpipe", "retry", "a")
+    project.source(
+        "a", f"{OFF}CREATE TABLE one (a int);\n  CREATE TABLE two (a int);\nSELECT 1;"
+    )
+    goes_on(project, "resumed at statement 3 of 3")
+
+
+def test_a_finished_statement_that_is_gone_is_refused_with_its_text(project: Project) -> None:
+    project.wrapped(a=f"{OFF}SELECT 1;\nSELECT 2 AS two;\nSELECT 1/0;\n")
+    fails(project)
+    project.source("a", f"{OFF}SELECT 1;\n")
+    fails(project, "statement 2 was finished", "is gone from the file", "SELECT 2 AS two;")
+
+
+def test_a_source_that_was_unreadable_meanwhile_still_goes_on(project: Project) -> None:
+    done = f"{OFF}CREATE TABLE one (a int);\n"
+    project.wrapped(a=f"{done}SELECT 1/0;\n")
+    fails(project)
+    project.source("a", f"{done}SELECT 'open;\n")
+    fails(project, "this string never ends")
+    project.source("a", f"{done}SELECT 'closed';\n")
+    goes_on(project, "resumed at statement 2 of 2")
+
+
+def test_a_source_that_is_done_in_part_does_not_become_transactional(project: Project) -> None:
+    done = "CREATE TABLE one (a int);\n"
+    project.wrapped(a=f"{OFF}{done}SELECT 1/0;\n")
+    fails(project)
+    project.source("a", f"{done}SELECT 1;\n")
+    fails(project, "1 of 2 statements are done", "Write `-- pgpipe: transaction = off`")
+    project.source("a", f"{OFF}{done}SELECT 1;\n")
+    goes_on(project, "resumed at statement 2 of 2")
+
+
+def test_a_block_that_is_never_committed_is_an_error(project: Project) -> None:
+    project.wrapped(a=f"{OFF}SELECT 1;\nBEGIN;\nCREATE TABLE one (a int);\n")
+    fails(project, "a BEGIN above is never committed", "1 of 3 statements are done")
+
+
+# -- indexes --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("statement", "name"),
+    [
+        (UNIQUE.format("i", "t"), "i"),
+        (UNIQUE.format("IF NOT EXISTS i", "t"), "i"),
+        (UNIQUE.format('"Odd ""i"""', "public.t"), 'Odd "i"'),
+        (UNIQUE.format("", "t"), "t_a_idx"),
+    ],
+    ids=["plain", "if not exists", "quoted", "unnamed"],
+)
+def test_an_invalid_index_of_a_failed_try_is_dropped_and_built_again(
+    twice: Project, statement: str, name: str
+) -> None:
+    twice.wrapped(a=statement)
+    for _ in range(2):
+        fails(twice, "could not create unique index")
+        assert indexes(twice) == {name: False}
+        twice.ok("pgpipe", "retry")
+    mend(twice)
+    goes_on(twice, "was left INVALID: dropped, built again")
+    assert indexes(twice) == {name: True}
+
+
+def test_an_invalid_index_is_dropped_where_its_statement_was_edited(twice: Project) -> None:
+    twice.wrapped(a=UNIQUE.format("i", "t"))
+    fails(twice)
+    twice.source("a", "CREATE INDEX CONCURRENTLY j ON t (a);\n")
+    goes_on(twice, "index public.i was left INVALID: dropped")
+    assert indexes(twice) == {"j": True}
+
+
+def test_an_index_is_found_in_the_schema_that_the_source_has_set(project: Project) -> None:
+    project.query(f"CREATE SCHEMA app; {TWICE.format('app.t')}")
+    project.query(f"{TWICE.format('public.t')} CREATE INDEX i ON public.t (a)")
+    project.wrapped(a="SET search_path = app;\n" + UNIQUE.format("i", "t"))
+    fails(project)
+    mend(project, "app.t")
+    goes_on(project, "index app.i was left INVALID")
+    assert project.scalar(
+        "SELECT indisvalid FROM pg_index WHERE indexrelid = 'app.i'::regclass"
+    )
+    assert project.scalar("SELECT to_regclass('public.i') IS NOT NULL")
+
+
+@pytest.mark.parametrize("guard", ["", "IF NOT EXISTS "])
+def test_an_invalid_index_of_somebody_elses_is_named_and_left_alone(
+    twice: Project, guard: str
+) -> None:
+    with pytest.raises(UniqueViolation):
+        twice.query(UNIQUE.format("i", "t"))
+    twice.wrapped(a=UNIQUE.format(f"{guard}i", "t"))
+    mend(twice)
+    id_ = revision_id("a")
+    named = "index public.i is INVALID, and not by this source"
+    fails(twice, named, "a.sql:1:1", "DROP INDEX CONCURRENTLY public.i;", f"retry {id_}, and:")
+    assert indexes(twice) == {"i": False}
+    twice.query("DROP INDEX CONCURRENTLY i")
+    goes_on(twice)
+    assert indexes(twice) == {"i": True}
+
+
+def test_an_index_that_somebody_built_after_the_failure_is_left_alone(twice: Project) -> None:
+    twice.wrapped(a=UNIQUE.format("IF NOT EXISTS i", "t"))
+    fails(twice)
+    twice.query("DROP INDEX i")
+    with pytest.raises(UniqueViolation):
+        twice.query(UNIQUE.format("i", "t"))
+    twice.ok("pgpipe", "retry")
+    fails(twice, "index public.i is INVALID, and not by this source")
+    assert indexes(twice) == {"i": False}
+
+
+def test_an_unnamed_index_that_was_finished_is_not_built_twice(project: Project) -> None:
+    project.query("CREATE TABLE t (a int); CREATE INDEX before ON t (a)")
+    project.wrapped(a="CREATE INDEX CONCURRENTLY ON t (a);\n")
+    kill_after(project, WRITING, "CREATE INDEX%")
+    goes_on(project, "statement 1 had been finished", "its 1 statement is done already")
+    assert indexes(project) == {"before": True, "t_a_idx": True}
+
+
+def test_a_built_index_whose_statement_was_edited_is_refused(project: Project) -> None:
+    project.query("CREATE TABLE t (a int)")
+    project.wrapped(a="CREATE INDEX CONCURRENTLY i ON t (a);\n")
+    kill_after(project, WRITING, "CREATE INDEX%")
+    project.source("a", "CREATE INDEX CONCURRENTLY j ON t (a);\n")
+    fails(project, "statement 1 was finished", "    CREATE INDEX CONCURRENTLY i ON t (a);")
+    assert indexes(project) == {"i": True}
+
+
+# -- what a death leaves ---------------------------------------------------------------------
+
+
+def test_a_partition_that_was_half_detached_is_finished(project: Project) -> None:
+    project.query(
+        "CREATE TABLE t (a int) PARTITION BY LIST (a);"
+        "CREATE TABLE p PARTITION OF t FOR VALUES IN (1)"
+    )
+    project.wrapped(a="ALTER TABLE t DETACH PARTITION p CONCURRENTLY;\nVACUUM p;\n")
+    kill_in(project, "BEGIN; SELECT * FROM t", "ALTER TABLE t DETACH%")
+    assert project.query("SELECT inhdetachpending FROM pg_inherits") == [(True,)]
+    goes_on(project, "partition p was half detached: finished with FINALIZE", "resumed at")
+    assert project.query("SELECT 1 FROM pg_inherits") == []
+
+
+def test_a_reindex_removes_its_own_leftovers_and_names_those_of_others(
+    project: Project,
+) -> None:
+    project.query("CREATE TABLE t (a int); CREATE INDEX i ON t (a)")
+    with holding(project, WRITING), pytest.raises(LockNotAvailable):
+        reindex_in_vain(project)
+    assert indexes(project) == {"i": True, "i_ccnew": False}
+    project.wrapped(a="REINDEX TABLE CONCURRENTLY t;\n")
+    kill_in(project, WRITING, "REINDEX TABLE%")
+    assert indexes(project) == {"i": True, "i_ccnew": False, "i_ccnew1": False}
+    goes_on(
+        project,
+        "public.i_ccnew1: left behind by the REINDEX that broke off, dropped",
+        "public.i_ccnew: left behind by a REINDEX CONCURRENTLY that is not this source's",
+        "DROP INDEX CONCURRENTLY IF EXISTS public.i_ccnew;",
+    )
+    assert indexes(project) == {"i": True, "i_ccnew": False}
+
+
+def reindex_in_vain(project: Project) -> None:
+    """Let a person's REINDEX CONCURRENTLY fail half-way."""
+    assert isinstance(project.url, URL)
+    connection = connect_to(project.url)
+    try:
+        connection.cursor().execute("SET lock_timeout = '50ms'")
+        connection.cursor().execute("REINDEX INDEX CONCURRENTLY i")
+    finally:
+        connection.close()
+
+
+def test_a_database_that_was_created_is_not_created_twice(project: Project) -> None:
+    assert isinstance(project.url, URL)
+    name = f'"{project.url.database}_Made"'
+    project.wrapped(a=f"CREATE DATABASE {name};\nVACUUM;\n")
+    try:
+        kill_after(project, "BEGIN; COMMENT ON DATABASE template1 IS 'x'", "CREATE DATABASE%")
+        goes_on(project, "statement 1 had been finished", "resumed at statement 2 of 2")
+    finally:
+        project.query(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+def test_a_block_that_was_committed_is_not_run_twice(project: Project) -> None:
+    project.query("CREATE TABLE t (a int)")
+    project.wrapped(
+        a=f"{OFF}BEGIN;\nINSERT INTO t VALUES (1);\nSET search_path = nowhere;\nCOMMIT;\n"
+        "CREATE TABLE public.path AS SELECT current_setting('search_path');\n"
+    )
+    with blocked_commits(project):
+        kill_after(project, "SELECT pg_advisory_lock(42)", "COMMIT%")
+    goes_on(project, "statements 1 to 4 had been finished", "resumed at statement 5 of 5")
+    assert project.query("SELECT a FROM t") == [(1,)]
+    assert project.query("SELECT * FROM path") == [("nowhere",)]
+
+
+@contextmanager
+def blocked_commits(project: Project) -> Iterator[None]:
+    """Let a COMMIT of rows for t wait for lock 42."""
+    project.query(
+        """
+        CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN PERFORM pg_advisory_xact_lock(42); RETURN NULL; END $$;
+        CREATE CONSTRAINT TRIGGER waiting AFTER INSERT ON t INITIALLY DEFERRED
+            FOR EACH ROW EXECUTE FUNCTION wait()
+        """
+    )
+    yield
+    project.query("DROP TRIGGER waiting ON t")
+
+
+def test_a_block_that_was_not_committed_is_run_from_its_begin(project: Project) -> None:
+    project.query("CREATE TABLE t (a int); CREATE TABLE held (a int)")
+    project.wrapped(
+        a=f"{OFF}BEGIN;\nINSERT INTO t VALUES (1);\nINSERT INTO held VALUES (1);\nCOMMIT;\n"
+    )
+    kill_in(project, "BEGIN; LOCK TABLE held IN EXCLUSIVE MODE", "INSERT INTO held%")
+    goes_on(project)
+    assert project.query("SELECT a FROM t") == [(1,)]
+
+
+def test_the_next_run_waits_until_the_server_is_done_with_a_dead_one(project: Project) -> None:
+    project.query("CREATE TABLE t (a int)")
+    deaf = "SET client_connection_check_interval = 0;\n"
+    project.wrapped(a=f"{deaf}CREATE INDEX CONCURRENTLY i ON t (a);\n")
+    with holding(project, WRITING):
+        with in_background(project, "upgrade", "head") as run:
+            process = busy_with(project, "CREATE INDEX%")
+            run.kill()
+            run.communicate(timeout=20)
+        project.configure(lock_wait="0s")
+        fails(
+            project, f"server process {process} still works on statement 2 of build local_run"
+        )
+    project.configure(lock_wait="20s")
+    goes_on(project, "statement 2 had been finished when build local_run broke off")
+    assert indexes(project) == {"i": True}
+
+
+# -- the session ----------------------------------------------------------------------------
+
+
+def test_what_finished_statements_have_set_is_set_again(project: Project) -> None:
+    role = f"role_{project.scalar('SELECT pg_backend_pid()')}"
+    project.query(f"CREATE ROLE {role}; CREATE TABLE seen (path text, who text, time text)")
+    project.query(f"GRANT ALL ON seen TO {role}")
+    project.wrapped(
+        a=f"{OFF}SELECT set_config('search_path', 'public, pg_temp', false);\n"
+        f"SET lock_timeout = '7s';\nSET SESSION AUTHORIZATION {role};\nSELECT 1/0;\n"
+    )
+    try:
+        fails(project, "3 of 4 statements are done")
+        now = "current_setting('search_path'), session_user, current_setting('lock_timeout')"
+        text = (project.folder / "alembic/sql/a.sql").read_text()
+        project.source("a", text.replace("SELECT 1/0", f"INSERT INTO seen SELECT {now}"))
+        goes_on(project, "resumed at statement 4 of 4")
+        assert project.query("SELECT * FROM seen") == [("public, pg_temp", role, "7s")]
+    finally:
+        project.query(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+def test_what_ended_with_its_session_is_named(project: Project) -> None:
+    made = f"{OFF}CREATE TEMP TABLE draft AS SELECT 1 AS a;\nPREPARE ask AS SELECT 1;\n"
+    project.wrapped(a=f"{made}SELECT 1/0;\n")
+    fails(project)
+    project.source("a", f"{made}SELECT 1;\n")
+    goes_on(
+        project,
+        "temporary table draft of statement 1 has ended with its session",
+        "prepared statement ask of statement 2 has ended with its session",
+    )
+
+
+def test_what_ended_with_its_session_and_is_needed_stops_the_run(project: Project) -> None:
+    project.query("CREATE TABLE draft (a int)")
+    made = "CREATE TEMP TABLE draft AS SELECT 1 AS a;\n"
+    project.wrapped(a=f"{OFF}{made}SELECT 1/0;\n")
+    fails(project)
+    use = "INSERT INTO draft VALUES (2);\n"
+    project.source("a", f"{OFF}{made}{use}")
+    fails(project, "a.sql:3:1", "this needs temporary table draft, which statement 1 made")
+    assert project.query("SELECT * FROM draft") == []
+    project.source("a", f"{OFF}{made}{made}{use}")
+    goes_on(project)
+    assert project.query("SELECT * FROM draft") == []
