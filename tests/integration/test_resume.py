@@ -120,6 +120,24 @@ def test_a_source_that_is_done_in_part_does_not_become_transactional(project: Pr
     goes_on(project, "resumed at statement 2 of 2")
 
 
+def test_a_source_of_which_nothing_is_done_may_become_transactional(project: Project) -> None:
+    project.wrapped(a=f"{OFF}SELECT 1/0;\n")
+    fails(project, "0 of 1 statement is done")
+    project.source("a", "SELECT 1;\n")
+    goes_on(project)
+
+
+def test_a_statement_that_turns_out_to_want_no_transaction_gets_none(project: Project) -> None:
+    project.query(
+        "CREATE SEQUENCE calls; CREATE FUNCTION maintain() RETURNS void LANGUAGE plpgsql AS "
+        "$$ BEGIN IF nextval('calls') = 1 THEN RAISE 'not in a block' USING ERRCODE = '25001'; "
+        "END IF; CREATE TABLE maintained (); END $$"
+    )
+    project.wrapped(a=f"{OFF}SELECT maintain();\n")
+    goes_on(project)
+    assert project.scalar("SELECT to_regclass('maintained') IS NOT NULL")
+
+
 def test_a_block_that_is_never_committed_is_an_error(project: Project) -> None:
     project.wrapped(a=f"{OFF}SELECT 1;\nBEGIN;\nCREATE TABLE one (a int);\n")
     fails(project, "a BEGIN above is never committed", "1 of 3 statements are done")
@@ -200,6 +218,26 @@ def test_an_index_that_somebody_built_after_the_failure_is_left_alone(twice: Pro
     assert indexes(twice) == {"i": False}
 
 
+def test_an_index_that_is_invalid_after_a_success_is_not_recorded_as_done(
+    project: Project,
+) -> None:
+    project.query(
+        """
+        CREATE TABLE t (a int);
+        CREATE FUNCTION spoil() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
+            UPDATE pg_index SET indisvalid = false WHERE indrelid = 'public.t'::regclass;
+        END $$;
+        CREATE EVENT TRIGGER spoil ON ddl_command_end WHEN TAG IN ('CREATE INDEX')
+            EXECUTE FUNCTION spoil()
+        """
+    )
+    project.wrapped(a="CREATE INDEX CONCURRENTLY i ON t (a);\n")
+    fails(project, "index public.i is INVALID all the same", "0 of 1 statement is done")
+    project.query("DROP EVENT TRIGGER spoil")
+    goes_on(project, "index public.i was left INVALID: dropped, built again")
+    assert indexes(project) == {"i": True}
+
+
 def test_an_unnamed_index_that_was_finished_is_not_built_twice(project: Project) -> None:
     project.query("CREATE TABLE t (a int); CREATE INDEX before ON t (a)")
     project.wrapped(a="CREATE INDEX CONCURRENTLY ON t (a);\n")
@@ -249,6 +287,16 @@ def test_a_reindex_removes_its_own_leftovers_and_names_those_of_others(
         "DROP INDEX CONCURRENTLY IF EXISTS public.i_ccnew;",
     )
     assert indexes(project) == {"i": True, "i_ccnew": False}
+
+
+def test_a_reindex_that_was_refused_removes_what_it_left(project: Project) -> None:
+    project.query("CREATE TABLE t (a int); CREATE INDEX i ON t (a)")
+    project.wrapped(a="-- pgpipe: lock_timeout = 50ms\nREINDEX TABLE CONCURRENTLY t;\n")
+    with holding(project, WRITING):
+        fails(project, "55P03")
+    assert indexes(project) == {"i": True, "i_ccnew": False}
+    goes_on(project, "public.i_ccnew: left behind by the REINDEX that broke off, dropped")
+    assert indexes(project) == {"i": True}
 
 
 def reindex_in_vain(project: Project) -> None:

@@ -90,6 +90,17 @@ def test_an_index_that_is_invalid_after_a_success_is_no_success() -> None:
             verify(BuildsIndex(index, "t"), view, server(indexes=(OLD, INVALID)))
 
 
+def test_of_what_reindex_left_only_what_is_new_is_dropped() -> None:
+    reindex, found = "REINDEX TABLE CONCURRENTLY t", (OTHER, INVALID)
+    ask = server(half_reindexed=found)
+    known = sent(reindex, seen=(3,))
+    assert remains(effect_of(reindex), known, ask) == (2,)
+    assert judge(known, ask, edited=False).commands == (DROP,)
+    assert look(effect_of(reindex), ask).note.startswith(
+        "public.t_a_idx, public.i: left behind"
+    )
+
+
 # -- partitions -----------------------------------------------------------------------------
 
 DETACH = "ALTER TABLE t DETACH PARTITION p CONCURRENTLY"
