@@ -116,8 +116,10 @@ def _move(
         ):
             sources = Sources(settings)
             _refuse_versions_elsewhere(main, settings, revisions, options)
-            runner = Runner(database, settings, main, journal, log, sources)
             planner = Planner(revisions, journal, sources, log)
+            runner = Runner(
+                database, settings, main, journal, log, sources, planner.applied_files
+            )
             _pipeline(environment, runner, planner, options).run()
 
 

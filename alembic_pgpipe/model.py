@@ -153,7 +153,11 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class ServerError:
-    """What PostgreSQL says of an error; ``position`` counts characters from 1."""
+    """What PostgreSQL says of an error; positions count characters from 1.
+
+    ``internal_query`` is a statement that a routine ran, and ``internal_position`` the
+    place in it.
+    """
 
     message: str
     sqlstate: str | None = None
@@ -162,6 +166,8 @@ class ServerError:
     hint: str | None = None
     context: str | None = None
     position: int | None = None
+    internal_query: str | None = None
+    internal_position: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

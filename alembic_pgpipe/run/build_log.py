@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
+from types import MappingProxyType
 from typing import TextIO
 from urllib.parse import quote
 
@@ -25,6 +26,16 @@ from alembic_pgpipe.model import Attempt, Build, Failure
 
 FLUSH_SECONDS = 2.0
 HIDDEN = "***"
+# What moves a terminal's cursor, colours it or turns its text round is shown as a picture of
+# itself, each as wide as one character so that a caret below it stays where it is.
+PICTURES: Mapping[int, str] = MappingProxyType(
+    {
+        **{code: chr(0x2400 + code) for code in range(1, 0x20) if code not in (0x09, 0x0A)},
+        0x7F: "\u2421",
+        **dict.fromkeys(range(0x80, 0xA0), "\ufffd"),
+        **dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)), "\ufffd"),
+    }
+)
 
 
 class BuildLog:
@@ -61,10 +72,10 @@ class BuildLog:
             self._secrets |= spellings(secret)
 
     def redact(self, text: str) -> str:
-        """Return a text without any of the secrets, and without NUL."""
+        """Return a text without any of the secrets, and harmless to a terminal."""
         for secret in sorted(self._secrets, key=len, reverse=True):
             text = text.replace(secret, HIDDEN)
-        return text.replace("\x00", "")
+        return harmless(text)
 
     def redacted(self, failure: Failure) -> Failure:
         """Return a failure as the ledger may keep it and people may see it."""
@@ -173,6 +184,11 @@ class BuildLog:
         commit = f", commit {self.build.commit}" if self.build.commit else ""
         signature = _signature(self.build.number, self.build.id)
         return f"{signature}, {now:%Y-%m-%d %H:%M:%S} UTC{commit}, by {self.build.who}"
+
+
+def harmless(text: str) -> str:
+    """Return a text with pictures in place of control characters, and without NUL."""
+    return text.replace("\x00", "").replace("\r\n", "\n").translate(PICTURES)
 
 
 def _signature(number: str | None, id_: str | None) -> str:

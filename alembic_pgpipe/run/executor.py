@@ -289,8 +289,14 @@ def server_error(error: BaseException, statement: Statement | None = None) -> Se
         detail=diag.message_detail,
         hint=diag.message_hint or (advice(code, statement) if statement else None),
         context=diag.context,
-        position=int(diag.statement_position) if diag.statement_position else None,
+        position=_number(diag.statement_position),
+        internal_query=diag.internal_query,
+        internal_position=_number(diag.internal_position),
     )
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text else None
 
 
 def sqlstate(error: BaseException) -> str | None:

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import re
 import traceback
+import unicodedata
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from alembic_pgpipe.errors import SourceError
-from alembic_pgpipe.model import Failure, Revision, ServerError
+from alembic_pgpipe.model import Direction, Failure, Revision, ServerError
 from alembic_pgpipe.run.executor import StatementError, is_server_error, server_error
+from alembic_pgpipe.run.routine_lines import Body, Frame, do_body, frames, routine_body
+from alembic_pgpipe.run.step import Step
 from alembic_pgpipe.source import Source, Statement, read_lines
 
 COPY_LINE = re.compile(r"^COPY [^\n]*?, line (\d+)", re.MULTILINE)
 LINE_LIMIT = 160
 LINES_AFTER = 1
+# A routine that calls itself without an end has a context of thousands of lines.
+CONTEXT_LINES = 30
+FRAMES_LOOKED_FOR = 5
 
 
 def describe_failure(
@@ -21,13 +28,15 @@ def describe_failure(
     revision: Revision,
     source: Source | None,
     project: Path,
+    applied: Iterable[Source] = (),
 ) -> Failure:
     """Return the failure of a step for the ledger, the log and the terminal.
 
-    ``project`` is the folder that the paths of sources are relative to.
+    ``project`` is the folder that the paths of sources are relative to.  ``applied`` are
+    the sources that may have created the routines it passed through, the newest first.
     """
     if isinstance(error, StatementError):
-        return _statement_failure(error, project)
+        return _statement_failure(error, project, applied)
     if isinstance(error, SourceError):
         return _source_failure(error, project)
     if is_server_error(error):
@@ -36,16 +45,19 @@ def describe_failure(
     return _python_failure(error, revision)
 
 
-def _statement_failure(error: StatementError, project: Path) -> Failure:
+def _statement_failure(
+    error: StatementError, project: Path, applied: Iterable[Source]
+) -> Failure:
     said, path = error.error, error.statement.path
     line, column = _place(said, error.statement)
     where = f"{path}:{line}:{column}"
     count = f"  (statement {error.number} of {error.total})"
     shown = excerpt(project / path, line, column)
-    text = "\n".join([f"{where}  {_code(said)}{count}", *shown, *_words(said)])
+    routines = _routine_lines(error, project, applied)
+    lines = [f"{where}  {_code(said)}{count}", *shown, *_words(said), *routines]
     return Failure(
         message=f"{where}: {said.message}",
-        text=text,
+        text="\n".join(lines),
         sqlstate=said.sqlstate,
         file=path,
         line=line,
@@ -109,29 +121,129 @@ def _code(said: ServerError) -> str:
 
 
 def _words(said: ServerError) -> list[str]:
-    parts = (("DETAIL", said.detail), ("HINT", said.hint), ("CONTEXT", said.context))
-    return [said.message, *(f"{name}: {value}" for name, value in parts if value)]
+    context = _bounded(said.context) if said.context else None
+    parts = (("DETAIL", said.detail), ("HINT", said.hint), ("CONTEXT", context))
+    words = [said.message, *(f"{name}: {value}" for name, value in parts if value)]
+    if said.internal_query is not None:
+        words += ["QUERY:", *_internal(said.internal_query, said.internal_position)]
+    return words
+
+
+def _bounded(context: str) -> str:
+    lines = context.splitlines()
+    if len(lines) <= CONTEXT_LINES:
+        return context
+    kept = lines[: CONTEXT_LINES // 2], lines[-CONTEXT_LINES // 2 :]
+    left_out = len(lines) - len(kept[0]) - len(kept[1])
+    return "\n".join([*kept[0], f"… {left_out} more lines …", *kept[1]])
+
+
+def _internal(query: str, position: int | None) -> list[str]:
+    """Return a routine's own statement, with a caret where the server means a place in it."""
+    if position is None:
+        return [f"  {line}" for line in _bounded(query).splitlines()]
+    before = query[: position - 1]
+    line, column = before.count("\n") + 1, position - 1 - before.rfind("\n")
+    lines = query.split("\n")[line - 1 : line + LINES_AFTER]
+    return _with_caret([one.rstrip("\r") for one in lines], line, column)
+
+
+def _routine_lines(
+    error: StatementError, project: Path, applied: Iterable[Source]
+) -> list[str]:
+    """Return the lines of files that the CONTEXT means; the innermost one is shown."""
+    lines: list[str] = []
+    for frame, body in _found(error, applied):
+        line = body.line_of(frame)
+        if line is not None:
+            lines.append(f"{body.path}:{line}  {frame.label}")
+            if len(lines) == 1:
+                first = read_lines(project / body.path, line, 1)
+                indent = len(first[0]) - len(first[0].lstrip()) if first else 0
+                lines += excerpt(project / body.path, line, indent + 1)
+    return lines
+
+
+def _found(error: StatementError, applied: Iterable[Source]) -> Iterator[tuple[Frame, Body]]:
+    passed = tuple(dict.fromkeys(frames(error.error)))[:FRAMES_LOOKED_FOR]
+    bodies: dict[Frame, Body] = {}
+    wanted = [frame for frame in passed if not frame.is_do_block]
+    for source in applied if wanted else ():
+        for frame in wanted:
+            if frame not in bodies and (body := _body_in(source, frame)) is not None:
+                bodies[frame] = body
+        if len(bodies) == len(wanted):
+            break
+    for frame in passed:
+        body = bodies.get(frame)
+        # A DO block inside a routine looks the same; only the outermost is the source's own.
+        if frame.is_do_block and frame is passed[-1] and error.statement.words[:1] == ("DO",):
+            body = do_body(error.statement)
+        if body is not None:
+            yield frame, body
+
+
+def _body_in(source: Source, frame: Frame) -> Body | None:
+    try:
+        return routine_body(frame, source.statements())
+    except SourceError:
+        # A file that cannot be read now has nothing to say about an error elsewhere.
+        return None
 
 
 def excerpt(path: Path, line: int, column: int) -> list[str]:
     """Return a line of a file with a caret under its column, and the line after it."""
-    lines = read_lines(path, line, 1 + LINES_AFTER)
+    return _with_caret(read_lines(path, line, 1 + LINES_AFTER), line, column)
+
+
+def _with_caret(lines: list[str], line: int, column: int) -> list[str]:
     if not lines:
         return []
     width = len(str(line + LINES_AFTER))
-    shown = [f"  {line:>{width}} | {_short(lines[0])}"]
-    if column <= LINE_LIMIT:
-        indent = "".join("\t" if c == "\t" else " " for c in lines[0][: column - 1])
-        shown.append(f"  {'':>{width}} | {indent}^")
-    shown += [
-        f"  {number:>{width}} | {_short(following)}"
-        for number, following in enumerate(lines[1:], line + 1)
+    first, column = _window(lines[0], column)
+    return [
+        f"  {line:>{width}} | {first}",
+        f"  {'':>{width}} | {''.join(map(_blank, first[: column - 1]))}^",
+        *(
+            f"  {number:>{width}} | {_short(following)}"
+            for number, following in enumerate(lines[1:], line + 1)
+        ),
     ]
-    return shown
+
+
+def _window(text: str, column: int) -> tuple[str, int]:
+    """Return the part of a long line that has the column, and the column in it."""
+    if column <= LINE_LIMIT - 1:
+        return _short(text), column
+    start = column - LINE_LIMIT // 2
+    return _short("…" + text[start:]), column - start + 1
+
+
+def _blank(character: str) -> str:
+    """Return what takes the room of a character on a terminal."""
+    if character == "\t" or unicodedata.combining(character):
+        return character if character == "\t" else ""
+    return "  " if unicodedata.east_asian_width(character) in "WF" else " "
 
 
 def _short(line: str) -> str:
     return line if len(line) <= LINE_LIMIT else line[: LINE_LIMIT - 1] + "…"
+
+
+def ending(step: Step, left: str, *, again: bool) -> str:
+    """Return the last line of a failure: what is left of the step, and what to type next.
+
+    ``left`` says the one; ``again`` means that the same step is tried once more by itself.
+    """
+    if again:
+        return left
+    if step.direction is Direction.DOWNGRADE:
+        return f"{left} · it is still applied: mend {step.file}, then downgrade again"
+    id_ = step.revision.id
+    return (
+        f"{left} · retry: alembic pgpipe retry {id_} · "
+        f'skip: alembic pgpipe skip {id_} --reason "…"'
+    )
 
 
 def ways_out(revision: Revision, file: str) -> str:

@@ -23,9 +23,9 @@ from alembic_pgpipe.model import Direction, Failure, Status
 from alembic_pgpipe.revisions.broken import two_heads
 from alembic_pgpipe.run.blockers import lock_holders
 from alembic_pgpipe.run.executor import sqlstate
-from alembic_pgpipe.run.failure import indented, ways_out
+from alembic_pgpipe.run.failure import ways_out
 from alembic_pgpipe.run.planner import AlembicStep, Planned, Planner, runs
-from alembic_pgpipe.run.runner import ENDED, Runner, Running
+from alembic_pgpipe.run.runner import ENDED, Runner, Running, what_is_left
 from alembic_pgpipe.run.stamping import follow_stamp
 from alembic_pgpipe.run.step import Step
 
@@ -160,7 +160,7 @@ class Pipeline:
             except BaseException:
                 if self.runner.running is not None:
                     self.runner.interrupt()
-                    self._say(f"  stopped: {_left(self.runner.running)}")
+                    self._say(f"  stopped: {what_is_left(self.runner.running)}")
                 raise
 
     def _catch_up(self, planned: Planned) -> None:
@@ -212,11 +212,11 @@ class Pipeline:
             ) from error
         again = self._worth_another_try(error, running, tries)
         failure = self.runner.fail(error, again=again)
-        self._say(indented(failure.text))
+        self._say(failure.text)
         if not again:
             # A cause's text, and the lines around it, are what the source or the server says.
             cause = error if self.runner.log.may_show(error) else None
-            raise self._step_error(step, failure, _left(running)) from cause
+            raise self._step_error(step, failure, what_is_left(running)) from cause
         self._pause(tries)
 
     def _worth_another_try(self, error: Exception, running: Running, tries: int) -> bool:
@@ -237,12 +237,10 @@ class Pipeline:
         revision = step.revision
         name = f"{revision.id} ({revision.name})"
         if step.direction is Direction.DOWNGRADE:
-            self._say(f"  {undone}")
             return StepError(
                 f"Downgrade of {name} failed: {failure.message}. It is still applied; "
                 f"{undone}. Mend {step.file}, then downgrade again."
             )
-        self._say(f"  {undone}")
         return StepError(
             f"{name} failed: {failure.message.rstrip('.')}. {undone.capitalize()}. "
             f"To go on, {ways_out(revision, step.file)}"
@@ -276,19 +274,3 @@ class Pipeline:
             if isinstance(error.__cause__, ResolutionError):
                 raise revisions.unknown(error.__cause__.argument) from error
             raise
-
-
-def _left(running: Running) -> str:
-    """Return what is left of a step that did not come to its end."""
-    if running.undone:
-        return "nothing of this revision was applied (rolled back)"
-    if running.kept:
-        return "what it committed by itself stays: look at it before the next try"
-    if running.alone is None or not running.alone.total:
-        return "what its finished statements did stays; the next try goes on after them"
-    done, total = running.alone.done, running.alone.total
-    are = "statement is" if total == 1 else "statements are"
-    return (
-        f"{done} of {total} {are} done; what its finished statements did stays, and the next "
-        "try goes on after them"
-    )

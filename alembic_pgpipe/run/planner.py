@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timezone
+from operator import itemgetter
 
 from alembic.runtime.migration import RevisionStep, StampStep
 
@@ -21,6 +23,7 @@ from alembic_pgpipe.source import shown_path
 
 AlembicStep = RevisionStep | StampStep
 Decisions = Iterable[tuple[Revision, Decision]]
+LONG_AGO = datetime.min.replace(tzinfo=timezone.utc)
 UNSETTLED = frozenset({Status.RETRY, Status.ERROR, Status.RUNNING})
 
 
@@ -56,6 +59,17 @@ class Planner:
             return False
         rows, passed = history.rows, self.revisions.applied(heads)
         return all(id_ in rows and rows[id_].status not in UNSETTLED for id_ in passed)
+
+    def applied_files(self) -> Iterator[str]:
+        """Yield the sources that were applied, the one applied last first."""
+        rows = self.history().rows
+        done = [
+            (rows[revision.id].finished_at or LONG_AGO, revision.source)
+            for revision in self.revisions.all()
+            if revision.source and revision.id in rows
+            if rows[revision.id].status is Status.SUCCESS
+        ]
+        yield from (file for _, file in sorted(done, key=itemgetter(0))[::-1])
 
     def plan(self, steps: Iterable[AlembicStep], heads: Iterable[str]) -> list[Planned]:
         """Return the steps to hand to Alembic, in order.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import SQLAlchemyError
@@ -17,7 +17,7 @@ from alembic_pgpipe.model import Attempt, Direction, Failure, Outcome, Row, Stat
 from alembic_pgpipe.run.alone import Alone, Notes
 from alembic_pgpipe.run.build_log import BuildLog
 from alembic_pgpipe.run.executor import Executor, is_unanswered
-from alembic_pgpipe.run.failure import describe_failure
+from alembic_pgpipe.run.failure import describe_failure, ending
 from alembic_pgpipe.run.resume import refuse_transaction, unfinished
 from alembic_pgpipe.run.session import Session
 from alembic_pgpipe.run.step import Sources, Step
@@ -67,6 +67,7 @@ class Runner:
     journal: Recorder
     log: BuildLog
     sources: Sources
+    applied_files: Callable[[], Iterable[str]] = tuple
     running: Running | None = None
 
     @property
@@ -155,7 +156,7 @@ class Runner:
         # Outside a transaction nobody knows what became of a statement without an answer.
         unknown = not running.step.transactional and is_unanswered(error)
         self._roll_back()
-        failure = self._describe(error, running.step)
+        failure = self._describe(error, running, again=again)
         outcome = Outcome.INTERRUPTED if unknown else Outcome.ERROR
         self.journal.end_attempt(running.attempt, outcome, failure)
         if (
@@ -213,10 +214,28 @@ class Runner:
             # The connection is dead, and with it the transaction.
             self.main.invalidate()
 
-    def _describe(self, error: BaseException, step: Step) -> Failure:
-        return self.log.redacted(
-            describe_failure(error, step.revision, step.source, self.settings.project)
+    def _describe(self, error: BaseException, running: Running, *, again: bool) -> Failure:
+        """Return a failure as the log, the ledger and the terminal show it alike."""
+        step = running.step
+        failure = describe_failure(
+            error,
+            step.revision,
+            step.source,
+            self.settings.project,
+            self._applied_sources(step),
         )
+        end = ending(step, what_is_left(running), again=again)
+        return self.log.redacted(replace(failure, text=f"{failure.text}\n{end}"))
+
+    def _applied_sources(self, step: Step) -> Iterator[Source]:
+        """Yield the step's own source, then those that the ledger says were applied."""
+        if step.source is not None:
+            yield step.source
+        for file in self.applied_files():
+            try:
+                yield self.sources.load(file)
+            except SourceError:
+                continue
 
     # -- a source ----------------------------------------------------------------------
 
@@ -292,6 +311,23 @@ class Runner:
             self.log.say(f"  build {last.build_number} had committed it there: passed over")
             return True
         raise SourceError(source.path, _unclear(source, last, status))
+
+
+def what_is_left(running: Running) -> str:
+    """Return what is left of a step that did not come to its end."""
+    if running.undone:
+        return "nothing of this revision was applied (rolled back)"
+    if running.kept:
+        return "what it committed by itself stays: look at it before the next try"
+    if running.alone is None or not running.alone.total:
+        return "what its finished statements did stays; the next try goes on after them"
+    done, total = running.alone.done, running.alone.total
+    are = "statement is" if total == 1 else "statements are"
+    return (
+        f"{done} of {total} {are} done; what its finished statements did stays, and the next "
+        "try goes on after them"
+    )
+
 
 
 def _duration(seconds: float) -> str:
