@@ -216,6 +216,9 @@ class Executor:
             self._driver.notices.heard = heard
         for number, statement in enumerate(batch.statements, batch.number):
             self._send(statement, number, total)
+        # What failed once may go another way the second time, and say less.
+        if isinstance(self._driver.notices, Notices):
+            self._driver.notices.heard = 0
 
     @property
     def _notice_count(self) -> int:

@@ -91,7 +91,7 @@ class Runner:
             self.session.prepare(step.directives)
             with self.executor.notices_to(self.log.say):
                 self._run_body(self.running, body)
-            self.session.leave()
+                self.session.leave()
         except BaseException:
             # A rollback on a dead connection would hide why it died.
             if self.executor.is_dead:
@@ -296,6 +296,7 @@ class Runner:
                     self._run_alone(running, source, connection)
                     return
                 session.executor.run(source)
+                session.leave()
             transaction = connection.scalar(TRANSACTION_ID)
             self.journal.record_transaction(running.attempt, int(transaction))
             connection.commit()

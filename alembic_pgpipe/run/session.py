@@ -58,8 +58,13 @@ def entering(settings: Settings, directives: Directives | None = None) -> str:
 
 
 def leaving(settings: Settings) -> str:
-    """Return what takes back, inside a step's transaction, what its source has set."""
+    """Return what takes back, inside a step's transaction, what its source has set.
+
+    What the source has deferred to the commit is done first, under its own role and
+    settings, as it would be if psql committed there.
+    """
     return (
+        "SET CONSTRAINTS ALL IMMEDIATE;"
         "SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET ALL;"
         f"SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0;{role_of(settings)}"
     )

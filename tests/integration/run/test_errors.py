@@ -143,3 +143,17 @@ def test_a_failed_downgrade_says_that_it_is_still_applied(project: Project) -> N
         "nothing of this revision was applied (rolled back) · it is still applied: "
         "mend alembic/sql/a1.down.sql, then downgrade again"
     ) in result.output
+
+
+def test_what_is_deferred_to_the_commit_fails_as_a_failure_of_the_source(
+    project: Project,
+) -> None:
+    kept = failure_of(
+        project,
+        TABLE + "CREATE TABLE u (t int REFERENCES public.t DEFERRABLE INITIALLY DEFERRED);\n"
+        "SET search_path TO pg_catalog;\nINSERT INTO public.u VALUES (7);\n",
+    )
+    lines = kept.splitlines()
+    assert lines[0] == "alembic/sql/a1.sql  23503 foreign_key_violation"
+    assert lines[2] == 'DETAIL: Key (t)=(7) is not present in table "t".'
+    assert lines[-1].startswith("nothing of this revision was applied (rolled back) · retry: ")
