@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
@@ -24,6 +25,16 @@ READ_ONLY = "25006"
 LOST_CONNECTION = ("08", "57P")
 # Temporary tables come last: they would hide everything else.
 OWN_SEARCH_PATH = "pg_catalog, pg_temp"
+# Time-outs, and the major version of the server that knows them first.
+TIME_OUTS: Mapping[str, int] = MappingProxyType(
+    {
+        "statement_timeout": 0,
+        "lock_timeout": 0,
+        "idle_in_transaction_session_timeout": 0,
+        "idle_session_timeout": 14,
+        "transaction_timeout": 17,
+    }
+)
 CONNECT_ARGUMENTS: Mapping[str, object] = {
     "connect_timeout": 10,
     "keepalives_idle": 30,
@@ -138,7 +149,18 @@ def _introduce(
             connection.exec_driver_sql(
                 "SELECT pg_catalog.set_config(%s, %s, false)", (name, value)
             )
+    connection.exec_driver_sql(_without_limits(connection.dialect.server_version_info or (0,)))
     connection.commit()
+
+
+def _without_limits(version: tuple[int | str, ...]) -> str:
+    """Return what takes away the time-outs that were given to the role or the database.
+
+    They are meant for applications; a lock is held, and a journal kept, for as long as a
+    run takes.
+    """
+    known = [name for name, since in TIME_OUTS.items() if int(version[0]) >= since]
+    return "".join(f"SET {name} = 0;" for name in known)
 
 
 def describe(target: URL) -> str:

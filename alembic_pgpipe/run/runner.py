@@ -91,7 +91,7 @@ class Runner:
             self.session.prepare(step.directives)
             with self.executor.notices_to(self.log.say):
                 self._run_body(self.running, body)
-                self.session.leave()
+                self.session.leave(transactional=step.transactional)
         except BaseException:
             # A rollback on a dead connection would hide why it died.
             if self.executor.is_dead:

@@ -10,10 +10,12 @@ from alembic_pgpipe.settings import Settings
 from alembic_pgpipe.source import Directives
 
 # A server that works on a statement does not notice that the client died: without this it
-# would go on, and the next run would meet it.  PostgreSQL 14 and later know the setting.
-NOTICE_DEATH = (
-    "SELECT pg_catalog.set_config(name, '2s', false) FROM pg_catalog.pg_settings "
-    "WHERE name = 'client_connection_check_interval';"
+# would go on, and the next run would meet it.  Not every version knows these settings.
+WHERE_KNOWN = (
+    "SELECT pg_catalog.set_config(name, CASE name "
+    "WHEN 'client_connection_check_interval' THEN '2s' ELSE '0' END, false) "
+    "FROM pg_catalog.pg_settings WHERE name IN ("
+    "'client_connection_check_interval', 'idle_session_timeout', 'transaction_timeout');"
 )
 
 
@@ -32,14 +34,18 @@ class Session:
         """
         with self.executor.autocommit():
             self.executor.command("DISCARD ALL")
-            self.executor.command(NOTICE_DEATH + entering(self.settings, directives))
+            self.executor.command(WHERE_KNOWN + entering(self.settings, directives))
 
-    def leave(self) -> None:
-        """Take a source's role and settings back, inside its transaction.
+    def leave(self, *, transactional: bool = True) -> None:
+        """Take a source's role and settings back, inside its transaction if it has one.
 
         Only then are the ledger's rows written: a SET ROLE, a search path or a
         row-level policy of the source must not decide whether they can be.
         """
+        if not transactional:
+            # A transaction that begins under its settings may be read-only from the start.
+            with self.executor.autocommit():
+                self.executor.command("DISCARD ALL")
         own_path = f"SET LOCAL search_path = {OWN_SEARCH_PATH};"
         self.executor.command(leaving(self.settings) + own_path)
 
