@@ -1,38 +1,90 @@
-"""Who was in the way: the sessions that hold locks when a step could not get its own."""
+"""Who was in the way: the sessions that a step waited for, or that hold what it wanted."""
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, text
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 QUERY_LIMIT = 80
-# Locks of the tool's own connections are no news: the step's are given back already.
-LOCK_HOLDERS = text(
+WORDS_LIMIT = 500
+LOCK_NOT_AVAILABLE = "55P03"
+# Lock time-out, deadlock, serialization failure, and a statement time-out while waiting.
+WAITED = frozenset({LOCK_NOT_AVAILABLE, "40P01", "40001", "57014"})
+BLOCKED_BY = re.compile(r"blocked by process (\d+)")
+WORD = re.compile(r"[^\W\d][\w$]*")
+
+_ABOUT = """a.pid, a.usename, a.state,
+           floor(extract(epoch FROM clock_timestamp() - a.xact_start)) AS seconds, a.query"""
+# pg_blocking_pids stops the server's lock manager for a moment: only ask for who waits.
+WAITED_FOR = f"""
+    SELECT DISTINCT {_ABOUT}
+    FROM pg_catalog.pg_stat_get_activity(%(pid)s) AS me
+    CROSS JOIN LATERAL pg_catalog.unnest(
+        CASE WHEN me.wait_event_type = 'Lock'
+        THEN pg_catalog.pg_blocking_pids(me.pid) END) AS blocker (pid)
+    JOIN pg_catalog.pg_stat_activity AS a ON a.pid = blocker.pid
     """
-    SELECT a.pid, a.usename, a.state,
-           floor(extract(epoch FROM clock_timestamp() - a.xact_start)) AS seconds, a.query
-    FROM pg_catalog.pg_stat_activity AS a
-    WHERE a.datname = pg_catalog.current_database() AND a.pid <> pg_catalog.pg_backend_pid()
-      AND a.application_name NOT LIKE :own
-      AND EXISTS (SELECT 1 FROM pg_catalog.pg_locks AS l
-                  WHERE l.pid = a.pid AND l.granted AND l.locktype = 'relation')
-    ORDER BY a.xact_start LIMIT 5
+SESSIONS = f"""
+    SELECT {_ABOUT} FROM pg_catalog.pg_stat_activity AS a WHERE a.pid = ANY (%(pids)s)
     """
-)
-
-
-def lock_holders(journal: Connection, application: str) -> tuple[str, ...]:
-    """Return a line for each other session that holds table locks in this database.
-
-    ``application`` is how the tool's own sessions call themselves.  Another user's query
-    is only readable to roles with ``pg_read_all_stats``.
+HOLDERS = f"""
+    SELECT DISTINCT {_ABOUT}
+    FROM pg_catalog.pg_locks AS l
+    JOIN pg_catalog.pg_class AS c ON c.oid = l.relation
+    JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
+    WHERE l.granted AND l.locktype = 'relation' AND c.relname = ANY (%(names)s)
+      AND l.database = (SELECT oid FROM pg_catalog.pg_database
+                        WHERE datname = pg_catalog.current_database())
+      AND a.pid NOT IN (%(pid)s, pg_catalog.pg_backend_pid())
+    ORDER BY seconds DESC LIMIT 5
     """
-    found = journal.execute(LOCK_HOLDERS, {"own": f"{application}%"})
-    return tuple(
-        f"locks are held by process {row.pid} ({row.usename}, {row.state or 'state unknown'}"
-        f"{_age(row.seconds)}): {' '.join((row.query or '').split())[:QUERY_LIMIT]}"
-        for row in found
-    )
+# Asks the server something on the journal connection; returns the rows.
+Ask = Callable[[str, dict[str, Any]], Sequence[tuple[Any, ...]]]
 
 
-def _age(seconds: float | None) -> str:
-    return f", for {seconds:.0f} s" if seconds is not None else ""
+@dataclass(slots=True)
+class Blockers:
+    """The sessions that server process ``pid`` had to wait for, the last time it waited.
+
+    Another user's query is only readable to roles with ``pg_read_all_stats``.
+    """
+
+    ask: Ask
+    pid: int
+    seen: tuple[str, ...] = field(default=())
+
+    def look(self) -> None:
+        """See whom the process waits for now; what was seen before stays if it does not."""
+        found = self.ask(WAITED_FOR, {"pid": self.pid})
+        if found:
+            self.seen = tuple(_line(*row) for row in found)
+
+    def named(self, sqlstate: str | None, detail: str | None, sql: str) -> tuple[str, ...]:
+        """Return a line for each session that was in the way of a statement that failed.
+
+        A deadlock names the processes itself.  Where the statement did not wait long
+        enough to be looked at, those that hold locks on what it mentions are named.
+        """
+        if sqlstate not in WAITED:
+            return ()
+        pids = [int(pid) for pid in BLOCKED_BY.findall(detail or "") if int(pid) != self.pid]
+        if not self.seen and pids:
+            return tuple(_line(*row) for row in self.ask(SESSIONS, {"pids": pids}))
+        if not self.seen and sqlstate == LOCK_NOT_AVAILABLE:
+            names = list(dict.fromkeys(WORD.findall(sql)))[:WORDS_LIMIT]
+            names += [name.lower() for name in names]
+            found = self.ask(HOLDERS, {"names": names, "pid": self.pid})
+            return tuple(_line(*row) for row in found)
+        return self.seen
+
+    def forget(self) -> None:
+        """Begin anew, with another statement."""
+        self.seen = ()
+
+
+def _line(pid: int, user: str | None, state: str | None, seconds: Any, query: str) -> str:
+    age = f", for {seconds:.0f} s" if seconds is not None else ""
+    words = " ".join((query or "").split())[:QUERY_LIMIT]
+    return f"blocked by process {pid} ({user}, {state or 'state unknown'}{age}): {words}"

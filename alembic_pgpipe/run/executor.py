@@ -7,11 +7,10 @@ call that leaves ``%`` alone.
 from __future__ import annotations
 
 import select
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, TextIO, cast
+from typing import Any, Protocol, TextIO, cast
 
 import psycopg2
 import psycopg2.errorcodes
@@ -35,6 +34,9 @@ from alembic_pgpipe.source import Source, Statement, advice
 GONE = ("08", "57P")
 SAVEPOINT = "pgpipe_batch"
 COPY_CHARACTERS = 1 << 16
+# Short messages are never looked at; a lock_timeout may be as short as this.
+FIRST_LOOK_SECONDS = 0.1
+LOOK_EVERY_SECONDS = 1.0
 
 
 class StatementError(Exception):
@@ -74,11 +76,22 @@ class Notices(list[str]):
         self._say(notice.rstrip())
 
 
+class Watch(Protocol):
+    """Whoever wants to look around while a statement runs."""
+
+    def begin(self) -> None:
+        """Hear that a message is about to be sent."""
+
+    def tick(self) -> None:
+        """Look; called ever more rarely, at last once a second, until the answer is there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Executor:
     """Runs the statements of a source on one connection."""
 
     connection: Connection
+    watch: Watch | None = None
 
     @property
     def _driver(self) -> psycopg2.extensions.connection:
@@ -117,6 +130,23 @@ class Executor:
         """Run a command of our own that needs no answer."""
         with self._driver.cursor() as cursor:
             cursor.execute(sql)
+
+    def ask(self, sql: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """Return the rows that a question of our own has; nothing where it cannot be asked.
+
+        Below SQLAlchemy, which gives a connection up where Ctrl-C meets a statement on it.
+        """
+        try:
+            with self._driver.cursor() as cursor:
+                cursor.execute(sql, values)
+                return cursor.fetchall()
+        except psycopg2.Error:
+            return []
+
+    @property
+    def pid(self) -> int:
+        """Return the server process behind the connection."""
+        return int(self._driver.info.backend_pid)
 
     def commit(self) -> None:
         """Commit on the driver's level, below SQLAlchemy's idea of a transaction."""
@@ -181,7 +211,7 @@ class Executor:
         try:
             with self._driver.cursor() as cursor:
                 if statement.data is None:
-                    with interruptible():
+                    with interruptible(self._driver, self.watch):
                         cursor.execute(statement.text)
                 else:
                     rows = cast("TextIO", statement.data)
@@ -201,7 +231,10 @@ class Executor:
         self.command(f"SAVEPOINT {SAVEPOINT}")
         before = self._notice_count
         try:
-            with self._driver.cursor() as cursor, interruptible(meanwhile):
+            with (
+                self._driver.cursor() as cursor,
+                interruptible(self._driver, self.watch, meanwhile),
+            ):
                 cursor.execute(batch.text)
         except psycopg2.Error as error:
             if self._driver.info.transaction_status != TRANSACTION_STATUS_INERROR:
@@ -240,14 +273,28 @@ class Executor:
 
 
 @contextmanager
-def interruptible(meanwhile: Callable[[], None] = lambda: None) -> Iterator[None]:
+def interruptible(
+    watched: psycopg2.extensions.connection,
+    watch: Watch | None = None,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> Iterator[None]:
     """Let Ctrl-C cancel the statement that is sent; libpq alone would wait for its end.
 
     ``meanwhile`` is called once, when the statement is on its way.  psycopg2 knows one
-    wait callback for all connections, and cannot COPY with it.
+    wait callback for all connections, and cannot COPY with it: what ``watch`` asks on
+    another connection passes through it too.
     """
     before = psycopg2.extensions.get_wait_callback()
-    psycopg2.extensions.set_wait_callback(partial(_wait_or_cancel, meanwhile))
+    if watch is not None:
+        watch.begin()
+
+    def wait(driver: psycopg2.extensions.connection) -> None:
+        if driver is watched:
+            _wait_or_cancel(driver, watch, meanwhile)
+        else:
+            _wait_or_cancel(driver, None, lambda: None)
+
+    psycopg2.extensions.set_wait_callback(wait)
     try:
         yield
     finally:
@@ -255,24 +302,30 @@ def interruptible(meanwhile: Callable[[], None] = lambda: None) -> Iterator[None
 
 
 def _wait_or_cancel(
-    meanwhile: Callable[[], None], driver: psycopg2.extensions.connection
+    driver: psycopg2.extensions.connection, watch: Watch | None, meanwhile: Callable[[], None]
 ) -> None:
     try:
-        _wait(driver, meanwhile)
+        _wait(driver, watch, meanwhile)
     except KeyboardInterrupt:
         driver.cancel()
-        _wait(driver, lambda: None)
+        _wait(driver, None, lambda: None)
         raise
 
 
-def _wait(driver: psycopg2.extensions.connection, meanwhile: Callable[[], None]) -> None:
+def _wait(
+    driver: psycopg2.extensions.connection, watch: Watch | None, meanwhile: Callable[[], None]
+) -> None:
     called = False
+    pause = FIRST_LOOK_SECONDS
     while (state := driver.poll()) != POLL_OK:
         if state == POLL_READ and not called:
             called = True
             meanwhile()
         reading, writing = ([driver], []) if state == POLL_READ else ([], [driver])
-        select.select(reading, writing, [])
+        ready = select.select(reading, writing, [], pause if watch is not None else None)
+        if watch is not None and not any(ready):
+            watch.tick()
+            pause = min(2 * pause, LOOK_EVERY_SECONDS)
 
 
 def server_error(error: BaseException, statement: Statement | None = None) -> ServerError:

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import functools
 import random
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from time import sleep
 from typing import Any
 
 from alembic.runtime.migration import MigrationContext
 from alembic.script.revision import MultipleHeads, ResolutionError
 from alembic.util import CommandError
 
-from alembic_pgpipe.connect.database import APPLICATION
 from alembic_pgpipe.connect.lock import run_lock
 from alembic_pgpipe.errors import SourceError, StepError, UnreachableError
 from alembic_pgpipe.ledger.history import History
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.model import Direction, Failure, Status
 from alembic_pgpipe.revisions.broken import two_heads
-from alembic_pgpipe.run.blockers import lock_holders
 from alembic_pgpipe.run.executor import sqlstate
 from alembic_pgpipe.run.failure import ways_out
 from alembic_pgpipe.run.planner import AlembicStep, Planned, Planner, runs
@@ -225,13 +223,11 @@ class Pipeline:
         return sqlstate(error) in WORTH_ANOTHER_TRY
 
     def _pause(self, tries: int) -> None:
-        for line in lock_holders(self.runner.journal.connection, APPLICATION):
-            self._say(f"  {line}")
         seconds = FIRST_PAUSE_SECONDS * 2 ** (tries - 1) * random.uniform(0.5, 1.5)
         left = self.runner.settings.retries - tries + 1
         self._say(f"  rolled back; tried again in {seconds:.1f} s, up to {left} more times")
         self._history = self.planner.history()
-        time.sleep(seconds)
+        sleep(seconds)
 
     def _step_error(self, step: Step, failure: Failure, undone: str) -> StepError:
         revision = step.revision

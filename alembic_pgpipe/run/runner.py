@@ -15,12 +15,19 @@ from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.model import Attempt, Direction, Failure, Outcome, Row, Status
 from alembic_pgpipe.run.alone import Alone, Notes
+from alembic_pgpipe.run.blockers import Blockers
 from alembic_pgpipe.run.build_log import BuildLog
-from alembic_pgpipe.run.executor import Executor, is_unanswered
+from alembic_pgpipe.run.executor import (
+    Executor,
+    StatementError,
+    is_unanswered,
+    server_error,
+)
 from alembic_pgpipe.run.failure import describe_failure, ending
 from alembic_pgpipe.run.resume import refuse_transaction, unfinished
 from alembic_pgpipe.run.session import Session
 from alembic_pgpipe.run.step import Sources, Step
+from alembic_pgpipe.run.watching import Watching
 from alembic_pgpipe.settings import Settings
 from alembic_pgpipe.source import Mode, Source
 
@@ -69,11 +76,12 @@ class Runner:
     sources: Sources
     applied_files: Callable[[], Iterable[str]] = tuple
     running: Running | None = None
+    watch: Watching | None = None
 
     @property
     def executor(self) -> Executor:
         """Return the executor on the main connection."""
-        return Executor(self.main)
+        return Executor(self.main, self.watch)
 
     @property
     def session(self) -> Session:
@@ -87,6 +95,9 @@ class Runner:
     ) -> None:
         """Run a step's body; Alembic then moves its version and calls ``record``."""
         self.running = self._start(step, row, last)
+        self.watch = Watching(
+            Blockers(Executor(self.journal.connection).ask, self.executor.pid)
+        )
         try:
             self.session.prepare(step.directives)
             with self.executor.notices_to(self.log.say):
@@ -225,7 +236,19 @@ class Runner:
             self._applied_sources(step),
         )
         end = ending(step, what_is_left(running), again=again)
-        return self.log.redacted(replace(failure, text=f"{failure.text}\n{end}"))
+        text = "\n".join([failure.text, *self._blockers(error), end])
+        return self.log.redacted(replace(failure, text=text))
+
+    def _blockers(self, error: BaseException) -> tuple[str, ...]:
+        """Return who was in the way, where that is why the step failed."""
+        if self.watch is None:
+            return ()
+        if isinstance(error, StatementError):
+            said, sql = error.error, error.statement.text
+        else:
+            said = server_error(error)
+            sql = said.message
+        return self.watch.blockers.named(said.sqlstate, said.detail, sql)
 
     def _applied_sources(self, step: Step) -> Iterator[Source]:
         """Yield the step's own source, then those that the ledger says were applied."""
@@ -328,7 +351,6 @@ def what_is_left(running: Running) -> str:
         f"{done} of {total} {are} done; what its finished statements did stays, and the next "
         "try goes on after them"
     )
-
 
 
 def _duration(seconds: float) -> str:
