@@ -58,7 +58,7 @@ def batches(statements: Iterable[Statement]) -> Iterator[Batch]:
     shared: list[Statement] = []
     size, number = 0, 0
     for number, statement in enumerate(statements, 1):
-        light = may_share(statement)
+        light = may_share(statement) and statement.text.endswith(";")
         full = size + len(statement.text) > MOST_CHARACTERS or len(shared) == MOST_STATEMENTS
         if shared and (full or not light):
             yield Batch(number - len(shared), tuple(shared))

@@ -37,6 +37,7 @@ COPY_CHARACTERS = 1 << 16
 # Short messages are never looked at; a lock_timeout may be as short as this.
 FIRST_LOOK_SECONDS = 0.1
 LOOK_EVERY_SECONDS = 1.0
+READ_FAILED = "error in .read() call"
 
 
 class StatementError(Exception):
@@ -125,6 +126,11 @@ class Executor:
             # On a dead connection this would hide why it died.
             if not driver.closed:
                 driver.notices = before
+
+    @property
+    def database(self) -> str:
+        """Return the database's name without a query, which would begin the transaction."""
+        return str(self._driver.info.dbname)
 
     def command(self, sql: str) -> None:
         """Run a command of our own that needs no answer."""
@@ -219,6 +225,8 @@ class Executor:
         except psycopg2.Error as error:
             if statement.data is not None and statement.data.error is not None:
                 raise statement.data.error from error
+            if statement.data is not None and READ_FAILED in str(error):
+                raise KeyboardInterrupt from error
             said = server_error(error, statement)
             raise StatementError(said, statement, number, total) from error
 

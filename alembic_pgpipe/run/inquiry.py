@@ -9,7 +9,7 @@ from sqlalchemy import Connection, TextClause, text
 # All read the catalogs as they are for the session's own search_path.
 IDENTITY = text(
     """
-    SELECT pid, pg_catalog.date_part('epoch', backend_start)::float8
+    SELECT pid, pg_catalog.date_part('epoch', backend_start)::pg_catalog.float8
     FROM pg_catalog.pg_stat_activity WHERE pid = pg_catalog.pg_backend_pid()
     """
 )
@@ -18,15 +18,16 @@ AT_WORK = text(
     """
     SELECT 1 FROM pg_catalog.pg_stat_activity
     WHERE pid = :process AND pid <> pg_catalog.pg_backend_pid()
-      AND coalesce(pg_catalog.date_part('epoch', backend_start)::float8, :since)
-          BETWEEN CAST(:since AS float8) - 0.001 AND CAST(:since AS float8) + 0.001
+      AND coalesce(pg_catalog.date_part('epoch', backend_start)::pg_catalog.float8, :since)
+          BETWEEN CAST(:since AS pg_catalog.float8) - 0.001
+              AND CAST(:since AS pg_catalog.float8) + 0.001
       AND coalesce(state, '') <> 'idle'
     """
 )
 TRANSACTION_ID = text("SELECT pg_catalog.txid_current()")
 TRANSACTION_STATUS = text("SELECT pg_catalog.txid_status(:id)")
-RELATION = text("SELECT pg_catalog.to_regclass(:name)::oid")
-FOLDED = text("SELECT (pg_catalog.parse_ident(:name))[1]::name::text")
+RELATION = text("SELECT pg_catalog.to_regclass(:name)::pg_catalog.oid")
+FOLDED = text("SELECT (pg_catalog.parse_ident(:name))[1]::pg_catalog.name::pg_catalog.text")
 INDEX_COLUMNS = """
     SELECT i.indexrelid AS oid, c.relname AS name,
            pg_catalog.format('%I.%I', n.nspname, c.relname) AS shown,
@@ -50,7 +51,8 @@ REINDEXED = text(
                 WHERE x.indexrelid = pg_catalog.to_regclass(:name) OR x.indexrelid IN (
                     SELECT relid
                     FROM pg_catalog.pg_partition_tree(pg_catalog.to_regclass(:name))))
-            WHEN 'SCHEMA' THEN c.relnamespace = pg_catalog.to_regnamespace(:name)::oid
+            WHEN 'SCHEMA' THEN
+                c.relnamespace = pg_catalog.to_regnamespace(:name)::pg_catalog.oid
             ELSE true END)
     {INDEX_COLUMNS}
     WHERE NOT i.indisvalid AND c.relname ~ '_cc(new|old)[0-9]*$'

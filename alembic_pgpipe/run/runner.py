@@ -39,7 +39,6 @@ ENDED = (
     "neither its version nor its status could be written with it. Remove that; what cannot run "
     "in a transaction goes into op.get_context().autocommit_block()"
 )
-CURRENT_DATABASE = text("SELECT pg_catalog.current_database()")
 
 
 @dataclass(slots=True)
@@ -299,7 +298,7 @@ class Runner:
 
     def _elsewhere(self, source: Source) -> bool:
         wanted = source.directives.database
-        return wanted is not None and wanted != self.main.scalar(CURRENT_DATABASE)
+        return wanted is not None and wanted != self.executor.database
 
     def _run_elsewhere(self, running: Running, source: Source) -> None:
         """Run a source in the database that it names, exactly once.
@@ -323,6 +322,8 @@ class Runner:
             transaction = connection.scalar(TRANSACTION_ID)
             self.journal.record_transaction(running.attempt, int(transaction))
             connection.commit()
+            # From here on a rollback does not take back all of the step.
+            running.kept = True
 
     def _committed_elsewhere(self, running: Running, source: Source) -> bool:
         last = running.last

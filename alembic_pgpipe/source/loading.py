@@ -89,6 +89,8 @@ def load_source(
         verdict = error
     for _ in pieces:
         pass  # the checksum is that of the whole file, also where it cannot be run
+    if isinstance(verdict, SourceError) and not texts.has_read(path):
+        raise verdict
     return Source(file, path, texts.checksums(path), found, verdict, folder, project)
 
 
@@ -114,6 +116,10 @@ class _Texts:
     def checksums(self, path: str) -> Mapping[str, str]:
         """Return the checksum of each file, that of ``path`` first."""
         return {path: self._found[path], **self._found}
+
+    def has_read(self, path: str) -> bool:
+        """Return whether a file was read to its end."""
+        return path in self._found
 
     def pieces(self, real: Path, path: str) -> Iterator[str]:
         """Yield the text of a file; raises SourceError where it is not the expected one."""

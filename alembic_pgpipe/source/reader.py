@@ -208,7 +208,8 @@ class Reader:
         for at, end in self._lexer.comments:
             if text[at] == "-" and at < self._end:
                 line, column = self._window.look_at(at)
-                start = max(text.rfind("\n", 0, at), text.rfind("\r", 0, at)) + 1
+                start = text.rfind("\n", 0, at) + 1
+                start = max(start, text.rfind("\r", start, at) + 1)
                 alone = not text[start:at].strip() and (start > 0 or column == at + 1)
                 yield Comment(self.path, text[at:end], line, column, alone)
 
@@ -395,6 +396,8 @@ class Reader:
             raise Truncated
         if rest is None:
             message = "COPY data starts on the next line: put what follows behind the data"
+            if "\n" not in window.text[end:]:
+                raise window.unfinished(end, message)
             raise window.error(end, message)
         if line_end == len(window.text):
             raise window.error(start, NO_END_OF_DATA)

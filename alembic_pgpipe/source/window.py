@@ -65,11 +65,12 @@ class Window:
 
     def look_at(self, at: int) -> tuple[int, int]:
         """Return line and column of any character, by counting from the window's start."""
-        line, column = self._first
         last_break = self.text.rfind("\n", 0, at)
         if last_break < 0:
-            return line, column + at
-        return line + self.text.count("\n", 0, at), at - last_break
+            return self._first[0], self._first[1] + at
+        if at < self.counted:
+            return self.line - self.text.count("\n", at, self.counted), at - last_break
+        return self.line + self.text.count("\n", self.counted, at), at - last_break
 
     def error(self, at: int, message: str) -> SourceError:
         """Return the error to raise for a character of the window."""

@@ -19,11 +19,6 @@ def fails_with(text: str) -> str:
     )
 
 
-def block(text: str) -> str:
-    """Return a text as the log shows it, two columns to the right."""
-    return "\n".join(f"  {line}" for line in text.splitlines())
-
-
 @pytest.mark.parametrize("text", [ODD, LONG, "two\nlines'"], ids=["odd", "long", "lines"])
 def test_an_error_is_whole_in_the_terminal_the_ledger_and_the_log(
     project: Project, text: str
@@ -35,9 +30,9 @@ def test_an_error_is_whole_in_the_terminal_the_ledger_and_the_log(
     assert logs.split("\n", 1)[0].startswith("alembic/sql/a.sql:1:1  P0001 raise_exception")
     assert f"\n{text}\nDETAIL: detail {text}\nHINT: hint {text}\nCONTEXT: " in logs
     assert project.scalar("SELECT message FROM migration_attempts") == logs
-    assert block(logs) in result.output
-    assert block(logs) in project.scalar("SELECT logs FROM migration_logs")
-    assert block(logs) in (project.folder / "migration.log").read_text(encoding="utf-8")
+    assert logs in result.output
+    assert logs in project.scalar("SELECT logs FROM migration_logs")
+    assert logs in (project.folder / "migration.log").read_text(encoding="utf-8")
 
 
 def test_a_held_revision_shows_the_same_error_again(project: Project) -> None:
@@ -45,7 +40,8 @@ def test_a_held_revision_shows_the_same_error_again(project: Project) -> None:
     project.upgrade()
     result = project.upgrade()
     assert result.code == 3
-    assert block(project.scalar("SELECT logs FROM migrations")) in result.output
+    logs = project.scalar("SELECT logs FROM migrations")
+    assert "\n".join(f"  {line}" for line in logs.splitlines()) in result.output
 
 
 def test_the_message_of_the_command_has_the_error(project: Project) -> None:

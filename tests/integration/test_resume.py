@@ -83,7 +83,7 @@ def test_an_edit_of_a_finished_statement_is_refused_with_both_texts(project: Pro
     project.source(
         "a", f"{OFF}CREATE TABLE one (a int);\n  CREATE TABLE two (b int);\nSELECT 1;"
     )
-    was, is_ = "      CREATE TABLE two (a int);", "      CREATE TABLE two (b int);"
+    was, is_ = "    CREATE TABLE two (a int);", "    CREATE TABLE two (b int);"
     for _ in range(2):
         fails(project, "a.sql:3:3", "statement 2 was finished by build local_run", was, is_)
         project.ok("pgpipe", "retry", "a")

@@ -128,7 +128,8 @@ def test_what_a_message_does_to_a_terminal_is_taken_from_it(project: Project) ->
 def test_without_a_transaction_the_error_says_what_stays(project: Project) -> None:
     kept = failure_of(project, "-- pgpipe: transaction = off\nSELECT 1;\nSELECT 1/0;\n")
     assert kept.splitlines()[-1] == (
-        "what its finished statements did stays; the next try goes on after them · "
+        "1 of 2 statements are done; what its finished statements did stays, and the next "
+        "try goes on after them · "
         f'retry: alembic pgpipe retry {A1} · skip: alembic pgpipe skip {A1} --reason "…"'
     )
 
