@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, TextClause, text
 
-# All read the catalogs as they are for the session's own search_path.
+# The session has the search_path of the source, so that its names mean what they meant there:
+# functions and types are qualified, because it may hold others of the same name.
 IDENTITY = text(
     """
     SELECT pid, pg_catalog.date_part('epoch', backend_start)::pg_catalog.float8
@@ -18,9 +19,8 @@ AT_WORK = text(
     """
     SELECT 1 FROM pg_catalog.pg_stat_activity
     WHERE pid = :process AND pid <> pg_catalog.pg_backend_pid()
-      AND coalesce(pg_catalog.date_part('epoch', backend_start)::pg_catalog.float8, :since)
-          BETWEEN CAST(:since AS pg_catalog.float8) - 0.001
-              AND CAST(:since AS pg_catalog.float8) + 0.001
+      AND pg_catalog.abs(
+          coalesce(pg_catalog.date_part('epoch', backend_start), :since) - :since) < 0.001
       AND coalesce(state, '') <> 'idle'
     """
 )
@@ -32,7 +32,7 @@ INDEX_COLUMNS = """
     SELECT i.indexrelid AS oid, c.relname AS name,
            pg_catalog.format('%I.%I', n.nspname, c.relname) AS shown,
            i.indisvalid AS valid,
-           (SELECT max(p.pid) FROM pg_catalog.pg_stat_progress_create_index AS p
+           (SELECT pg_catalog.max(p.pid) FROM pg_catalog.pg_stat_progress_create_index AS p
             WHERE p.index_relid = i.indexrelid) AS builder
     FROM pg_catalog.pg_index AS i
     JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid
@@ -63,7 +63,7 @@ REINDEXED = text(
 # PostgreSQL 14 and later detach concurrently; before, no source can have begun it.
 DETACHING = text(
     """
-    SELECT (pg_catalog.to_jsonb(i) ->> 'inhdetachpending')::boolean
+    SELECT (pg_catalog.to_jsonb(i) ->> 'inhdetachpending')::pg_catalog.bool
     FROM pg_catalog.pg_inherits AS i WHERE i.inhrelid = :partition
     """
 )
