@@ -290,8 +290,8 @@ class Runner:
             say=self.log.say,
             redact=self.log.redact,
         )
-        executor, patience = Executor(connection), self.settings.lock_wait
-        running.alone = Alone(executor, notes, source, patience)
+        executor = self.executor if connection is self.main else Executor(connection)
+        running.alone = Alone(executor, notes, source, self.settings.lock_wait)
         running.alone.run(running.last)
 
     # -- another database --------------------------------------------------------------

@@ -291,9 +291,9 @@ def test_a_reindex_removes_its_own_leftovers_and_names_those_of_others(
 
 def test_a_reindex_that_was_refused_removes_what_it_left(project: Project) -> None:
     project.query("CREATE TABLE t (a int); CREATE INDEX i ON t (a)")
-    project.wrapped(a="-- pgpipe: lock_timeout = 50ms\nREINDEX TABLE CONCURRENTLY t;\n")
+    project.wrapped(a="-- pgpipe: lock_timeout = 500ms\nREINDEX TABLE CONCURRENTLY t;\n")
     with holding(project, WRITING):
-        fails(project, "55P03")
+        fails(project, "55P03", "blocked by process")
     assert indexes(project) == {"i": True, "i_ccnew": False}
     goes_on(project, "public.i_ccnew: left behind by the REINDEX that broke off, dropped")
     assert indexes(project) == {"i": True}
