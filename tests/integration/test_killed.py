@@ -11,7 +11,7 @@ from sqlalchemy import URL
 
 from alembic_pgpipe.connect.lock import lock_key
 from alembic_pgpipe.revisions.wrapper import revision_id
-from tests.background import busy_with, eventually, in_background
+from tests.background import eventually, in_background
 from tests.conftest import connect_to
 from tests.project import Project
 
@@ -28,6 +28,7 @@ PYTHON = (
     'op.execute("CREATE TABLE public.half (id int)")\n'
     '    op.execute("SELECT pg_advisory_xact_lock(42)")'
 )
+WAITING = "SELECT count(*) FROM pg_locks WHERE objid = 42 AND NOT granted"
 OTHERS = (
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
     "AND pid <> pg_backend_pid() AND application_name LIKE 'alembic-pgpipe%'"
@@ -69,7 +70,8 @@ def die(
     """
     command = ("downgrade", "base") if downgrade else ("upgrade", "head")
     with held(project), in_background(project, *command, env=DEAD) as run:
-        busy_with(project, "%pg_advisory_xact_lock(42)%")
+        # What the run writes down holds the statement's text as well: only the lock tells.
+        eventually(lambda: project.scalar(WAITING))
         run.send_signal(number)
         output = run.communicate(timeout=20)[0]
         # The lock is free at once, though the server may still work on the statement.

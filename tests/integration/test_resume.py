@@ -10,9 +10,9 @@ from psycopg2.errors import LockNotAvailable, UniqueViolation
 from sqlalchemy import URL
 
 from alembic_pgpipe.revisions.wrapper import revision_id
-from tests.background import busy_with, in_background
+from tests.background import in_background
 from tests.conftest import connect_to
-from tests.killing import holding, kill_after, kill_in
+from tests.killing import holding, kill_after, kill_in, stuck_in
 from tests.project import Project, Result
 
 WRITING = "BEGIN; INSERT INTO t VALUES (1)"
@@ -138,6 +138,13 @@ def test_a_statement_that_turns_out_to_want_no_transaction_gets_none(project: Pr
     assert project.scalar("SELECT to_regclass('maintained') IS NOT NULL")
 
 
+def test_a_statement_that_waits_in_vain_names_who_blocks_it(project: Project) -> None:
+    waits = "SELECT pg_advisory_xact_lock(42);\n"
+    project.wrapped(a=f"{OFF}-- pgpipe: lock_timeout = 500ms\n{waits}")
+    with holding(project, "SELECT pg_advisory_lock(42)"):
+        fails(project, "55P03", "blocked by process")
+
+
 def test_a_block_that_is_never_committed_is_an_error(project: Project) -> None:
     project.wrapped(a=f"{OFF}SELECT 1;\nBEGIN;\nCREATE TABLE one (a int);\n")
     fails(project, "a BEGIN above is never committed", "1 of 3 statements are done")
@@ -241,7 +248,7 @@ def test_an_index_that_is_invalid_after_a_success_is_not_recorded_as_done(
 def test_an_unnamed_index_that_was_finished_is_not_built_twice(project: Project) -> None:
     project.query("CREATE TABLE t (a int); CREATE INDEX before ON t (a)")
     project.wrapped(a="CREATE INDEX CONCURRENTLY ON t (a);\n")
-    kill_after(project, WRITING, "CREATE INDEX%")
+    kill_after(project, WRITING, "CREATE INDEX CONCURRENTLY%")
     goes_on(project, "statement 1 had been finished", "its 1 statement is done already")
     assert indexes(project) == {"before": True, "t_a_idx": True}
 
@@ -249,7 +256,7 @@ def test_an_unnamed_index_that_was_finished_is_not_built_twice(project: Project)
 def test_a_built_index_whose_statement_was_edited_is_refused(project: Project) -> None:
     project.query("CREATE TABLE t (a int)")
     project.wrapped(a="CREATE INDEX CONCURRENTLY i ON t (a);\n")
-    kill_after(project, WRITING, "CREATE INDEX%")
+    kill_after(project, WRITING, "CREATE INDEX CONCURRENTLY%")
     project.source("a", "CREATE INDEX CONCURRENTLY j ON t (a);\n")
     fails(project, "statement 1 was finished", "    CREATE INDEX CONCURRENTLY i ON t (a);")
     assert indexes(project) == {"i": True}
@@ -291,9 +298,9 @@ def test_a_reindex_removes_its_own_leftovers_and_names_those_of_others(
 
 def test_a_reindex_that_was_refused_removes_what_it_left(project: Project) -> None:
     project.query("CREATE TABLE t (a int); CREATE INDEX i ON t (a)")
-    project.wrapped(a="-- pgpipe: lock_timeout = 500ms\nREINDEX TABLE CONCURRENTLY t;\n")
+    project.wrapped(a="-- pgpipe: lock_timeout = 50ms\nREINDEX TABLE CONCURRENTLY t;\n")
     with holding(project, WRITING):
-        fails(project, "55P03", "blocked by process")
+        fails(project, "55P03")
     assert indexes(project) == {"i": True, "i_ccnew": False}
     goes_on(project, "public.i_ccnew: left behind by the REINDEX that broke off, dropped")
     assert indexes(project) == {"i": True}
@@ -365,7 +372,7 @@ def test_the_next_run_waits_until_the_server_is_done_with_a_dead_one(project: Pr
     project.wrapped(a=f"{deaf}CREATE INDEX CONCURRENTLY i ON t (a);\n")
     with holding(project, WRITING):
         with in_background(project, "upgrade", "head") as run:
-            process = busy_with(project, "CREATE INDEX%")
+            process = stuck_in(project, "CREATE INDEX CONCURRENTLY%")
             run.kill()
             run.communicate(timeout=20)
         project.configure(lock_wait="0s")
