@@ -31,7 +31,7 @@ def test_log_shows_the_latest_build(project: Project) -> None:
 def test_log_shows_a_build_by_its_number(project: Project) -> None:
     output = two_builds(project).ok("pgpipe", "log", "1").output
     assert output.startswith("build 1: SUCCESS\n")
-    assert "[1/1]" in output and "a1" in output and "a2" not in output
+    assert "[1/1]" in output and "a1" in output and " a2" not in output
 
 
 def test_log_shows_the_run_that_came_last_under_a_number_of_old(project: Project) -> None:
