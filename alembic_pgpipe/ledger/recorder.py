@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateSchema
 
 from alembic_pgpipe.errors import LedgerError
-from alembic_pgpipe.ledger.history import DECISIONS
+from alembic_pgpipe.ledger.history import APPLIED_BY_US, DECISIONS
 from alembic_pgpipe.ledger.tables import ID_LIMIT, NAMES, Tables, ledger_tables
 from alembic_pgpipe.model import (
     Attempt,
@@ -150,6 +150,25 @@ class Recorder:
         latest = select(func.max(table.c.id)).group_by(*kinds).scalar_subquery()
         found = self.connection.execute(select(table).where(table.c.id.in_(latest)))
         return tuple(_attempt(values) for values in found.mappings())
+
+    def committing(self, revision: Revision, direction: Direction) -> Attempt | None:
+        """Return the latest try of a step that was about to commit in another database.
+
+        Tries behind which the revision's status was settled in this one do not count.
+        """
+        table = self.tables.attempts
+        own = table.c.revision == revision.id
+        settled = table.c.outcome.in_([outcome.value for outcome in APPLIED_BY_US])
+        last = select(func.coalesce(func.max(table.c.id), 0)).where(own, settled)
+        wanted = select(table).where(
+            own,
+            table.c.direction == direction.value,
+            table.c.transaction_id.is_not(None),
+            table.c.id > last.scalar_subquery(),
+        )
+        found = self.connection.execute(wanted.order_by(table.c.id.desc()).limit(1))
+        values = found.mappings().first()
+        return _attempt(values) if values is not None else None
 
     def build(self, number: str | None = None) -> BuildRecord | None:
         """Return a build by its number, or the latest one; None where there is none."""

@@ -326,12 +326,13 @@ class Runner:
             running.kept = True
 
     def _committed_elsewhere(self, running: Running, source: Source) -> bool:
-        last = running.last
-        if last is None or last.transaction_id is None or last.outcome is Outcome.SUCCESS:
+        last = self.journal.committing(running.step.revision, running.step.direction)
+        if last is None:
             return False
         status = self.main.scalar(TRANSACTION_STATUS, {"id": last.transaction_id})
         if status == "aborted":
             return False
+        running.kept = True
         if status == "committed" and last.checksum == source.checksum:
             self.log.say(f"  build {last.build_number} had committed it there: passed over")
             return True

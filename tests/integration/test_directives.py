@@ -116,6 +116,36 @@ def test_database_holds_for_an_index_built_concurrently(
     assert other.scalar("SELECT indisvalid FROM pg_index WHERE indexrelid = 't_id'::regclass")
 
 
+REFUSE_SUCCESS = """
+CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS
+$$BEGIN RAISE 'not now'; END$$;
+CREATE TRIGGER refuse BEFORE UPDATE ON public.migrations FOR EACH ROW
+WHEN (new.applied_status = 'SUCCESS') EXECUTE FUNCTION public.refuse();
+"""
+
+
+def test_database_gets_a_source_once_however_often_recording_it_fails(
+    project: Project, other: Project
+) -> None:
+    assert isinstance(other.url, URL)
+    other.query("CREATE TABLE public.there (id int)")
+    project.wrapped(a0="SELECT 1;\n")
+    project.ok("upgrade", "head")
+    project.query(REFUSE_SUCCESS)
+    head = f"-- pgpipe: database = {other.url.database}\n"
+    project.wrapped(a1=f"{head}INSERT INTO public.there VALUES (1);\n")
+    for _ in range(3):
+        result = project.upgrade()
+        assert result.code == 1
+        assert "nothing of this revision was applied" not in result.text.lower()
+        assert project.scalar("SELECT max(rolled_back_at) FROM migrations") is None
+        project.ok("pgpipe", "retry", "a1")
+    project.query("DROP TRIGGER refuse ON migrations")
+    assert "had committed it there: passed over" in project.ok("upgrade", "head").text
+    assert project.ledger() == {"a0": "SUCCESS", "a1": "SUCCESS"}
+    assert other.scalar("SELECT count(*) FROM there") == 1
+
+
 def test_database_of_the_project_itself_is_nothing_special(project: Project) -> None:
     assert isinstance(project.url, URL)
     name = project.url.database
