@@ -89,7 +89,7 @@ class Alone:
         return Inquiry(self.executor.connection)
 
     def _write_down(self, statements: Sequence[Statement]) -> None:
-        hashes = [statement_hash(statement.text) for statement in statements]
+        hashes = [statement_hash(statement.content) for statement in statements]
         texts = [self.notes.redact(text) for text in excerpts(statements)]
         self.notes.journal.record_statements(self.notes.attempt, hashes, texts, self.done)
 
@@ -299,7 +299,7 @@ class Alone:
 
 
 def _hash(statements: Sequence[Statement]) -> str:
-    return statement_hash("\n".join(statement.text for statement in statements))
+    return statement_hash("\n".join(statement.content for statement in statements))
 
 
 def _resumed(done: int, total: int) -> str:

@@ -47,16 +47,17 @@ def refuse_edited(statements: Sequence[Statement], before: Attempt, path: str) -
         if number > len(statements):
             raise SourceError(path, _gone(number, before, *texts))
         statement = statements[number - 1]
-        if statement_hash(statement.text) != finished:
+        if statement_hash(statement.content) != finished:
             raise edited(statement, number, before, *texts)
 
 
 def edited(statement: Statement, number: int, before: Attempt, was: str = "") -> SourceError:
     """Return the error for a finished statement that is not what it was."""
+    rows = ", or its rows have been" if statement.data is not None else ""
     return SourceError(
         statement.path,
         f"statement {number} was finished by build {before.build_number} and has been edited "
-        f"since. It was:\n{_shown(was)}\nand is now:\n{_shown(statement.text)}\n"
+        f"since{rows}. It was:\n{_shown(was)}\nand is now:\n{_shown(statement.text)}\n"
         "Put it back as it was; what follows may be changed. Then: alembic upgrade head",
         line=statement.line,
         column=statement.column,

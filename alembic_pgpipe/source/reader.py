@@ -7,6 +7,7 @@ interpreted.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -39,11 +40,13 @@ class CopyData:
     """The rows that follow a ``COPY … FROM STDIN;``; they are read once, in order.
 
     ``line`` is where they start in the file.  ``error`` is why they could not be read to
-    their end: psycopg2 swallows what its caller's ``read`` raises.
+    their end: psycopg2 swallows what its caller's ``read`` raises.  ``digest`` tells the
+    rows apart, where they are kept in memory.
     """
 
-    def __init__(self, pieces: Iterator[str], line: int) -> None:
+    def __init__(self, pieces: Iterator[str], line: int, digest: str = "") -> None:
         self.line = line
+        self.digest = digest
         self.error: SourceError | None = None
         self._pieces = pieces
         self._piece = ""
@@ -93,6 +96,11 @@ class Statement(NamedTuple):
     lead: int = 0
     standard_strings: bool = True
 
+    @property
+    def content(self) -> str:
+        """Return the text, with what tells the rows of a COPY apart that are in memory."""
+        return f"{self.text}\n{self.data.digest}" if self.data is not None else self.text
+
     def position_of(self, character: int) -> tuple[int, int]:
         """Return line and column in the file of the server's 1-based error position."""
         before = self.text[self.lead : max(character - 1, self.lead)]
@@ -130,7 +138,9 @@ def kept(statement: Statement) -> Statement:
     data = statement.data
     if data is None:
         return statement
-    return statement._replace(data=CopyData(iter((data.read(),)), data.line))
+    rows = data.read()
+    digest = hashlib.sha256(rows.replace("\r\n", "\n").encode()).hexdigest()
+    return statement._replace(data=CopyData(iter((rows,)), data.line, digest))
 
 
 def without_comments(statement: Statement) -> str:

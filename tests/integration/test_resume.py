@@ -366,6 +366,31 @@ def test_a_block_that_was_not_committed_is_run_from_its_begin(project: Project) 
     assert project.query("SELECT a FROM t") == [(1,)]
 
 
+def test_what_nobody_can_know_is_refused_however_often_it_is_retried(project: Project) -> None:
+    project.query("CREATE TABLE t (a int)")
+    project.query(
+        "CREATE PROCEDURE p() LANGUAGE plpgsql AS $$BEGIN INSERT INTO t VALUES (1); COMMIT; "
+        "PERFORM pg_advisory_lock(42); END$$"
+    )
+    project.wrapped(a=f"{OFF}CALL p();\n")
+    kill_in(project, "SELECT pg_advisory_lock(42)", "CALL%")
+    for _ in range(3):
+        fails(project, "a.sql:2:1", "CALL")
+        project.ok("pgpipe", "retry", "a")
+    assert project.query("SELECT a FROM t") == [(1,)]
+
+
+def test_rows_of_a_finished_copy_may_not_be_edited(project: Project) -> None:
+    copy = f"{OFF}CREATE TABLE t (a int);\nCOPY t FROM STDIN;\n1\n{{}}\\.\n"
+    project.wrapped(a=f"{copy.format('')}SELECT 1/0;\n")
+    fails(project)
+    project.source("a", f"{copy.format('2' + chr(10))}SELECT 1;\n")
+    fails(project, "a.sql:3:1", "statement 2 was finished", "or its rows have been")
+    project.source("a", f"{copy.format('')}SELECT 1;\n")
+    goes_on(project, "resumed at statement 3 of 3")
+    assert project.query("SELECT a FROM t") == [(1,)]
+
+
 def test_the_next_run_waits_until_the_server_is_done_with_a_dead_one(project: Project) -> None:
     project.query("CREATE TABLE t (a int)")
     deaf = "SET client_connection_check_interval = 0;\n"
