@@ -317,7 +317,7 @@ class Lexer:
         text = self.window.text
         before = text[at - 1] if at > floor else ""
         # In nameE'…' the E belongs to the name.
-        prefixed = not (at - 1 > floor and _in_identifier(text[at - 2]))
+        prefixed = not (at - 1 > floor and self._in_name(at - 2, floor))
         if before and before in "eE" and prefixed:
             return self._escaped_end(at, at - 1)
         if self.standard_strings:
@@ -330,6 +330,13 @@ class Lexer:
                 raise self.window.unfinished(at, "this string never ends; close it with '")
             return close + 1
         return self._escaped_end(at, at)
+
+    def _in_name(self, at: int, floor: int) -> bool:
+        """Tell whether a name, or a number, reaches to here; a ``$`` begins neither."""
+        text = self.window.text
+        while at > floor and text[at] == "$":
+            at -= 1
+        return text[at] != "$" and _in_identifier(text[at])
 
     def _escaped_end(self, at: int, start: int) -> int:
         """Return the end of a string with escapes and of the strings that continue it.

@@ -94,6 +94,10 @@ _ONE_LINE = "psql follows the setting from the next line on, and sends what no s
 ACCEPTED = {
     "begin-after-parameter": _JUNK,
     "escape-prefix-after-parameter": _JUNK,
+    "begin-behind-a-routine-in-parentheses": (
+        "psql looks for CREATE FUNCTION past any punctuation that a statement starts with, "
+        "the reader does not; no server runs such a statement"
+    ),
     "copy-binary": _BINARY,
     "copy-binary-option": _BINARY,
     "encoding-that-eats-quotes": "a source is UTF-8, so the reader refuses another encoding",

@@ -27,9 +27,11 @@ PIECES = [
 CONTINUED = re.compile(r"'[ \t\f]*(?:--[^\n\r]*)?[\r\n](?:\s|--[^\n\r]*[\r\n])*'")
 # What follows a parameter without a blank is junk since version 15 (see cases.py).
 PARAMETER_JUNK = re.compile(r"\$\d+[^\W\d]")
+# psql looks for a routine past any punctuation that a statement starts with (see cases.py).
+OPENED = re.compile(r"\([^)]*create\s+(?:or\s+replace\s+)?(?:function|procedure)", re.I)
 
 
 def is_comparable(text: str) -> bool:
     """Tell whether a text shows none of the differences that are known."""
     continued = "\\" in text and CONTINUED.search(text)
-    return not (continued or PARAMETER_JUNK.search(text))
+    return not (continued or PARAMETER_JUNK.search(text) or OPENED.search(text))

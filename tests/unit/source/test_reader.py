@@ -52,6 +52,7 @@ CUTS: list[tuple[str, list[str]]] = [
     ("SELECT E'a' '\\'; S", ["SELECT E'a' '\\';", "S"]),
     ("SELECT 1 AS nameE'\\'; S", ["SELECT 1 AS nameE'\\';", "S"]),
     ("SELECT 1 AS a$E'\\'; S", ["SELECT 1 AS a$E'\\';", "S"]),
+    ("SELECT $E'\\';'; S", ["SELECT $E'\\';';", "S"]),
     ("SELECT éE'\\'; S", ["SELECT éE'\\';", "S"]),
     ("SELECT 0x1E'\\'; S", ["SELECT 0x1E'\\';", "S"]),
     ("SELECT $$a$$E'\\';'; S", ["SELECT $$a$$E'\\';';", "S"]),
