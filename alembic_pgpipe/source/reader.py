@@ -436,7 +436,8 @@ class Reader:
     def _end_of_data(self) -> tuple[int, int]:
         r"""Return where the ``\.`` line starts and ends; negative where there is none."""
         text, complete = self._window.text, self._window.complete
-        at = text.find(END_OF_DATA, self._at)
+        # Python looks for one character much faster than for two.
+        at = text.find(END_OF_DATA, self._at) if "\\" in text else -1
         while at >= 0:
             after = at + len(END_OF_DATA)
             if text.startswith("\r", after):

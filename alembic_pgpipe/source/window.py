@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from alembic_pgpipe.errors import SourceError
 
 LEAST_CHARACTERS = 1 << 20
+# About what a socket holds: the server has work left while the next characters are read.
+NEXT_CHARACTERS = 1 << 16
 MOST_CHARACTERS = 1 << 28
 
 
@@ -35,6 +37,7 @@ class Window:
         self.line_start = 0
         self.counted = 0
         self.move(0)
+        self._least = min(least, NEXT_CHARACTERS)
 
     def move(self, pos: int) -> None:
         """Let the window start at ``pos``, and let it be at least twice as long as the rest.
