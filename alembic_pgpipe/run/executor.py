@@ -7,9 +7,10 @@ call that leaves ``%`` alone.
 from __future__ import annotations
 
 import select
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TextIO, cast
 
 import psycopg2
@@ -33,6 +34,14 @@ from alembic_pgpipe.source import Source, Statement, advice
 # The server, or the connection to it, went away.
 GONE = ("08", "57P")
 SAVEPOINT = "pgpipe_batch"
+LOCK_TIMED_OUT = "55P03"
+CANCELED = "57014"
+# How long a statement may wait for a lock when it is repeated because one has timed out.
+REPEAT_MILLISECONDS = 100
+TIMEOUTS = """
+    SELECT name, setting::int FROM pg_catalog.pg_settings
+    WHERE name IN ('lock_timeout', 'statement_timeout')
+    """
 COPY_CHARACTERS = 1 << 16
 # Short messages are never looked at; a lock_timeout may be as short as this.
 FIRST_LOOK_SECONDS = 0.1
@@ -237,7 +246,7 @@ class Executor:
         """
         self._refuse_other_strings(batch.statements[0])
         self.command(f"SAVEPOINT {SAVEPOINT}")
-        before = self._notice_count
+        before, began = self._notice_count, time.monotonic()
         try:
             with (
                 self._driver.cursor() as cursor,
@@ -248,9 +257,42 @@ class Executor:
             if self._driver.info.transaction_status != TRANSACTION_STATUS_INERROR:
                 first = batch.statements[0]
                 raise StatementError(server_error(error), first, batch.number, total) from error
+            seconds = time.monotonic() - began
             self.command(f"ROLLBACK TO SAVEPOINT {SAVEPOINT}")
-            self._repeat(batch, total, self._notice_count - before)
+            heard = self._notice_count - before
+            # A deadlock is gone with what the savepoint has given back, and a serialization
+            # failure comes at once: both are repeated like any other error.
+            if error.pgcode in (LOCK_TIMED_OUT, CANCELED):
+                self._repeat_in_haste(batch, total, heard, error, seconds)
+            else:
+                self._repeat(batch, total, heard)
         self.command(f"RELEASE SAVEPOINT {SAVEPOINT}")
+
+    def _repeat_in_haste(
+        self, batch: Batch, total: int, heard: int, error: psycopg2.Error, seconds: float
+    ) -> None:
+        """Repeat a batch that waited ``seconds`` in vain, without waiting as long again.
+
+        Whoever has to wait now is to blame.  What a person has cancelled is not repeated.
+        """
+        limits = {name: int(value) for name, value in self.ask(TIMEOUTS, {})}
+        # The server's words would tell a person from a time-out, but in its own language.
+        patience = limits.get("statement_timeout", 0)
+        if error.pgcode == CANCELED and not 0 < patience <= seconds * 1000:
+            said, first = _one_of(batch, error), batch.statements[0]
+            raise StatementError(said, first, batch.number, total) from error
+        own = limits.get("lock_timeout", 0)
+        haste = min(own or REPEAT_MILLISECONDS, REPEAT_MILLISECONDS)
+        self.command(f"SET LOCAL lock_timeout = {haste}")
+        try:
+            # Whom the batch waited for has been seen: the watch is not to begin anew.
+            replace(self, watch=None)._repeat(batch, total, heard)  # noqa: SLF001
+        except StatementError as again:
+            if again.error.sqlstate != LOCK_TIMED_OUT or error.pgcode == LOCK_TIMED_OUT:
+                raise
+            said = server_error(error, again.statement)
+            raise StatementError(said, again.statement, again.number, total) from error
+        self.command(f"SET LOCAL lock_timeout = {own}")
 
     def _repeat(self, batch: Batch, total: int, heard: int) -> None:
         if isinstance(self._driver.notices, Notices):
@@ -357,6 +399,16 @@ def server_error(error: BaseException, statement: Statement | None = None) -> Se
         internal_query=diag.internal_query,
         internal_position=_number(diag.internal_position),
     )
+
+
+def _one_of(batch: Batch, error: psycopg2.Error) -> ServerError:
+    """Return an error of which only the batch is known."""
+    last, number = batch.statements[-1], batch.number + len(batch.statements) - 1
+    hint = (
+        f"it was one of statements {batch.number} to {number}, from here to "
+        f"{last.path}:{last.line}:{last.column}, which are sent together"
+    )
+    return replace(server_error(error), hint=hint)
 
 
 def _number(text: str | None) -> int | None:

@@ -11,8 +11,10 @@ import pytest
 from psycopg2.extensions import connection as Connection  # noqa: N812
 from sqlalchemy import URL
 
+from alembic_pgpipe.run.executor import Executor
 from tests.background import busy_with
 from tests.conftest import connect_to
+from tests.killing import stuck_in
 from tests.project import Project
 
 SLEEP = "alembic_pgpipe.run.pipeline.sleep"
@@ -67,7 +69,7 @@ def run(other: Connection, statement: str) -> None:
         cursor.execute(statement)
 
 
-def tries(project: Project, name: str = "a1") -> list[tuple[str, str]]:
+def tries(project: Project, name: str = "a1") -> list[tuple[str, str | None]]:
     return project.query(
         "SELECT outcome, sqlstate FROM migration_attempts WHERE migration_name = %s "
         "ORDER BY id",
@@ -226,3 +228,102 @@ def test_a_serialization_failure_is_resolved_by_another_try(
     assert tries(project) == [("ERROR", "40001"), ("SUCCESS", None)]
     assert project.scalar("SELECT n FROM t WHERE id = 1") == 1
     assert len(pauses) == 1
+
+
+# -- statements that share a message -------------------------------------------------------
+
+TOGETHER = (
+    "CREATE VIEW public.before AS SELECT 1;\n"
+    "ALTER TABLE public.t ALTER COLUMN n SET DEFAULT 1;\n"
+    "CREATE VIEW public.after AS SELECT 1;\n"
+)
+
+
+def milliseconds(project: Project) -> int:
+    return int(project.scalar("SELECT duration_ms FROM migration_attempts"))
+
+
+@pytest.mark.parametrize(
+    ("timeout", "sqlstate", "condition"),
+    [
+        ("lock_timeout", "55P03", "lock_not_available"),
+        ("statement_timeout", "57014", "query_canceled"),
+    ],
+)
+def test_of_statements_that_share_a_message_one_is_blamed_without_a_second_wait(
+    project: Project, timeout: str, sqlstate: str, condition: str
+) -> None:
+    project.configure(lock_timeout="0", retries="0")
+    project.configure(**{timeout: "1s"})
+    project.wrapped(a1=TOGETHER)
+    with session(project, "SELECT n FROM t") as other:
+        output = project.upgrade().output
+        assert blocked_by(other) in output
+    assert f"a1.sql:2:1  {sqlstate} {condition}  (statement 2 of 3)" in output
+    assert f"due to {timeout.replace('_', ' ')}" in output
+    assert 1000 <= milliseconds(project) < 2000
+
+
+def test_where_the_lock_is_free_by_then_the_step_goes_on_with_its_own_patience(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = "CREATE TABLE public.kept AS SELECT current_setting('lock_timeout') AS value;\n"
+    project.wrapped(a1=TOGETHER + kept)
+    command = Executor.command
+    with session(project, "SELECT n FROM t") as other:
+
+        def free_before_the_replay(executor: Executor, sql: str) -> None:
+            if sql.startswith("ROLLBACK TO SAVEPOINT"):
+                run(other, "ROLLBACK")
+            command(executor, sql)
+
+        monkeypatch.setattr(Executor, "command", free_before_the_replay)
+        result = project.upgrade()
+    assert result.code == 0, result.text
+    assert tries(project) == [("SUCCESS", None)]
+    assert project.scalar("SELECT value FROM kept") == "200ms"
+
+
+def test_what_a_person_has_cancelled_is_not_sent_again(project: Project) -> None:
+    # A second sending would end in this time-out.
+    project.configure(lock_timeout="10s", statement_timeout="1min")
+    project.wrapped(a1=TOGETHER)
+    with session(project, "SELECT n FROM t"):
+
+        def cancel() -> None:
+            pid = stuck_in(project, "%public.before%")
+            project.query("SELECT pg_cancel_backend(%s)", pid)
+
+        with meanwhile(cancel):
+            output = project.upgrade().output
+    assert tries(project) == [("ERROR", "57014")]
+    assert milliseconds(project) < 10_000
+    assert "a1.sql:1:1  57014 query_canceled" in output
+    assert (
+        "HINT: it was one of statements 1 to 3, from here to alembic/sql/a1.sql:3:1, which "
+        "are sent together"
+    ) in output
+
+
+def test_a_deadlock_of_statements_that_share_a_message_is_resolved_at_once(
+    project: Project, pauses: list[float]
+) -> None:
+    project.configure(lock_timeout="10s")
+    project.wrapped(
+        a1="SET deadlock_timeout = '300ms';\n"
+        "ALTER TABLE public.t ALTER COLUMN n SET DEFAULT 1;\n"
+        "ALTER TABLE public.bystander ALTER COLUMN id SET DEFAULT 1;\n"
+    )
+    opening = ("SET LOCAL deadlock_timeout = '20s'", "SELECT FROM bystander")
+    with session(project, *opening) as other:
+
+        def cross() -> None:
+            stuck_in(project, "SET deadlock_timeout%bystander%")
+            run(other, "SELECT FROM t")
+            run(other, "COMMIT")
+
+        with meanwhile(cross):
+            result = project.upgrade()
+    assert result.code == 0, result.text
+    assert tries(project) == [("SUCCESS", None)]
+    assert pauses == []
