@@ -150,14 +150,16 @@ class Watch:
     begins: list[int] = field(default_factory=list)
     previous: str = ""
     from_stdin: bool = False
+    to_stdout: bool = False
 
     def see(self, word: str, at: int) -> None:
         """Take note of one bare word outside parentheses."""
         upper = word.upper() if word.isascii() else word
         if self.is_copy:
-            # The grammar takes STDOUT after FROM for STDIN.
-            stdin = self.previous == "FROM" and upper in ("STDIN", "STDOUT")
-            self.from_stdin = self.from_stdin or stdin
+            # The grammar takes STDOUT after FROM for STDIN, and STDIN after TO for STDOUT.
+            if upper in ("STDIN", "STDOUT"):
+                self.from_stdin = self.from_stdin or self.previous == "FROM"
+                self.to_stdout = self.to_stdout or self.previous == "TO"
             self.previous = upper
         elif upper == "BEGIN" or (upper == "CASE" and self.begins):
             self.begins.append(at)

@@ -1,4 +1,4 @@
-"""May a source run inside one transaction, decided before anything runs.
+"""May a source run, and inside one transaction, decided before anything runs.
 
 :class:`Rules` looks at one statement after the other and keeps none of them, so that a
 source may be larger than memory.
@@ -13,6 +13,7 @@ from enum import Enum
 from typing import TypeVar
 
 from alembic_pgpipe.errors import SourceError
+from alembic_pgpipe.source.copying import refused_copy
 from alembic_pgpipe.source.directives import Directives, Transaction
 from alembic_pgpipe.source.forbidden import forbidden_in_transaction
 from alembic_pgpipe.source.reader import Statement, without_comments
@@ -26,7 +27,7 @@ MAY_BE_FORBIDDEN = frozenset(
     {"CREATE", "DROP", "ALTER", "VACUUM", "CLUSTER", "REINDEX", "DISCARD"}
 )
 # A statement that starts with any other word is an ordinary one.
-TELLING = CONTROL | SETTINGS | MAY_BE_FORBIDDEN
+TELLING = CONTROL | SETTINGS | MAY_BE_FORBIDDEN | {"COPY"}
 NOT_SETTINGS = frozenset({"LOCAL", "TRANSACTION", "CONSTRAINTS"})
 SCOPES = frozenset({"LOCAL", "SESSION"})
 NOISE = frozenset({"WORK", "TRANSACTION"})
@@ -128,6 +129,8 @@ class Rules:
 
     def _look(self, statement: Statement) -> None:
         """Tell the kinds of statements apart."""
+        if problem := refused_copy(statement):
+            raise self._error(self._noted(statement), problem)
         if self._asked is Transaction.OFF:
             return
         first = statement.words[0] if statement.words else ""

@@ -66,6 +66,10 @@ def misspell_a_directive(project: Project) -> None:
     project.write(SOURCE, "-- pgpipe: lok_timeout = 3s\nSELECT 1;\n")
 
 
+def copy_to_nobody(project: Project) -> None:
+    project.write(SOURCE, "SELECT 1;\n  COPY pg_class TO STDOUT;\n")
+
+
 @dataclass(frozen=True)
 class Bad:
     """How a source is spoilt, and what is said of it."""
@@ -83,6 +87,7 @@ BAD = [
     Bad(name_it_absolutely, "-other.sql:", "leads outside the project; copy the file into it"),
     Bad(link_out, f"{SOURCE}:", "leads outside the project; copy the file into it"),
     Bad(misspell_a_directive, f"{SOURCE}:1:1:", "'lok_timeout'; did you mean lock_timeout?"),
+    Bad(copy_to_nobody, f"{SOURCE}:2:3:", "write them to a file on the server"),
 ]
 
 
