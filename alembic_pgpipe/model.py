@@ -156,7 +156,7 @@ class ServerError:
     """What PostgreSQL says of an error; positions count characters from 1.
 
     ``internal_query`` is a statement that a routine ran, and ``internal_position`` the
-    place in it.
+    place in it.  ``constraint`` is one that was violated, ``table`` the table it is on.
     """
 
     message: str
@@ -168,6 +168,8 @@ class ServerError:
     position: int | None = None
     internal_query: str | None = None
     internal_position: int | None = None
+    constraint: str | None = None
+    table: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

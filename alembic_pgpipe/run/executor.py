@@ -398,6 +398,8 @@ def server_error(error: BaseException, statement: Statement | None = None) -> Se
         position=_number(diag.statement_position),
         internal_query=diag.internal_query,
         internal_position=_number(diag.internal_position),
+        constraint=diag.constraint_name,
+        table=".".join(filter(None, (diag.schema_name, diag.table_name))) or None,
     )
 
 

@@ -6,6 +6,7 @@ import re
 import traceback
 import unicodedata
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from alembic_pgpipe.errors import SourceError
@@ -29,11 +30,14 @@ def describe_failure(
     source: Source | None,
     project: Path,
     applied: Iterable[Source] = (),
+    *,
+    at_end: bool = False,
 ) -> Failure:
     """Return the failure of a step for the ledger, the log and the terminal.
 
     ``project`` is the folder that the paths of sources are relative to.  ``applied`` are
     the sources that may have created the routines it passed through, the newest first.
+    ``at_end`` says that the step had nothing more to do but what is deferred.
     """
     if isinstance(error, StatementError):
         return _statement_failure(error, project, applied)
@@ -41,7 +45,8 @@ def describe_failure(
         return _source_failure(error, project)
     if is_server_error(error):
         said = server_error(error)
-        return _server_failure(said, source.path if source else revision.path)
+        path = source.path if source else revision.path
+        return _deferred_failure(said, path) if at_end else _server_failure(said, path)
     return _python_failure(error, revision)
 
 
@@ -96,6 +101,29 @@ def _server_failure(said: ServerError, path: str) -> Failure:
         text="\n".join([f"{path}  {_code(said)}", *_words(said)]),
         sqlstate=said.sqlstate,
         file=path,
+    )
+
+
+def _deferred_failure(said: ServerError, path: str) -> Failure:
+    """Return a failure of a constraint that is checked when all statements are done."""
+    failure = _server_failure(said, path)
+    if said.constraint is None and said.context is None:
+        # Neither a constraint nor a trigger: it is none of what was deferred.
+        return failure
+    if said.constraint is not None:
+        by = f"the deferred constraint {said.constraint} of table {said.table}"
+        why = (
+            f"The constraint {said.constraint} of table {said.table} is deferred: it is checked"
+        )
+    else:
+        by = "a deferred constraint trigger"
+        why = "A deferred constraint trigger has raised it: it is run"
+    first, _, rest = failure.text.partition("\n")
+    why += " at the commit, so that no one line of the file is to blame."
+    return replace(
+        failure,
+        message=f"{failure.message} (at the commit, by {by})",
+        text=f"{first}  (at the commit)\n{rest}\n{why}",
     )
 
 

@@ -45,7 +45,8 @@ ENDED = (
 class Running:
     """A step that has begun: its row, its attempt, and how far it came.
 
-    ``kept`` says that a Python revision has committed something by itself.
+    ``kept`` says that a Python revision has committed something by itself, ``at_end`` that
+    the step's statements are done, and only what they have deferred is not.
     """
 
     step: Step
@@ -55,6 +56,7 @@ class Running:
     began: float = field(default_factory=time.monotonic)
     recorded: bool = False
     kept: bool = False
+    at_end: bool = False
     alone: Alone | None = None
 
     @property
@@ -101,6 +103,7 @@ class Runner:
             self.session.prepare(step.directives)
             with self.executor.notices_to(self.log.say):
                 self._run_body(self.running, body)
+                self.running.at_end = True
                 self.session.leave(transactional=step.transactional)
         except BaseException:
             # A rollback on a dead connection would hide why it died.
@@ -233,6 +236,7 @@ class Runner:
             step.source,
             self.settings.project,
             self._applied_sources(step),
+            at_end=running.at_end,
         )
         end = ending(step, what_is_left(running), again=again)
         text = "\n".join([failure.text, *self._blockers(error), end])
@@ -318,6 +322,7 @@ class Runner:
                     self._run_alone(running, source, connection)
                     return
                 session.executor.run(source)
+                running.at_end = True
                 session.leave()
             transaction = connection.scalar(TRANSACTION_ID)
             self.journal.record_transaction(running.attempt, int(transaction))

@@ -10,6 +10,7 @@ from tests.project import Project
 TABLE = "CREATE TABLE public.t (id int PRIMARY KEY, name text);\n"
 ROWS = "".join(f"INSERT INTO public.t VALUES ({n}, 'row');\n" for n in range(1, 6))
 A1 = revision_id("a1")
+ELSEWHERE = "pgpipe_deferred"
 
 
 def failure(project: Project) -> str:
@@ -146,15 +147,62 @@ def test_a_failed_downgrade_says_that_it_is_still_applied(project: Project) -> N
     ) in result.output
 
 
+DEFERRED_KEY = (
+    TABLE + "CREATE TABLE u (t int REFERENCES public.t DEFERRABLE INITIALLY DEFERRED);\n"
+    "SET search_path TO pg_catalog;\nINSERT INTO public.u VALUES (7);\n"
+)
+DEFERRED_TRIGGER = (
+    TABLE + "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS\n"
+    "  $$ BEGIN RAISE EXCEPTION 'no rows today'; END $$;\n"
+    "CREATE CONSTRAINT TRIGGER no_rows AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED\n"
+    "  FOR EACH ROW EXECUTE FUNCTION no();\nINSERT INTO t VALUES (1);\n"
+)
+
+
+@pytest.mark.parametrize("place", ["", f"-- pgpipe: database = {ELSEWHERE}\n"])
 def test_what_is_deferred_to_the_commit_fails_as_a_failure_of_the_source(
+    project: Project, place: str
+) -> None:
+    if place:
+        project.query(f"DROP DATABASE IF EXISTS {ELSEWHERE}")
+        project.query(f"CREATE DATABASE {ELSEWHERE}")
+    project.wrapped(a1=place + DEFERRED_KEY)
+    result = project.upgrade()
+    if place:
+        project.query(f"DROP DATABASE {ELSEWHERE} WITH (FORCE)")
+    lines = project.scalar("SELECT logs FROM migrations").splitlines()
+    why = (
+        "The constraint u_t_fkey of table public.u is deferred: it is checked at the commit, "
+        "so that no one line of the file is to blame."
+    )
+    assert lines[:4] == [
+        "alembic/sql/a1.sql  23503 foreign_key_violation  (at the commit)",
+        'insert or update on table "u" violates foreign key constraint "u_t_fkey"',
+        'DETAIL: Key (t)=(7) is not present in table "t".',
+        why,
+    ]
+    assert lines[4].startswith("nothing of this revision was applied (rolled back) · retry: ")
+    assert (
+        'constraint "u_t_fkey" (at the commit, by the deferred constraint u_t_fkey of table '
+        "public.u). Nothing of this revision was applied"
+    ) in result.text
+
+
+def test_what_a_deferred_trigger_raises_is_said_to_come_at_the_commit(project: Project) -> None:
+    lines = failure_of(project, DEFERRED_TRIGGER).splitlines()
+    assert lines[:2] == [
+        "alembic/sql/a1.sql  P0001 raise_exception  (at the commit)",
+        "no rows today",
+    ]
+    assert lines[3] == (
+        "A deferred constraint trigger has raised it: it is run at the commit, so that no one "
+        "line of the file is to blame."
+    )
+
+
+def test_what_fails_at_the_end_for_another_reason_is_not_put_down_to_a_constraint(
     project: Project,
 ) -> None:
-    kept = failure_of(
-        project,
-        TABLE + "CREATE TABLE u (t int REFERENCES public.t DEFERRABLE INITIALLY DEFERRED);\n"
-        "SET search_path TO pg_catalog;\nINSERT INTO public.u VALUES (7);\n",
-    )
-    lines = kept.splitlines()
-    assert lines[0] == "alembic/sql/a1.sql  23503 foreign_key_violation"
-    assert lines[2] == 'DETAIL: Key (t)=(7) is not present in table "t".'
-    assert lines[-1].startswith("nothing of this revision was applied (rolled back) · retry: ")
+    result = failure_of(project, "DROP TABLE public.alembic_version;\n")
+    assert 'relation "public.alembic_version" does not exist' in result
+    assert "at the commit" not in result
