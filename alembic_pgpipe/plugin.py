@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 import wrapt
 
 if TYPE_CHECKING:
+    from argparse import Namespace
+
     from alembic.config import CommandLine, Config
     from alembic.runtime.plugins import Plugin
 
@@ -73,9 +75,25 @@ def _exit_with_our_code(
             # Of an error in a template Alembic names only the file that has its traceback.
             sys.stderr.write(f"FAILED: {reason}\n")
         sys.exit(reason.exit_code)
+    except Exception:
+        _refuse_broken_revisions(*args, **kwargs)
+        raise
     except KeyboardInterrupt:
         sys.stderr.write("Stopped. The same command goes on from here.\n")
         sys.exit(STOPPED)
+
+
+def _refuse_broken_revisions(config: Config, options: Namespace) -> None:
+    """Say in a sentence why ``heads`` and the like cannot read the revisions.
+
+    Of Alembic's own commands those end in a traceback that no env.py of ours has seen.
+    """
+    from alembic_pgpipe.revisions.project import broken_revisions
+
+    refusal = None if options.raiseerr else broken_revisions(config)
+    if refusal is not None:
+        sys.stderr.write(f"FAILED: {refusal}\n")
+        sys.exit(refusal.exit_code)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+from alembic.config import Config
 from alembic.script import Script, ScriptDirectory
 from alembic.script.revision import ResolutionError
 from alembic.util import CommandError
@@ -15,8 +16,10 @@ from alembic.util import CommandError
 from alembic_pgpipe.errors import RevisionError
 from alembic_pgpipe.model import Revision
 from alembic_pgpipe.revisions.broken import unknown_version, unreadable
-from alembic_pgpipe.settings import Settings
+from alembic_pgpipe.settings import Settings, read_settings
 from alembic_pgpipe.source import source_name
+
+PACKAGE = "alembic_pgpipe"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,24 @@ class ProjectRevisions:
     def _dependencies(self, script: Script) -> tuple[str, ...]:
         names = _as_tuple(script.dependencies)
         return tuple(self.script.get_revision(name).revision for name in names)
+
+
+def broken_revisions(config: Config) -> RevisionError | None:
+    """Return why the revisions of a project cannot be read, or None where they can.
+
+    None as well where its env.py does not use this package.
+    """
+    try:
+        script = ScriptDirectory.from_config(config)
+        if PACKAGE not in Path(script.env_py_location).read_text("utf-8", "replace"):
+            return None
+        ProjectRevisions(script, read_settings(config)).heads()
+    except RevisionError as error:
+        return error
+    except (CommandError, OSError):
+        # Something else is wrong, which is not for us to say.
+        return None
+    return None
 
 
 def _wrapped(script: Script) -> tuple[str | None, str | None]:

@@ -13,6 +13,7 @@ from tests.refusal import applied, refused
 
 TABLE = "CREATE TABLE public.{0} (id int);\n"
 COMMANDS = (("upgrade", "head"), ("pgpipe", "status"), ("pgpipe", "check"), ("pgpipe", "wrap"))
+ALEMBICS_OWN = (("heads",), ("history",), ("current",), ("branches",), ("show", "head"))
 
 
 def wrapper(project: Project, name: str) -> Path:
@@ -105,7 +106,7 @@ def test_a_broken_wrapper_is_named_with_its_line(
     text = path.read_text()
     path.write_text(f"{text}{code}\n")
     line = len(text.splitlines()) + 1
-    for command in COMMANDS:
+    for command in (*COMMANDS, *ALEMBICS_OWN):
         where = f"alembic/versions/{path.name}:{line}: this revision cannot be read: {said}"
         refused(project.alembic(*command), where)
     assert applied(project) == ["before"]
@@ -123,6 +124,33 @@ def test_revisions_in_a_circle_are_named(project: Project) -> None:
             project.alembic(*command), "alembic/versions", revision_id("a"), "down_revision"
         )
     assert outcome(project) == "FAILURE"
+
+
+def broken(project: Project) -> Project:
+    """Give a project with a wrapper that cannot be read."""
+    project.wrapped(a=TABLE.format("a"))
+    wrapper(project, "a").write_text("1 / 0\n")
+    return project
+
+
+def test_whoever_asks_for_the_traceback_gets_it(project: Project) -> None:
+    with pytest.raises(ZeroDivisionError):
+        broken(project).alembic("--raiseerr", "heads")
+
+
+def test_a_project_that_does_not_use_this_package_keeps_alembics_own_error(
+    project: Project,
+) -> None:
+    broken(project).write("alembic/env.py", "from alembic import context\n")
+    with pytest.raises(ZeroDivisionError):
+        project.alembic("heads")
+
+
+def test_an_error_that_no_revision_has_caused_is_left_as_it_is(project: Project) -> None:
+    project.wrapped(a=TABLE.format("a"))
+    project.write("alembic/env.py", "import alembic_pgpipe\n1 / 0\n")
+    with pytest.raises(ZeroDivisionError):
+        project.alembic("current")
 
 
 # -- two heads ------------------------------------------------------------------------------
