@@ -18,6 +18,16 @@ from alembic_pgpipe.errors import CheckError, PgpipeError
 PROGRAM = "alembic pgpipe"
 
 
+def _utf8(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Refuse what a shell has handed over as bytes that are no text."""
+    try:
+        (value or "").encode()
+    except UnicodeEncodeError:
+        message = f"{value!r} is not UTF-8, and the database keeps nothing else."
+        raise click.BadParameter(message, context, parameter) from None
+    return value
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("-c", "--config", "file", metavar="FILE", help="Alembic's configuration file.")
 @click.option("-n", "--name", metavar="SECTION", help="Section of the .ini file to use.")
@@ -82,7 +92,7 @@ def status(config: Config, as_json: bool, everything: bool, last: int | None) ->
 @pgpipe.command()
 @click.argument("revisions", nargs=-1, metavar="[REV]…")
 @click.option("--marked", is_flag=True, help="Only those whose source says --retry.")
-@click.option("--reason", help="Kept with who asked.")
+@click.option("--reason", callback=_utf8, help="Kept with who asked.")
 @click.pass_obj
 def retry(config: Config, revisions: tuple[str, ...], marked: bool, reason: str | None) -> None:
     """Mark failed or skipped revisions to be run again.
@@ -100,7 +110,7 @@ def retry(config: Config, revisions: tuple[str, ...], marked: bool, reason: str 
 
 @pgpipe.command()
 @click.argument("revisions", nargs=-1, required=True, metavar="REV…")
-@click.option("--reason", required=True, help="Kept with who asked.")
+@click.option("--reason", callback=_utf8, required=True, help="Kept with who asked.")
 @click.pass_obj
 def skip(config: Config, revisions: tuple[str, ...], reason: str) -> None:
     """Let the pipeline go on without revisions.
@@ -114,7 +124,7 @@ def skip(config: Config, revisions: tuple[str, ...], reason: str) -> None:
 
 
 @pgpipe.command()
-@click.argument("build", required=False)
+@click.argument("build", callback=_utf8, required=False)
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.pass_obj
 def log(config: Config, build: str | None, as_json: bool) -> None:

@@ -172,3 +172,23 @@ def test_a_skip_before_the_first_run_makes_the_ledger(project: Project) -> None:
     assert project.ledger() == {"a1": "SKIPPED"}
     project.ok("upgrade", "head")
     assert project.scalar("SELECT to_regclass('public.a')") is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (("skip", "a1", "--reason", "caf\udce9"), "--reason"),
+        (("retry", "a1", "--reason", "caf\udce9"), "--reason"),
+        (("log", "caf\udce9"), "[BUILD]"),
+    ],
+    ids=["skip", "retry", "log"],
+)
+def test_bytes_that_are_no_text_are_a_usage_error(
+    project: Project, arguments: tuple[str, ...], name: str
+) -> None:
+    project.wrapped(a1="SELECT 1;\n")
+    project.ok("upgrade", "head")
+    result = project.alembic("pgpipe", *arguments)
+    assert result.code == 2, result.text
+    assert f"Invalid value for '{name}': 'caf\\udce9' is not UTF-8" in result.errors
+    assert "Traceback" not in result.text
