@@ -67,11 +67,6 @@ class Plan:
         """Return the failed revisions that nobody has decided on."""
         return tuple(r for r, d in self.decisions if d.action is Action.HOLD)
 
-    @property
-    def to_run(self) -> tuple[Revision, ...]:
-        """Return the revisions that will be run."""
-        return tuple(r for r, d in self.decisions if d.action is Action.RUN)
-
 
 def plan_upgrade(
     applied: Iterable[Revision],
