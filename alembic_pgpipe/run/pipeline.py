@@ -49,6 +49,7 @@ class Pipeline:
     _passed: frozenset[str] = frozenset()
     _remaining: list[Planned] = field(default_factory=list)
     _count: int = 0
+    _chance: random.Random = field(default_factory=random.Random)
 
     def run(self) -> None:
         """Do what is to be done; the lock is taken only where there is something.
@@ -223,7 +224,7 @@ class Pipeline:
         return sqlstate(error) in WORTH_ANOTHER_TRY
 
     def _pause(self, tries: int) -> None:
-        seconds = FIRST_PAUSE_SECONDS * 2 ** (tries - 1) * random.uniform(0.5, 1.5)
+        seconds = pause_seconds(tries, self._chance)
         left = self.runner.settings.retries - tries + 1
         self._say(f"  rolled back; tried again in {seconds:.1f} s, up to {left} more times")
         self._history = self.planner.history()
@@ -270,3 +271,11 @@ class Pipeline:
             if isinstance(error.__cause__, ResolutionError):
                 raise revisions.unknown(error.__cause__.argument) from error
             raise
+
+
+def pause_seconds(tries: int, chance: random.Random) -> float:
+    """Return how long to wait after so many tries, in seconds.
+
+    Runs that were in each other's way must not meet again: chance parts them.
+    """
+    return FIRST_PAUSE_SECONDS * 2.0 ** (tries - 1) * chance.uniform(0.5, 1.5)
