@@ -331,8 +331,12 @@ class Recorder:
 
         Returns False, with the row untouched, where the number belongs to a build whose
         log does not hold ``signature``; an empty one fits every row.  The row's time is
-        that of the latest run, as its outcome is.
+        that of the latest run, as its outcome is.  For as long as the connection lives,
+        others can see that the build does.
         """
+        self.connection.execute(
+            select(func.pg_catalog.pg_advisory_lock_shared(self._alive(number)))
+        )
         table = self.tables.builds
         adding = postgresql.insert(table).values(build_number=number, logs=heading)
         logs = table.c.logs + literal("\n") + heading
@@ -355,6 +359,28 @@ class Recorder:
             .where(*dead, table.c.build_number != own)
             .values(status="FAILURE", logs=table.c.logs + line)
         )
+
+    def close_abandoned_builds(self, sign: str, own: str, line: str) -> None:
+        """Close as FAILURE each build, except ``own``, that is open and has no run any more.
+
+        Only rows whose log holds ``sign`` are looked at: others are not ours.  A run is
+        alive while it waits for its turn, too; what it holds then is in ``open_build``.
+        """
+        table = self.tables.builds
+        left_open = (table.c.status.is_(None), func.strpos(table.c.logs, sign) > 0)
+        wanted = select(table.c.build_number).where(*left_open, table.c.build_number != own)
+        for number in self.connection.scalars(wanted).all():
+            nobody = func.pg_catalog.pg_try_advisory_xact_lock(self._alive(number))
+            self.connection.execute(
+                update(table)
+                .where(table.c.build_number == number, table.c.status.is_(None), nobody)
+                .values(status="FAILURE", logs=table.c.logs + line)
+            )
+
+    def _alive(self, number: str) -> Any:
+        """Return the key of the lock that the runs of a build share while they live."""
+        name = f"alembic-pgpipe {self.schema} build {number}"
+        return func.pg_catalog.hashtextextended(name, 0)
 
     def append_log(self, number: str, lines: str) -> None:
         """Append lines to a build's log."""

@@ -26,6 +26,7 @@ from alembic_pgpipe.model import Attempt, Build, Failure
 
 FLUSH_SECONDS = 2.0
 HIDDEN = "***"
+HEADING = "== build "
 # What moves a terminal's cursor, colours it or turns its text round is shown as a picture of
 # itself, each as wide as one character so that a caret below it stays where it is.
 PICTURES: Mapping[int, str] = MappingProxyType(
@@ -132,6 +133,13 @@ class BuildLog:
         line = f"died in {attempt.revision}; build {self.number} found it so\nFAILURE\n"
         self._recorder.close_dead_build(signature, self.number, line)
 
+    def bury_abandoned(self) -> None:
+        """Close the builds whose runs are gone, though no attempt of theirs is open."""
+        if self._recorder is None:
+            return
+        line = f"died outside a step; build {self.number} found it so\nFAILURE\n"
+        self._recorder.close_abandoned_builds(HEADING, self.number, line)
+
     def _begin(self, recorder: Recorder) -> None:
         self.number = self._open_row(recorder)
         if self.number != self.build.number:
@@ -193,7 +201,7 @@ def harmless(text: str) -> str:
 
 def _signature(number: str | None, id_: str | None) -> str:
     """Return how the heading of a build's log begins; it tells builds of one number apart."""
-    return f"== build {number} ({id_})"
+    return f"{HEADING}{number} ({id_})"
 
 
 def spellings(secret: str) -> frozenset[str]:

@@ -59,12 +59,14 @@ class Pipeline:
         """
         if not self.context.purge and self._nothing_to_do():
             self._say("nothing to do")
+            self.runner.log.bury_abandoned()
             self._run_alembic()
             return
         settings, log = self.runner.settings, self.runner.log
         with run_lock(
             self.runner.database, settings.schema, log.number, settings.lock_wait, self._say_now
         ):
+            self.planner.bury()
             if self.context.purge:
                 self._plan_purge()
             else:

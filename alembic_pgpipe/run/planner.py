@@ -77,7 +77,6 @@ class Planner:
         Raises HeldError where a failed revision waits for a decision, StepError where a
         pending source may not run, RevisionError where an undo is missing.
         """
-        self._bury()
         wanted = list(steps)
         if any(isinstance(step, StampStep) for step in wanted):
             return [Planned(step) for step in wanted]
@@ -89,11 +88,12 @@ class Planner:
             return self._plan_downgrade(moving)
         return self._plan_upgrade(moving, applied)
 
-    def _bury(self) -> None:
-        """Close the builds that died in a step; the lock is ours, so nobody is at work."""
+    def bury(self) -> None:
+        """Close the builds that have died; the lock is ours, so nobody is at a step."""
         for attempt in self.history().tries.values():
             if attempt.outcome is Outcome.RUNNING:
                 self.log.bury(attempt)
+        self.log.bury_abandoned()
 
     def _adopt(self, applied: Iterable[Revision]) -> None:
         """Record what plain Alembic applied before the ledger was kept."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from subprocess import Popen
 
 import pytest
 from sqlalchemy import URL
@@ -13,6 +14,7 @@ from alembic_pgpipe.connect.lock import lock_key
 from alembic_pgpipe.revisions.wrapper import revision_id
 from tests.background import eventually, in_background
 from tests.conftest import connect_to
+from tests.killing import holding
 from tests.project import Project
 
 DEAD = {"GITHUB_RUN_NUMBER": "41", "GITHUB_RUN_ID": "9041"}
@@ -118,6 +120,79 @@ def test_the_row_of_a_killed_build_keeps_its_log_and_is_closed_by_the_next_run(
     assert project.upgrade().code == 0
     found = f"died in {revision_id('b')}; build local_run found it so\nFAILURE\n"
     assert build(project, "41") == ("FAILURE", logs + found)
+
+
+# -- outside a step --------------------------------------------------------------------------
+
+FOUND = "died outside a step; build {0} found it so\nFAILURE\n"
+NEXT = {"GITHUB_RUN_NUMBER": "42", "GITHUB_RUN_ID": "9042"}
+
+
+@contextmanager
+def waiting_for_its_turn(project: Project) -> Iterator[Popen[str]]:
+    """Give a run of build 41 that is alive and waits for the lock, before its first step."""
+    with (
+        holding(project, f"BEGIN; SELECT pg_advisory_xact_lock({lock_key('public')})"),
+        in_background(project, "upgrade", "head", env=DEAD) as run,
+    ):
+        told = "SELECT logs FROM migration_logs WHERE logs LIKE '%%waiting for the lock%%'"
+        eventually(lambda: ledger_is_there(project) and project.query(told))
+        yield run
+
+
+def ledger_is_there(project: Project) -> bool:
+    return bool(project.scalar("SELECT to_regclass('migration_logs') IS NOT NULL"))
+
+
+def killed_outside_a_step(project: Project) -> tuple[str | None, str]:
+    """Kill build 41 while it waits for its turn; return the outcome and the log that it has."""
+    with waiting_for_its_turn(project) as run:
+        run.kill()
+        run.communicate(timeout=20)
+        eventually(lambda: project.scalar(OTHERS) == 0)
+    return build(project, "41")
+
+
+@pytest.mark.parametrize("command", [("upgrade", "head"), ("downgrade", "base")])
+def test_a_build_killed_outside_a_step_is_closed_by_the_next_run_of_any_build(
+    project: Project, command: tuple[str, ...]
+) -> None:
+    project.wrapped(a=TABLE.format("a"))
+    status, logs = killed_outside_a_step(project)
+    assert status is None
+    # The second command has nothing to do, and takes no lock.
+    project.ok(*command, env=NEXT)
+    assert build(project, "41") == ("FAILURE", logs + FOUND.format("42"))
+    project.ok(*command, env=DEAD)
+    assert build(project, "41")[0] == "SUCCESS"
+
+
+def test_a_build_that_waits_for_its_turn_is_alive(project: Project) -> None:
+    project.wrapped(a=TABLE.format("a"))
+    with waiting_for_its_turn(project):
+        before = build(project, "41")
+        project.ok("downgrade", "base", env=NEXT)
+        assert build(project, "41") == before
+        assert before[0] is None
+
+
+def test_runs_of_one_build_are_alive_as_long_as_one_of_them_is(project: Project) -> None:
+    project.wrapped(a=TABLE.format("a"))
+    with waiting_for_its_turn(project):
+        project.ok("downgrade", "base", env=DEAD)
+        project.query("UPDATE migration_logs SET status = NULL")
+        project.ok("downgrade", "base", env=NEXT)
+        assert build(project, "41")[0] is None
+
+
+def test_an_open_row_of_another_tool_is_left_alone(project: Project) -> None:
+    project.ok("upgrade", "head", env=NEXT)
+    project.query("INSERT INTO migration_logs (build_number, logs) VALUES ('41', 'Applying')")
+    project.ok("upgrade", "head", env=NEXT)
+    assert build(project, "41") == (None, "Applying")
+
+
+# -- without a transaction, and stopped ------------------------------------------------------
 
 
 def test_a_killed_source_without_a_transaction_goes_on_where_that_is_certain(
