@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
@@ -35,8 +35,21 @@ from alembic_pgpipe.run.step import Sources
 from alembic_pgpipe.settings import Settings, read_settings
 
 VISIT = "alembic_pgpipe.visit"
+ELSEWHERE = "alembic_pgpipe.elsewhere"
 # On the journal: a source that locks the ledger must not stop the run for ever.
 JOURNAL_LOCK_TIMEOUT = "SET lock_timeout = '10s'"
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Sends a project's commands to another database, as an attribute of ``Config``.
+
+    ``options`` are those of the settings that differ; ``environ`` is all that the
+    commands see of the variables outside.
+    """
+
+    options: Mapping[str, Any]
+    environ: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +59,7 @@ class Visit:
     settings: Settings
     revisions: ProjectRevisions
     options: Mapping[str, Any]
+    environ: Mapping[str, str]
 
     def heads(self, connection: Connection) -> tuple[str, ...]:
         """Return what ``alembic_version`` says, through Alembic's own reading of it.
@@ -66,15 +80,17 @@ def run(context: EnvironmentContext | ModuleType, **options: Any) -> None:
     ledger; other commands only read.  Raises PgpipeError with a message for people.
     """
     environment = _environment(context)
-    settings = read_settings(environment.config)
+    attributes = environment.config.attributes
+    elsewhere: Elsewhere = attributes.get(ELSEWHERE, Elsewhere({}, os.environ))
+    settings = replace(read_settings(environment.config), **elsewhere.options)
     revisions = ProjectRevisions(environment.script, settings)
-    visit: Callable[[Visit], None] | None = environment.config.attributes.get(VISIT)
+    visit: Callable[[Visit], None] | None = attributes.get(VISIT)
     if visit is not None:
-        visit(Visit(settings, revisions, options))
+        visit(Visit(settings, revisions, options, elsewhere.environ))
     elif environment.is_offline_mode():
         _write_script(environment, settings, revisions, options)
     elif "destination_rev" in environment.context_opts:
-        _move(environment, settings, revisions, options)
+        _move(environment, settings, revisions, options, elsewhere.environ)
     elif environment.context_opts.get("revision_context") is not None and not _compares(
         environment
     ):
@@ -100,13 +116,14 @@ def _move(
     settings: Settings,
     revisions: ProjectRevisions,
     options: Mapping[str, Any],
+    environ: Mapping[str, str],
 ) -> None:
     """Upgrade, downgrade or stamp: with a build log from the first moment on."""
-    build = current_build(os.environ, settings.build_number_env)
+    build = current_build(environ, settings.build_number_env)
     echo = environment.config.print_stdout
     log = BuildLog(build, settings.log_file, lambda line: echo("%s", line))
-    log.hide(os.environ.get("PGPASSWORD"))
-    with log, open_database(settings, os.environ) as database:
+    log.hide(environ.get("PGPASSWORD"))
+    with log, open_database(settings, environ) as database:
         log.hide(database.engine.url.password)
         log.say(f"build {build.number} · {database.label}")
         with (

@@ -10,6 +10,7 @@
         ├── TransitionError         retry or skip was asked where the state table has no row
         ├── LedgerError             the ledger cannot be created, read, or is somebody else's
         ├── StepError               a step failed in the database
+        ├── RehearsalError          the history cannot be replayed for a rehearsal
         ├── HeldError               exit code 3: failed revisions wait for a decision
         ├── LockError               exit code 4: another run holds the lock
         ├── UnreachableError        exit code 5: the database or the secret does not answer
@@ -21,6 +22,7 @@ happened, where, and what to type next.  None ever holds a password.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import PurePath
 
 from alembic.util import CommandError
@@ -69,8 +71,40 @@ class LedgerError(PgpipeError):
     """Report that the ledger cannot be created, read or trusted."""
 
 
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What made a step fail: the revision, and where known the place, counted from 1."""
+
+    revision: str
+    name: str
+    message: str
+    file: str = ""
+    line: int = 0
+    column: int = 0
+
+    @property
+    def where(self) -> str:
+        """Return ``file``, or ``file:line:column`` where the place is known."""
+        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+
+
 class StepError(PgpipeError):
     """Report that a step failed; the ledger already says so."""
+
+    def __init__(self, message: str, cause: Cause) -> None:
+        self.cause = cause
+        super().__init__(message)
+
+
+class RehearsalError(PgpipeError):
+    """Report that no database could be brought to the state that a rehearsal needs.
+
+    ``cause`` is the step that failed there, where one did.
+    """
+
+    def __init__(self, message: str, cause: Cause | None = None) -> None:
+        self.cause = cause
+        super().__init__(message)
 
 
 class HeldError(PgpipeError):

@@ -53,6 +53,7 @@ class Settings:
     build_number_env: str | None = None
     log_file: Path | None = None
     scratch_in_ci: bool = False
+    rehearsal_url: str | None = None
 
     def __repr__(self) -> str:
         return f"Settings(project={str(self.project)!r}, schema={self.schema!r})"
@@ -79,6 +80,7 @@ OPTIONS = (
     "build_number_env",
     "log_file",
     "scratch_in_ci",
+    "rehearsal_url",
 )
 
 
@@ -110,6 +112,7 @@ def read_settings(config: Config) -> Settings:
         build_number_env=values.get("build_number_env") or None,
         log_file=_log_file(project, values.get("log_file", "migration.log")),
         scratch_in_ci=_flag("scratch_in_ci", values),
+        rehearsal_url=values.get("rehearsal_url", "").strip() or None,
     )
 
 

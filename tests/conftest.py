@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 from uuid import uuid4
@@ -19,6 +19,7 @@ from psycopg2 import extensions, sql
 from sqlalchemy import URL
 
 from alembic_pgpipe.connect.server import ScratchServer, scratch_server
+from alembic_pgpipe.routines import rehearsal
 from tests.project import Project
 
 Connect: TypeAlias = Callable[[URL], extensions.connection]
@@ -57,6 +58,30 @@ def scratch() -> Iterator[ScratchServer]:
         scratch_server(Path(folder) / "scratch", os.environ) as server,
     ):
         yield server
+
+
+@pytest.fixture(scope="session")
+def rehearsal_server() -> Iterator[ScratchServer]:
+    """Give the session's server for rehearsals, which drop everything that they find."""
+    with (
+        tempfile.TemporaryDirectory(prefix="pgpipe-tests-") as folder,
+        scratch_server(Path(folder) / "scratch", os.environ) as server,
+    ):
+        yield server
+
+
+@pytest.fixture
+def shared_rehearsal(
+    rehearsal_server: ScratchServer, monkeypatch: pytest.MonkeyPatch
+) -> ScratchServer:
+    """Let rehearsals use the session's server instead of starting one each."""
+
+    @contextmanager
+    def started(_directory: Path, _environ: Mapping[str, str]) -> Iterator[ScratchServer]:
+        yield rehearsal_server
+
+    monkeypatch.setattr(rehearsal, "scratch_server", started)
+    return rehearsal_server
 
 
 @pytest.fixture(scope="session")

@@ -22,13 +22,14 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     # A run reads the project's revisions; revisions know nothing of a run.
     ("revisions",),
     ("run",),
-    # One room in two files: env.py calls the one, revisions call the other.
-    ("operations", "environment"),
+    # One room in three files: env.py, revisions and our own commands each call one.
+    ("operations", "environment", "project"),
+    ("routines",),
     ("commands",),
     ("render",),
     ("cli", "plugin"),
 )
-ONE_ROOM = {"operations": "environment", "plugin": "cli"}
+ONE_ROOM = {"operations": "environment", "project": "environment", "plugin": "cli"}
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 LONGEST_FUNCTION = 40
 # The last one looks for a history that other schemas hold; it writes nothing.

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from alembic.config import Config
 
-from alembic_pgpipe.commands.project import OpenLedger, open_ledger, visit_project
 from alembic_pgpipe.commands.status import edited_since
 from alembic_pgpipe.environment import Visit
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.ledger.history import History
 from alembic_pgpipe.model import Direction, Problem, Revision, Status
+from alembic_pgpipe.project import OpenLedger, open_ledger, visit_project
 from alembic_pgpipe.revisions.project import ProjectRevisions
 from alembic_pgpipe.revisions.unwrapped import unwrapped_sources
 from alembic_pgpipe.run.plan import Action, Decision

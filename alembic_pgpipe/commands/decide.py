@@ -6,11 +6,11 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from alembic_pgpipe.commands.project import OpenLedger
 from alembic_pgpipe.errors import TransitionError
 from alembic_pgpipe.ledger.build import current_build
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.model import Direction, Outcome, Revision, Row, Status
+from alembic_pgpipe.project import OpenLedger
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from alembic.config import Config
 
-from alembic_pgpipe.commands.project import open_ledger, visit_project
 from alembic_pgpipe.environment import Visit
 from alembic_pgpipe.errors import LedgerError
 from alembic_pgpipe.ledger.tables import BUILDS
 from alembic_pgpipe.model import BuildRecord
+from alembic_pgpipe.project import open_ledger, visit_project
 
 
 def log(config: Config, number: str | None = None) -> BuildRecord:

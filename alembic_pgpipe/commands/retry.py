@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from alembic.config import Config
 
 from alembic_pgpipe.commands.decide import Change, decide
-from alembic_pgpipe.commands.project import OpenLedger, open_ledger, visit_project
 from alembic_pgpipe.environment import Visit
 from alembic_pgpipe.ledger.states import refuse_retry
 from alembic_pgpipe.model import Revision, Status
+from alembic_pgpipe.project import OpenLedger, open_ledger, visit_project
 from alembic_pgpipe.run.plan import Facts
 from alembic_pgpipe.run.step import Sources
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from alembic.config import Config
 
 from alembic_pgpipe.commands.decide import Change, decide
-from alembic_pgpipe.commands.project import open_ledger, visit_project
 from alembic_pgpipe.environment import Visit
 from alembic_pgpipe.errors import SettingsError
 from alembic_pgpipe.ledger.states import refuse_skip
 from alembic_pgpipe.model import Status
+from alembic_pgpipe.project import open_ledger, visit_project
 
 
 def skip(config: Config, names: Sequence[str], *, reason: str) -> tuple[Change, ...]:

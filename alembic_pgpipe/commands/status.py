@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from alembic.config import Config
 
-from alembic_pgpipe.commands.project import OpenLedger, open_ledger, visit_project
 from alembic_pgpipe.connect.lock import holder
 from alembic_pgpipe.environment import Visit
 from alembic_pgpipe.ledger.history import History
 from alembic_pgpipe.model import Direction, Holder, Outcome, Revision, RevisionState, Status
+from alembic_pgpipe.project import OpenLedger, open_ledger, visit_project
 from alembic_pgpipe.run.step import UNREADABLE, Sources
 
 LAST = 50

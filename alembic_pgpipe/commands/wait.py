@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 from alembic.config import Config
 
-from alembic_pgpipe.commands.project import visit_project
 from alembic_pgpipe.connect.database import open_database
 from alembic_pgpipe.environment import Visit
 from alembic_pgpipe.errors import UnreachableError
+from alembic_pgpipe.project import visit_project
 
 PAUSE_SECONDS = 1.0
 

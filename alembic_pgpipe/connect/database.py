@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
@@ -47,9 +48,13 @@ CONNECT_ARGUMENTS: Mapping[str, object] = {
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """The database of this project and environment; each connection is a new one."""
+    """The database of this project and environment; each connection is a new one.
+
+    Of libpq's variables a connection sees those in ``environ``.
+    """
 
     engine: Engine
+    environ: Mapping[str, str]
     role: str | None = None
 
     @contextmanager
@@ -74,9 +79,8 @@ class Database:
 
     def elsewhere(self, name: str) -> Database:
         """Return another database of the same server, under the same user."""
-        engine = create_engine(self.engine.url.set(database=name), poolclass=NullPool)
-        _add_connect_arguments(engine)
-        return Database(engine, self.role)
+        engine = _engine(self.engine.url.set(database=name), self.environ)
+        return Database(engine, self.environ, self.role)
 
     @property
     def label(self) -> str:
@@ -93,25 +97,28 @@ def open_database(settings: Settings, environ: Mapping[str, str]) -> Iterator[Da
     refuses a statement of the tool's own.
     """
     with ExitStack() as stack:
-        engine = create_engine(_resolve(settings, environ, stack), poolclass=NullPool)
-        _add_connect_arguments(engine)
+        resolved, seen = _resolve(settings, environ, stack)
+        engine = _engine(resolved, seen)
         try:
-            yield Database(engine, settings.role)
+            yield Database(engine, seen, settings.role)
         except DBAPIError as error:
             raise _server_refusal(error, engine.url, settings) from error
 
 
-def _resolve(settings: Settings, environ: Mapping[str, str], stack: ExitStack) -> URL:
+def _resolve(
+    settings: Settings, environ: Mapping[str, str], stack: ExitStack
+) -> tuple[URL, Mapping[str, str]]:
+    """Return the URL, and the variables that may complete it: none for a scratch server."""
     folder = url.scratch_folder(settings.url, settings.project)
     if folder is not None:
         from alembic_pgpipe.connect.server import scratch_server
 
         _allow_scratch(settings, environ)
-        return stack.enter_context(scratch_server(folder, environ)).url()
+        return stack.enter_context(scratch_server(folder, environ)).url(), {}
     secret = url.secret_name(settings.url, environ)
     if secret is not None:
-        return secrets.resolve(secret, environ)
-    return url.database_url(settings.url, environ)
+        return secrets.resolve(secret, environ), environ
+    return url.database_url(settings.url, environ), environ
 
 
 def _allow_scratch(settings: Settings, environ: Mapping[str, str]) -> None:
@@ -127,13 +134,40 @@ def _allow_scratch(settings: Settings, environ: Mapping[str, str]) -> None:
         )
 
 
-def _add_connect_arguments(engine: Engine) -> None:
+def _engine(target: URL, environ: Mapping[str, str]) -> Engine:
+    engine = create_engine(target, poolclass=NullPool)
+
     @event.listens_for(engine, "do_connect")
-    def add_arguments(
-        _dialect: object, _record: object, _args: object, kw: dict[str, object]
-    ) -> None:
-        for name, value in CONNECT_ARGUMENTS.items():
-            kw.setdefault(name, value)
+    def connect(
+        dialect: Dialect, _record: object, args: tuple[Any, ...], kw: dict[str, Any]
+    ) -> object:
+        with _seen_by_libpq(environ):
+            return dialect.connect(*args, **{**CONNECT_ARGUMENTS, **kw})
+
+    return engine
+
+
+@contextmanager
+def _seen_by_libpq(environ: Mapping[str, str]) -> Iterator[None]:
+    """Let libpq, which asks the process for its variables, see those in ``environ``."""
+    before, wanted = _of_libpq(os.environ), _of_libpq(environ)
+    _exchange(os.environ, before, wanted)
+    try:
+        yield
+    finally:
+        _exchange(os.environ, wanted, before)
+
+
+def _of_libpq(environ: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environ.items() if name.startswith("PG")}
+
+
+def _exchange(
+    variables: MutableMapping[str, str], old: Mapping[str, str], new: Mapping[str, str]
+) -> None:
+    for name in old.keys() - new.keys():
+        del variables[name]
+    variables.update(new)
 
 
 def _introduce(

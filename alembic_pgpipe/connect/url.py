@@ -70,6 +70,16 @@ def database_url(url: str, environ: Mapping[str, str]) -> URL:
     return for_psycopg2(_parse(url))
 
 
+def database_name(url: str) -> str | None:
+    """Return the database that an ordinary URL names, else None; nothing is resolved."""
+    if not url or url.startswith((SCRATCH, SECRET)):
+        return None
+    try:
+        return _parse(url).database
+    except SettingsError:
+        return None
+
+
 def _from_libpq(environ: Mapping[str, str]) -> URL:
     if not any(environ.get(name) for name in LIBPQ_VARIABLES):
         raise SettingsError(CHOICES)

@@ -63,10 +63,14 @@ class ProjectRevisions:
         while waiting:
             id_ = waiting.pop()
             if id_ not in found:
-                script = self._script(id_)
-                found.add(script.revision)
-                waiting += [*_as_tuple(script.down_revision), *self._dependencies(script)]
+                found.add(self._script(id_).revision)
+                waiting += self.parents(id_)
         return frozenset(found)
+
+    def parents(self, revision: str) -> tuple[str, ...]:
+        """Return the ids of what a revision builds or depends on directly."""
+        script = self._script(revision)
+        return (*_as_tuple(script.down_revision), *self._dependencies(script))
 
     @property
     def versions(self) -> Path:

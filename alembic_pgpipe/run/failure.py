@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from alembic_pgpipe.errors import SourceError
+from alembic_pgpipe.errors import Cause, SourceError
 from alembic_pgpipe.model import Direction, Failure, Revision, ServerError
 from alembic_pgpipe.run.executor import StatementError, is_server_error, server_error
 from alembic_pgpipe.run.routine_lines import Body, Frame, do_body, frames, routine_body
@@ -48,6 +48,14 @@ def describe_failure(
         path = source.path if source else revision.path
         return _deferred_failure(said, path) if at_end else _server_failure(said, path)
     return _python_failure(error, revision)
+
+
+def cause_of(revision: Revision, failure: Failure) -> Cause:
+    """Return what an error tells a program of a failed step."""
+    file, line = failure.file or "", failure.line or 0
+    message = re.sub(rf"\A{re.escape(file)}(:\d+){{0,2}}: ", "", failure.message)
+    column = failure.column or int(line > 0)
+    return Cause(revision.id, revision.name, message, file, line, column)
 
 
 def _statement_failure(

@@ -21,7 +21,7 @@ from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.model import Direction, Failure, Status
 from alembic_pgpipe.revisions.broken import two_heads
 from alembic_pgpipe.run.executor import sqlstate
-from alembic_pgpipe.run.failure import ways_out
+from alembic_pgpipe.run.failure import cause_of, ways_out
 from alembic_pgpipe.run.planner import AlembicStep, Planned, Planner, runs
 from alembic_pgpipe.run.runner import ENDED, Runner, Running, what_is_left
 from alembic_pgpipe.run.stamping import follow_stamp
@@ -238,11 +238,13 @@ class Pipeline:
         if step.direction is Direction.DOWNGRADE:
             return StepError(
                 f"Downgrade of {name} failed: {failure.message}. It is still applied; "
-                f"{undone}. Mend {step.file}, then downgrade again."
+                f"{undone}. Mend {step.file}, then downgrade again.",
+                cause_of(revision, failure),
             )
         return StepError(
             f"{name} failed: {failure.message.rstrip('.')}. {undone.capitalize()}. "
-            f"To go on, {ways_out(revision, step.file)}"
+            f"To go on, {ways_out(revision, step.file)}",
+            cause_of(revision, failure),
         )
 
     # -- small things ------------------------------------------------------------------

@@ -12,10 +12,16 @@ from alembic.runtime.migration import RevisionStep, StampStep
 from alembic_pgpipe.errors import HeldError, RevisionError, SourceError, StepError
 from alembic_pgpipe.ledger.history import History, match_history
 from alembic_pgpipe.ledger.recorder import Recorder
-from alembic_pgpipe.model import Direction, Outcome, Revision, Row, Status
+from alembic_pgpipe.model import Direction, Failure, Outcome, Revision, Row, Status
 from alembic_pgpipe.revisions.project import ProjectRevisions
 from alembic_pgpipe.run.build_log import BuildLog
-from alembic_pgpipe.run.failure import counted, describe_failure, indented, ways_out
+from alembic_pgpipe.run.failure import (
+    cause_of,
+    counted,
+    describe_failure,
+    indented,
+    ways_out,
+)
 from alembic_pgpipe.run.plan import Action, Decision, Plan, decide_downgrade, plan_upgrade
 from alembic_pgpipe.run.resume import unfinished
 from alembic_pgpipe.run.step import Sources, Step
@@ -185,19 +191,22 @@ class Planner:
 
     def _refuse(self, refused: list[tuple[Step, SourceError]]) -> StepError:
         rows = self.history().rows
+        causes = []
         for step, error in refused:
-            text = self._record_refusal(step, rows[step.revision.id], error)
+            failure = self._record_refusal(step, rows[step.revision.id], error)
+            causes.append(cause_of(step.revision, failure))
             self.log.say(f"refused: {step.revision.id} {step.revision.name}")
-            self.log.say(indented(text))
+            self.log.say(indented(failure.text))
             self.log.say(indented(ways_out(step.revision, self.file(step.revision))))
         step, error = refused[0]
         return StepError(
             f"Nothing was run: {counted(len(refused))} cannot run as written. "
             f"{step.revision.id} ({step.revision.name}): {self.log.redact(_ended(error))} "
-            "Then: alembic upgrade head"
+            "Then: alembic upgrade head",
+            causes[0],
         )
 
-    def _record_refusal(self, step: Step, row: Row, error: SourceError) -> str:
+    def _record_refusal(self, step: Step, row: Row, error: SourceError) -> Failure:
         revision, checksum = step.revision, self.sources.facts(step.revision).checksum
         failure = self.log.redacted(
             describe_failure(error, revision, None, self.sources.settings.project)
@@ -212,7 +221,7 @@ class Planner:
         )
         self.journal.end_attempt(attempt, Outcome.ERROR, failure)
         self.journal.set_status(row, Status.ERROR, logs=failure.text)
-        return failure.text
+        return failure
 
     def _alembic_step(self, revision: Revision) -> RevisionStep:
         script = self.revisions.script

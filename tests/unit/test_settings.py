@@ -51,6 +51,7 @@ def test_every_option_is_read(tmp_path: Path) -> None:
         "build_number_env": "RELEASE",
         "log_file": "logs/run.log",
         "scratch_in_ci": "True",
+        "rehearsal_url": "postgresql://u@h/copy",
     }
     assert set(lines) == set(OPTIONS)
     config = ini(tmp_path, *(f"pgpipe.{name} = {value}" for name, value in lines.items()))
@@ -70,6 +71,7 @@ def test_every_option_is_read(tmp_path: Path) -> None:
         build_number_env="RELEASE",
         log_file=tmp_path / "logs/run.log",
         scratch_in_ci=True,
+        rehearsal_url="postgresql://u@h/copy",
     )
 
 

@@ -20,11 +20,13 @@ import pytest
 
 from alembic_pgpipe.connect import binaries, server
 from alembic_pgpipe.connect.binaries import find_binaries, server_account
+from alembic_pgpipe.connect.database import open_database
 from alembic_pgpipe.connect.server import (
     ScratchServer,
     scratch_server,
 )
 from alembic_pgpipe.errors import LockError, PgpipeError, SettingsError, UnreachableError
+from alembic_pgpipe.settings import Settings
 from tests.conftest import connect_to
 
 NOBODY = "nobody"
@@ -137,6 +139,21 @@ def test_nothing_of_the_callers_environment_reaches_the_server(kept: Path) -> No
     foreign = {"PGDATA": "/nonexistent", "PGPORT": "1", "TZ": "Asia/Tokyo", "LC_ALL": "de_DE"}
     with scratch_server(kept, {**os.environ, **foreign}) as running:
         assert query(running, "SHOW timezone") == "UTC"
+
+
+def test_no_variable_leads_a_connection_to_another_server(
+    kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside = {"PGHOSTADDR": "127.0.0.1", "PGOPTIONS": "-c search_path=x", "PGSERVICE": "none"}
+    for name, value in outside.items():
+        monkeypatch.setenv(name, value)
+    folder = kept.parent
+    settings = Settings(f"scratch://{kept.name}", folder, folder, folder)
+    with open_database(settings, os.environ) as database:
+        for opened in (database, database.elsewhere("template1")):
+            with opened.connect(own=False) as connection:
+                assert connection.exec_driver_sql("SHOW search_path").scalar() != "x"
+    assert {name: os.environ[name] for name in outside} == outside
 
 
 def test_servers_run_side_by_side(kept: Path, scratch: ScratchServer) -> None:

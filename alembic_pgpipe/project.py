@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -85,7 +84,7 @@ class OpenLedger:
 def open_ledger(visit: Visit) -> Iterator[OpenLedger]:
     """Connect to the project's database, each statement committing by itself."""
     with (
-        open_database(visit.settings, os.environ) as database,
+        open_database(visit.settings, visit.environ) as database,
         database.connect(autocommit=True) as connection,
     ):
         recorder = Recorder.on(connection, visit.settings.schema)

@@ -1,0 +1,132 @@
+"""The rehearsal: a throwaway database at the head, in which nothing that is tried stays.
+
+It is kept in ``PROJECT/.pgpipe/rehearsal`` from one command to the next, so that only new
+revisions have to be run there.  The project's own database has no part in it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from alembic.config import Config
+from sqlalchemy import Connection
+
+from alembic_pgpipe.connect.database import open_database
+from alembic_pgpipe.connect.server import scratch_server
+from alembic_pgpipe.connect.url import LIBPQ_VARIABLES, database_name
+from alembic_pgpipe.environment import Elsewhere
+from alembic_pgpipe.routines.replay import Replay
+from alembic_pgpipe.run.executor import Executor
+from alembic_pgpipe.run.session import Session, leaving
+from alembic_pgpipe.settings import RetryFailed, Settings, read_settings
+from alembic_pgpipe.source import Rules, Transaction, read_directives, read_statements
+
+FOLDER = Path(".pgpipe") / "rehearsal"
+DATABASE = "rehearsal"
+# Those of the server itself; "postgres" is also where a scratch:// project has its tables.
+RESERVED = frozenset({"postgres", "template0", "template1"})
+WHERE = frozenset(LIBPQ_VARIABLES) - {"PGPASSWORD"}
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """A database in the state that was asked for; all is rolled back in the end.
+
+    ``connection`` is in a transaction, with the search path that a source would have.
+    """
+
+    connection: Connection
+    settings: Settings
+
+    def run(self, text: str, path: str) -> None:
+        """Run what a file says, as a source with that text would be run.
+
+        ``path`` is the file as people are shown it.  Raises StatementError where the
+        server refuses a statement, SourceError where the text cannot be read, or is not
+        one for a transaction.
+        """
+        asked = replace(read_directives(text, path), transaction=Transaction.ON)
+        rules = Rules(asked, require_transaction=False)
+        statements = read_statements(text, path)
+        for statement in statements:
+            rules.see(statement)
+        execution = rules.verdict()
+        executor = Executor(self.connection)
+        for number, statement in enumerate(execution.sent(statements), 1):
+            executor.send(statement, number, execution.total)
+        executor.command(leaving(self.settings))
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Undo what is done within the context where an error leaves it."""
+        with self.connection.begin_nested():
+            yield
+
+
+@contextmanager
+def rehearsal(config: Config, to: Sequence[str] | None = None) -> Iterator[Rehearsal]:
+    """Give a database at the heads, or at the revisions ``to``, to try things in.
+
+    ``to`` are full revision ids.  The project's scratch server runs as long as the
+    context lasts; where ``pgpipe.rehearsal_url`` is set, that database is used instead.
+    Raises RehearsalError where the state cannot be reached, UnreachableError where no
+    server can be had, LockError where another command keeps the scratch server.
+    """
+    settings = read_settings(config)
+    if settings.rehearsal_url is not None:
+        elsewhere = _given(settings.rehearsal_url)
+        Replay(config, elsewhere).expect(to)
+        with _open(settings, elsewhere) as opened:
+            yield opened
+        return
+    with scratch_server(settings.project / FOLDER, os.environ) as server:
+        name = _name(settings.url)
+        replay = Replay(config, _scratch(server.url(name).render_as_string()))
+        administration = _scratch(server.url().render_as_string())
+        with open_database(replace(settings, **administration.options), {}) as database:
+            replay.bring(database, name, to)
+        with _open(settings, replay.elsewhere) as opened:
+            yield opened
+
+
+def _given(url: str) -> Elsewhere:
+    """Send commands to a database that is named; which one it is, its URL alone says."""
+    environ = {name: value for name, value in os.environ.items() if name not in WHERE}
+    return Elsewhere({"url": url, "log_file": None}, environ)
+
+
+def _scratch(url: str) -> Elsewhere:
+    """Send commands to the scratch server, whose superuser needs no role and no build."""
+    options: Mapping[str, object] = {
+        "url": url,
+        "role": None,
+        "log_file": None,
+        "build_number_env": None,
+        "retry_failed": RetryFailed.ALWAYS,
+    }
+    return Elsewhere(options, {})
+
+
+def _name(url: str) -> str:
+    """Return the name that the project's database goes by, which its sources may use."""
+    name = database_name(url)
+    return DATABASE if name is None or name in RESERVED else name
+
+
+@contextmanager
+def _open(settings: Settings, elsewhere: Elsewhere) -> Iterator[Rehearsal]:
+    told = replace(settings, **elsewhere.options)
+    with (
+        open_database(told, elsewhere.environ) as database,
+        database.connect(own=False) as connection,
+    ):
+        Session(Executor(connection), told).prepare()
+        transaction = connection.begin()
+        try:
+            yield Rehearsal(connection, told)
+        finally:
+            transaction.rollback()

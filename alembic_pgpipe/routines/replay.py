@@ -1,0 +1,272 @@
+"""Run the project's own revisions on a scratch database, up to the state that is wanted.
+
+What is there from an earlier command is kept where it is the beginning of the history as
+it is now; else all is dropped and made anew, the roles too.  What a history takes for
+given, because somebody once made it by hand, is made when the server misses it.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import logging
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass, replace
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from alembic_pgpipe.connect.database import Database
+from alembic_pgpipe.environment import ELSEWHERE, Elsewhere, Visit
+from alembic_pgpipe.errors import (
+    PgpipeError,
+    RehearsalError,
+    RevisionError,
+    StepError,
+)
+from alembic_pgpipe.ledger.history import History
+from alembic_pgpipe.model import Direction, Outcome, Revision, Status
+from alembic_pgpipe.project import open_ledger, visit_project
+from alembic_pgpipe.revisions.project import ProjectRevisions
+from alembic_pgpipe.run.step import Sources
+
+# More than any history misses; a text made at random could ask for ever.
+MOST_MISSING = 200
+MISSING = re.compile(r'\b(?P<kind>role|database|schema) "(?P<name>[^"]+)" does not exist')
+CREATE = {
+    # What belongs to it, or is done in its name, must not fail for want of a right.
+    "role": "CREATE ROLE {} NOLOGIN SUPERUSER",
+    "database": "CREATE DATABASE {}",
+    "schema": "CREATE SCHEMA {}",
+}
+# The server's own have the numbers below.
+OTHER_DATABASES = "SELECT datname FROM pg_catalog.pg_database WHERE oid >= 16384"
+OTHER_ROLES = "SELECT rolname FROM pg_catalog.pg_roles WHERE oid >= 16384"
+USE_ANOTHER = (
+    "Mend it; or set pgpipe.rehearsal_url to a database at the head that may be used, where "
+    "everything is rolled back."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How far a database is; ``usable`` where it can be brought to what is wanted."""
+
+    heads: frozenset[str] = frozenset()
+    wanted: frozenset[str] = frozenset()
+    usable: bool = False
+
+
+NOTHING = State()
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """The project's commands, sent to another database."""
+
+    config: Config
+    elsewhere: Elsewhere
+
+    def expect(self, to: Sequence[str] | None) -> None:
+        """Raise RehearsalError unless the database is at the revisions that are wanted."""
+        state = self._state(to)
+        if state.heads != state.wanted:
+            raise RehearsalError(
+                f"The database in pgpipe.rehearsal_url is at {_named(state.heads)}, and the "
+                f"rehearsal needs it at {_named(state.wanted)}. Bring it there, or remove the "
+                "option: then a scratch server is used."
+            )
+
+    def bring(self, server: Database, name: str, to: Sequence[str] | None) -> None:
+        """Bring a scratch server's database to the revisions; to the heads without any.
+
+        ``server`` is the database that the server is administered from.  Raises
+        RehearsalError for a revision that cannot be run there.
+        """
+        with server.connect(autocommit=True) as connection:
+            state = self._state(to) if _exists(connection, name) else NOTHING
+            if not state.usable:
+                _wipe(connection)
+                _create(connection, "database", name)
+            if not state.usable or state.heads != state.wanted:
+                self._upgrade(server.elsewhere(name), connection, to)
+
+    # -- looking -----------------------------------------------------------------------
+
+    def _state(self, to: Sequence[str] | None) -> State:
+        def look(visit: Visit) -> State:
+            with open_ledger(visit) as ledger:
+                wanted = visit.revisions.heads() if to is None else to
+                state = State(frozenset(ledger.heads), frozenset(wanted))
+                return replace(state, usable=_is_beginning(visit, ledger.history(), state))
+
+        with _quietly():
+            return visit_project(self._told(), look)
+
+    # -- running -----------------------------------------------------------------------
+
+    def _upgrade(
+        self, database: Database, server: Connection, to: Sequence[str] | None
+    ) -> None:
+        made: set[tuple[str, str]] = set()
+        while True:
+            try:
+                self._run(("heads",) if to is None else to)
+                return
+            except PgpipeError as error:
+                missing = _missing(error)
+                if missing is None or missing in made or len(made) == MOST_MISSING:
+                    raise _not_replayed(error) from error
+                made.add(missing)
+                try:
+                    _make(missing, database, server)
+                except DBAPIError:
+                    raise _not_replayed(error) from error
+
+    def _run(self, targets: Iterable[str]) -> None:
+        for target in targets:
+            with _quietly():
+                command.upgrade(self._told(), target)
+
+    def _told(self) -> Config:
+        """Return the project's configuration, with the other database in it."""
+        config = copy.copy(self.config)
+        config.stdout = io.StringIO()
+        config.attributes = {**self.config.attributes, ELSEWHERE: self.elsewhere}
+        return config
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep what env.py, Alembic and the revisions print and log out of a command's answer."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logging.disable(before)
+
+
+# --- is what is there still the history's beginning? ---
+
+
+def _is_beginning(visit: Visit, history: History, state: State) -> bool:
+    """Tell whether a database is what running the history so far would make of it."""
+    revisions = visit.revisions
+    try:
+        applied = revisions.applied(state.heads)
+        wanted = revisions.applied(state.wanted)
+    except RevisionError:
+        return False
+    if not applied or not applied <= wanted:
+        return False
+    if any(row.status is not Status.WAITING for row in history.strangers):
+        return False
+    sources = Sources(visit.settings)
+    return _in_order(revisions, applied, history) and all(
+        _is_as_applied(r, history, sources) if r.id in applied else _is_untouched(r, history)
+        for r in revisions.all()
+    )
+
+
+def _is_as_applied(revision: Revision, history: History, sources: Sources) -> bool:
+    facts = sources.facts(revision)
+    if history.status(revision.id) is Status.SKIPPED:
+        return facts.skip
+    last = history.last_try(revision.id, Direction.UPGRADE)
+    return (
+        last is not None and last.outcome is Outcome.SUCCESS and last.checksum == facts.checksum
+    )
+
+
+def _is_untouched(revision: Revision, history: History) -> bool:
+    """Tell whether nothing of a revision is in the database, not even half of it."""
+    last = history.last_try(revision.id, Direction.UPGRADE)
+    if history.status(revision.id) is Status.WAITING or last is None:
+        return True
+    half = last.statement_hashes or last.under_way or last.transaction_id
+    return revision.source is not None and last.outcome is not Outcome.SUCCESS and not half
+
+
+def _in_order(revisions: ProjectRevisions, applied: Iterable[str], history: History) -> bool:
+    """Tell whether each revision was run behind those that it now builds on."""
+    place = {
+        id_: attempt.id
+        for id_ in applied
+        if (attempt := history.last_try(id_, Direction.UPGRADE)) is not None
+    }
+    return all(
+        place[parent] < at
+        for id_, at in place.items()
+        for parent in revisions.parents(id_)
+        if parent in place
+    )
+
+
+# --- the scratch server ---
+
+
+def _exists(connection: Connection, name: str) -> bool:
+    sql = "SELECT 1 FROM pg_catalog.pg_database WHERE datname = %s"
+    return connection.exec_driver_sql(sql, (name,)).first() is not None
+
+
+def _wipe(connection: Connection) -> None:
+    """Drop the databases, then the roles, that histories have made."""
+    for (database,) in connection.exec_driver_sql(OTHER_DATABASES).all():
+        _command(connection, "DROP DATABASE {} WITH (FORCE)", database)
+    for (role,) in connection.exec_driver_sql(OTHER_ROLES).all():
+        _command(connection, "DROP OWNED BY {0} CASCADE; DROP ROLE {0}", role)
+
+
+def _make(missing: tuple[str, str], database: Database, server: Connection) -> None:
+    kind, name = missing
+    if kind != "schema":
+        _create(server, kind, name)
+        return
+    with database.connect(autocommit=True) as connection:
+        _create(connection, kind, name)
+
+
+def _create(connection: Connection, kind: str, name: str) -> None:
+    _command(connection, CREATE[kind], name)
+
+
+def _command(connection: Connection, statement: str, name: str) -> None:
+    quoted = connection.dialect.identifier_preparer.quote_identifier(name)
+    connection.exec_driver_sql(statement.format(quoted))
+
+
+# --- what it failed for ---
+
+
+def _missing(error: PgpipeError) -> tuple[str, str] | None:
+    """Return kind and name of what a history took for given, and the server misses.
+
+    A schema is made only for the tables that tell how far the history is: where a source
+    misses one, that may be the very mistake that a rehearsal should find.
+    """
+    found = MISSING.search(str(error))
+    if found is None or (found["kind"] == "schema" and isinstance(error, StepError)):
+        return None
+    return found["kind"], found["name"]
+
+
+def _not_replayed(error: PgpipeError) -> PgpipeError:
+    if not isinstance(error, StepError):
+        return error
+    cause = error.cause
+    return RehearsalError(
+        f"The history cannot be replayed on a scratch server: {cause.revision} ({cause.name}) "
+        f"fails there. {cause.where}: {cause.message.rstrip('.')}. {USE_ANOTHER}",
+        cause,
+    )
+
+
+def _named(heads: Iterable[str]) -> str:
+    return ", ".join(sorted(heads)) or "the base"
