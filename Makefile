@@ -110,5 +110,5 @@ lock:
 	@rm -rf $(LOCK)
 
 clean:
-	@rm -rf .venv* .pg .scratch build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv* .pg .pgpipe .scratch build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

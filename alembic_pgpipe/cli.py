@@ -137,13 +137,20 @@ def log(config: Config, build: str | None, as_json: bool) -> None:
 
 
 @pgpipe.command()
+@click.option(
+    "--no-rehearsal", is_flag=True, help="Only read; try nothing on a scratch server."
+)
 @click.pass_obj
-def check(config: Config) -> None:
-    """Validate all pending sources; exit 6 where something is wrong."""
+def check(config: Config, no_rehearsal: bool) -> None:
+    """Validate all pending sources and changed routines; exit 6 where something is wrong.
+
+    They are tried on a throwaway server that the project's own revisions bring to the
+    head, where one can be had; the project's database is only read.
+    """
     from alembic_pgpipe.commands.check import check as run
     from alembic_pgpipe.render import terminal
 
-    report = run(config)
+    report = run(config, rehearse=not no_rehearsal)
     click.echo(terminal.problems(report))
     if report.problems:
         raise click.exceptions.Exit(CheckError.exit_code)

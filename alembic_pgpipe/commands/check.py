@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -9,52 +10,109 @@ from alembic.config import Config
 
 from alembic_pgpipe.commands.status import edited_since
 from alembic_pgpipe.environment import Visit
-from alembic_pgpipe.errors import SourceError
+from alembic_pgpipe.errors import PgpipeError, RehearsalError, SourceError
 from alembic_pgpipe.ledger.history import History
 from alembic_pgpipe.model import Direction, Problem, Revision, Status
 from alembic_pgpipe.project import OpenLedger, open_ledger, visit_project
 from alembic_pgpipe.revisions.project import ProjectRevisions
+from alembic_pgpipe.revisions.routines import changed_routines
 from alembic_pgpipe.revisions.unwrapped import unwrapped_sources
+from alembic_pgpipe.routines.rehearsal import rehearsal
+from alembic_pgpipe.routines.trial import RoutineFile, Trial, try_files
+from alembic_pgpipe.run.failure import problem_of
 from alembic_pgpipe.run.plan import Action, Decision
 from alembic_pgpipe.run.step import Sources
 from alembic_pgpipe.settings import Settings
 
+STUCK = "not rehearsed: as it is, an upgrade would run nothing; mend what is said above first"
+# What a real server has been given, and a scratch server has not.
+LACKS = re.compile(r'extension "[^"]+" is not available|could not (?:open|access) .*file ')
+
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """What was found, and how many pending sources were looked at."""
+    """What was found in how many pending revisions and changed routine files.
+
+    ``notes`` say what could not be looked into.
+    """
 
     problems: tuple[Problem, ...]
     pending: int
+    routines: int = 0
+    notes: tuple[str, ...] = ()
 
 
-def check(config: Config) -> CheckReport:
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What was found by reading alone; ``stuck`` where an upgrade would run nothing."""
+
+    problems: tuple[Problem, ...]
+    pending: frozenset[str]
+    routines: tuple[RoutineFile, ...]
+    stuck: bool
+
+
+def check(config: Config, *, rehearse: bool = True) -> CheckReport:
     """Validate all pending sources, and name applied ones that were edited since.
 
-    The database is only read.
+    The project's database is only read.  Pending revisions and changed routine files are
+    then tried on a scratch server, unless ``rehearse`` is false.
     """
 
-    def look(visit: Visit) -> CheckReport:
+    def look(visit: Visit) -> _Found:
         with open_ledger(visit) as ledger:
-            return _check(ledger)
+            return _read(ledger)
 
-    return visit_project(config, look)
+    found = visit_project(config, look)
+    trial = Trial()
+    if rehearse and (found.pending or found.routines):
+        trial = Trial(notes=(STUCK,)) if found.stuck else _rehearse(config, found)
+    problems = (*found.problems, *trial.problems)
+    return CheckReport(problems, len(found.pending), len(found.routines), trial.notes)
 
 
-def _check(ledger: OpenLedger) -> CheckReport:
+def _read(ledger: OpenLedger) -> _Found:
     visit, history = ledger.visit, ledger.history()
     revisions, settings = visit.revisions, visit.settings
     sources = Sources(settings)
     everything = revisions.all()
     passed = revisions.applied(ledger.heads)
     pending = [r for r in everything if _is_pending(r, history, r.id in passed)]
+    stuck = (*_heads(revisions), *(p for r in pending for p in _refusal(r, sources)))
+    routines, unreadable = _changed(settings)
     problems = (
-        *_heads(revisions),
+        *stuck,
         *_unwrapped(revisions, settings),
-        *(p for r in pending for p in _refusal(r, sources)),
         *(p for r in everything for p in _edited(r, history, sources)),
+        *unreadable,
     )
-    return CheckReport(problems, len(pending))
+    ids = frozenset(r.id for r in pending)
+    return _Found(problems, ids, routines, stuck=bool(stuck))
+
+
+def _changed(settings: Settings) -> tuple[tuple[RoutineFile, ...], tuple[Problem, ...]]:
+    """Return the routine files that differ from their snapshot, or why they are unknown."""
+    try:
+        changes = changed_routines(settings)
+    except SourceError as error:
+        return (), (problem_of(error),)
+    return tuple(RoutineFile(settings.shown(c.path), c.text) for c in changes), ()
+
+
+def _rehearse(config: Config, found: _Found) -> Trial:
+    """Run what is pending and try what has changed; say why where that cannot be done."""
+    try:
+        with rehearsal(config) as rehearsed:
+            return try_files(rehearsed, found.routines)
+    except RehearsalError as error:
+        cause = error.cause
+        # The fault of what is applied already is not that of what is to be shipped.
+        if cause is None or cause.revision not in found.pending or LACKS.search(cause.message):
+            return Trial(notes=(f"not rehearsed: {error}",))
+        message = f"fails on a scratch server: {cause.message}"
+        return Trial((Problem(cause.file, message, cause.line, cause.column),))
+    except PgpipeError as error:
+        return Trial(notes=(f"not rehearsed: {error}",))
 
 
 def _is_pending(revision: Revision, history: History, passed: bool) -> bool:
@@ -84,7 +142,7 @@ def _refusal(revision: Revision, sources: Sources) -> Iterator[Problem]:
     try:
         sources.step(revision, Direction.UPGRADE, Decision(Action.RUN))
     except SourceError as error:
-        yield Problem(error.path, error.problem, error.line, error.column)
+        yield problem_of(error)
 
 
 def _edited(revision: Revision, history: History, sources: Sources) -> Iterator[Problem]:

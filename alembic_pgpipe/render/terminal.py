@@ -70,12 +70,13 @@ def wrapped(written: Sequence[Wrapped], *, check: bool) -> str:
 
 def problems(report: CheckReport) -> str:
     """Return the findings of a check, one to a line."""
-    count = len(report.problems)
-    pending = f"{report.pending} pending revision{'s' if report.pending != 1 else ''} checked"
-    if not count:
-        return f"{pending}: no problems"
-    found = f"{count} problem{'s' if count != 1 else ''}"
-    return "\n".join([*map(str, report.problems), f"{pending}: {found}"])
+    seen = [_counted(report.pending, "pending revision")]
+    if report.routines:
+        seen.append(_counted(report.routines, "changed routine file"))
+    found = _counted(len(report.problems), "problem") if report.problems else "no problems"
+    notes = (f"note: {note}" for note in report.notes)
+    checked = f"{' and '.join(seen)} checked: {found}"
+    return "\n".join([*map(str, report.problems), *notes, checked])
 
 
 def build_log(record: BuildRecord) -> str:
@@ -91,6 +92,10 @@ def project_files(files: Iterable[ProjectFile]) -> str:
         advice = f" · {file.advice}" if file.advice else ""
         lines.append(f"{file.path}: {file.written.value}{advice}")
     return "\n".join([*lines, INIT_NEXT])
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' if count != 1 else ''}"
 
 
 def _status_row(state: RevisionState) -> tuple[str, ...]:

@@ -46,6 +46,7 @@ CREATE = {
 # The server's own have the numbers below.
 OTHER_DATABASES = "SELECT datname FROM pg_catalog.pg_database WHERE oid >= 16384"
 OTHER_ROLES = "SELECT rolname FROM pg_catalog.pg_roles WHERE oid >= 16384"
+NOT_REPLAYED = "The history cannot be replayed on a scratch server"
 USE_ANOTHER = (
     "Mend it; or set pgpipe.rehearsal_url to a database at the head that may be used, where "
     "everything is rolled back."
@@ -129,8 +130,15 @@ class Replay:
 
     def _run(self, targets: Iterable[str]) -> None:
         for target in targets:
-            with _quietly():
-                command.upgrade(self._told(), target)
+            try:
+                with _quietly():
+                    command.upgrade(self._told(), target)
+            except PgpipeError:
+                raise
+            except Exception as error:
+                # What Alembic, env.py or a revision's module raises may be anything.
+                said = f"{type(error).__name__}: {error}"
+                raise RehearsalError(f"{NOT_REPLAYED}: {said}. {USE_ANOTHER}") from error
 
     def _told(self) -> Config:
         """Return the project's configuration, with the other database in it."""
@@ -262,8 +270,8 @@ def _not_replayed(error: PgpipeError) -> PgpipeError:
         return error
     cause = error.cause
     return RehearsalError(
-        f"The history cannot be replayed on a scratch server: {cause.revision} ({cause.name}) "
-        f"fails there. {cause.where}: {cause.message.rstrip('.')}. {USE_ANOTHER}",
+        f"{NOT_REPLAYED}: {cause.revision} ({cause.name}) fails there. {cause.where}: "
+        f"{cause.message.rstrip('.')}. {USE_ANOTHER}",
         cause,
     )
 

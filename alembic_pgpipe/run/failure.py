@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from alembic_pgpipe.errors import Cause, SourceError
-from alembic_pgpipe.model import Direction, Failure, Revision, ServerError
+from alembic_pgpipe.model import Direction, Failure, Problem, Revision, ServerError
 from alembic_pgpipe.run.executor import StatementError, is_server_error, server_error
 from alembic_pgpipe.run.routine_lines import Body, Frame, do_body, frames, routine_body
 from alembic_pgpipe.run.step import Step
@@ -56,6 +56,15 @@ def cause_of(revision: Revision, failure: Failure) -> Cause:
     message = re.sub(rf"\A{re.escape(file)}(:\d+){{0,2}}: ", "", failure.message)
     column = failure.column or int(line > 0)
     return Cause(revision.id, revision.name, message, file, line, column)
+
+
+def problem_of(error: StatementError | SourceError) -> Problem:
+    """Return an error of one statement, or of a file, as a finding of ``check``."""
+    if isinstance(error, SourceError):
+        return Problem(error.path, error.problem, error.line, error.column)
+    said = error.error
+    words = (part.rstrip(".") for part in (said.message, said.detail, said.hint) if part)
+    return Problem(error.statement.path, ". ".join(words), *_place(said, error.statement))
 
 
 def _statement_failure(

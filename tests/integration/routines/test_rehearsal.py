@@ -295,19 +295,6 @@ def test_another_branch_is_run_anew(project: Project) -> None:
     assert tables(project) == {"b"}
 
 
-@pytest.mark.usefixtures("shared_rehearsal")
-def test_a_revision_that_left_the_middle_of_the_history_is_gone(project: Project) -> None:
-    versions = project.folder / "alembic/versions"
-    for name, parent in (("p1", None), ("p2", "p1"), ("p3", "p2")):
-        body = f'op.execute("CREATE TABLE public.{name} (id int)")'
-        project.write(f"alembic/versions/{name}.py", PYTHON.format(name, parent, body))
-    assert tables(project) == {"p1", "p2", "p3"}
-    (versions / "p2.py").unlink()
-    body = 'op.execute("CREATE TABLE public.p3 (id int)")'
-    project.write("alembic/versions/p3.py", PYTHON.format("p3", "p1", body))
-    assert tables(project) == {"p1", "p3"}
-
-
 def reordered(project: Project, *names: str) -> None:
     parent = None
     for name in names:
@@ -327,6 +314,16 @@ def test_a_history_in_another_order_is_run_anew(project: Project, wiped: list[in
     reordered(project, "a2", "a1", "a3")
     assert tables(project) == {"a", "b", "c"}
     assert len(wiped) == 2
+
+
+@pytest.mark.usefixtures("shared_rehearsal")
+def test_a_revision_that_left_the_middle_of_the_history_is_gone(project: Project) -> None:
+    project.wrapped(a1=TABLE.format("a"), a2=TABLE.format("b"), a3=TABLE.format("c"))
+    assert tables(project) == {"a", "b", "c"}
+    for path in (project.folder / "alembic").rglob("*a2*"):
+        path.unlink()
+    reordered(project, "a1", "a3")
+    assert tables(project) == {"a", "c"}
 
 
 @pytest.mark.usefixtures("shared_rehearsal")
@@ -359,6 +356,8 @@ def test_a_revision_that_fails_is_named(project: Project, wiped: list[int]) -> N
         3,
     )
     assert cause.message == "division by zero"
+    with pytest.raises(RehearsalError):
+        tables(project)
     project.source("a2", TABLE.format("b"))
     assert tables(project) == {"a", "b"}
     assert len(wiped) == 1
@@ -399,6 +398,13 @@ def test_half_a_source_is_not_built_on(project: Project) -> None:
 def test_a_broken_project_is_told_so(project: Project) -> None:
     project.write("alembic/versions/p1.py", "revision = \n")
     with pytest.raises(RevisionError, match=r"p1\.py:1: this revision cannot be read"):
+        tables(project)
+
+
+@pytest.mark.usefixtures("shared_rehearsal")
+def test_a_revision_without_a_body_is_told_so(project: Project) -> None:
+    project.write("alembic/versions/p1.py", 'revision, down_revision = "p1", None\n')
+    with pytest.raises(RehearsalError, match="AttributeError: module 'p1_py' has no attribute"):
         tables(project)
 
 
