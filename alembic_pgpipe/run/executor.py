@@ -9,7 +9,7 @@ from __future__ import annotations
 import select
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TextIO, cast
 
@@ -162,6 +162,16 @@ class Executor:
     def pid(self) -> int:
         """Return the server process behind the connection."""
         return int(self._driver.info.backend_pid)
+
+    def canceller(self) -> Callable[[], None]:
+        """Return what makes the server give up its work here; another thread may call it."""
+        driver = self._driver
+
+        def cancel() -> None:
+            with suppress(psycopg2.Error):
+                driver.cancel()
+
+        return cancel
 
     def commit(self) -> None:
         """Commit on the driver's level, below SQLAlchemy's idea of a transaction."""

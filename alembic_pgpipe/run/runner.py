@@ -27,6 +27,7 @@ from alembic_pgpipe.run.failure import describe_failure, ending
 from alembic_pgpipe.run.resume import refuse_transaction, unfinished
 from alembic_pgpipe.run.session import Session
 from alembic_pgpipe.run.step import Sources, Step
+from alembic_pgpipe.run.stopping import cancelled_by_signals
 from alembic_pgpipe.run.watching import Watching
 from alembic_pgpipe.settings import Settings
 from alembic_pgpipe.source import Mode, Source
@@ -101,7 +102,10 @@ class Runner:
         )
         try:
             self.session.prepare(step.directives)
-            with self.executor.notices_to(self.log.say):
+            with (
+                self.executor.notices_to(self.log.say),
+                cancelled_by_signals(self.executor.canceller()),
+            ):
                 self._run_body(self.running, body)
                 self.running.at_end = True
                 self.session.leave(transactional=step.transactional)

@@ -14,7 +14,7 @@ from alembic_pgpipe.connect.lock import lock_key
 from alembic_pgpipe.revisions.wrapper import revision_id
 from tests.background import eventually, in_background
 from tests.conftest import connect_to
-from tests.killing import holding
+from tests.killing import holding, stuck_in
 from tests.project import Project
 
 DEAD = {"GITHUB_RUN_NUMBER": "41", "GITHUB_RUN_ID": "9041"}
@@ -39,6 +39,9 @@ RUN_LOCKS = f"""
     SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted
     AND (classid::bigint << 32) | objid::bigint = {lock_key("public")}
 """
+# Not even the first row of a COPY is read while another session has locked the table.
+COPY = f"{TABLE.format('half')}COPY public.locked FROM STDIN;\n1\n\\.\n"
+LOCK = "BEGIN; CREATE TABLE IF NOT EXISTS locked (id int); COMMIT; BEGIN; LOCK TABLE locked"
 KINDS = {"transactional": TRANSACTIONAL, "alone": ALONE, "python": TRANSACTIONAL}
 
 
@@ -228,10 +231,11 @@ def test_a_build_killed_in_a_downgrade_is_closed_by_a_run_with_nothing_to_do(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda n: n.name)
+@pytest.mark.parametrize("kind", ["transactional", "python"])
 def test_a_stopped_run_rolls_back_closes_its_build_and_exits_130(
-    project: Project, number: signal.Signals
+    project: Project, kind: str, number: signal.Signals
 ) -> None:
-    code, output = die(prepared(project, "transactional"), number)
+    code, output = die(prepared(project, kind), number)
     assert code == 130, output
     assert "stopped: nothing of this revision was applied (rolled back)" in output
     assert "Stopped. The same command goes on from here." in output
@@ -242,6 +246,21 @@ def test_a_stopped_run_rolls_back_closes_its_build_and_exits_130(
     result = project.upgrade()
     assert result.code == 0, result.text
     assert "build 41 was interrupted in it" in result.text
+
+
+def test_a_copy_that_waits_for_a_lock_is_stopped(project: Project) -> None:
+    project.wrapped(b=COPY)
+    with (
+        holding(project, LOCK),
+        in_background(project, "upgrade", "head", env=DEAD) as run,
+    ):
+        stuck_in(project, "COPY public.locked%")
+        run.send_signal(signal.SIGINT)
+        output = run.communicate(timeout=20)[0]
+    assert run.returncode == 130, output
+    assert "stopped: nothing of this revision was applied (rolled back)" in output
+    assert "Traceback" not in output
+    assert project.outcomes("b") == [("upgrade", "INTERRUPTED")]
 
 
 def test_a_stopped_source_without_a_transaction_says_what_stays(project: Project) -> None:

@@ -223,3 +223,16 @@ def test_what_a_python_revision_committed_before_it_failed_is_not_called_undone(
         ("ERROR", None)
     ]
     assert valid(project, "early_id") is True
+
+
+def test_a_python_revision_may_copy_through_the_drivers_own_cursor(project: Project) -> None:
+    # psycopg2 refuses COPY while a wait callback is set: a body must run without one.
+    text = PYTHON.format(
+        "import io\n"
+        "    cursor = op.get_bind().connection.cursor()\n"
+        '    cursor.copy_expert("COPY public.early FROM STDIN", io.StringIO("1\\n2\\n"))\n'
+        '    cursor.copy_from(io.StringIO("3\\n"), "early")'
+    )
+    project.write("alembic/versions/p.py", text)
+    project.ok("upgrade", "head")
+    assert project.query("SELECT id FROM early ORDER BY 1") == [(1,), (2,), (3,)]
