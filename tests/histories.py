@@ -78,14 +78,22 @@ class Dump:
 
     def schema(self, url: URL, *, without: str) -> list[str]:
         """Return the lines of a database's schema, but for the ledger's."""
+        text = self._run(url, "--no-owner", f"--exclude-schema={without}")
+        lines = NAMED_NOT_NULL.sub(" NOT NULL", text).splitlines()
+        return [line for line in lines if not NOT_SCHEMA.match(line)]
+
+    def whole(self, url: URL) -> list[str]:
+        """Return the lines of a database's schema, with owners, as they are."""
+        return [line for line in self._run(url).splitlines() if not NOT_SCHEMA.match(line)]
+
+    def _run(self, url: URL, *options: str) -> str:
         done = subprocess.run(
-            [self.program, "--schema-only", "--no-owner", f"--exclude-schema={without}"],
+            [self.program, "--schema-only", *options],
             env={**os.environ, **_libpq(url)},
             stdout=subprocess.PIPE,
             check=True,
         )
-        lines = NAMED_NOT_NULL.sub(" NOT NULL", done.stdout.decode("utf-8")).splitlines()
-        return [line for line in lines if not NOT_SCHEMA.match(line)]
+        return done.stdout.decode("utf-8")
 
 
 def dump_for(server: ScratchServer) -> Dump:

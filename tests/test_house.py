@@ -24,6 +24,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("run",),
     # One room in three files: env.py, revisions and our own commands each call one.
     ("operations", "environment", "project"),
+    # What a database holds of routines and their kin, and what the project makes of it.
     ("routines",),
     ("commands",),
     ("render",),

@@ -1,13 +1,14 @@
-"""Find an order in which things that may need each other are accepted, by trying them."""
+"""An order for things that may need each other: from what is known, or by trying."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Exception)
+Needs = Callable[[T], Iterable[T]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +43,32 @@ def try_in_order(
             break
         waiting = [item for item, _ in refused]
     return Order(tuple(accepted), tuple(refused))
+
+
+def in_order(
+    things: Iterable[T], needs: Callable[[T], Iterable[T]], wishes: Needs[T] | None = None
+) -> Sequence[T]:
+    """Return things in their own order, but each behind all that it needs.
+
+    ``wishes`` are kept where they can be; where things need each other in a circle, the
+    first of them comes first.
+    """
+    waiting = dict.fromkeys(things)
+    wished = wishes or (lambda _: ())
+    needed = {one: {n for n in needs(one) if n in waiting and n != one} for one in waiting}
+    wanted = {one: {n for n in wished(one) if n in waiting and n != one} for one in waiting}
+    done: list[T] = []
+    while waiting:
+        missing = {
+            one: (len(needed[one] & waiting.keys()), len(wanted[one] & waiting.keys()))
+            for one in waiting
+        }
+        best = min(missing.values())
+        if best == (0, 0):
+            free = [one for one in waiting if missing[one] == best]
+        else:
+            free = [next(one for one in waiting if missing[one] == best)]
+        for one in free:
+            done.append(one)
+            del waiting[one]
+    return done

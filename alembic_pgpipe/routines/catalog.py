@@ -1,0 +1,155 @@
+"""Which objects a database holds: routines, and what else people edit in place."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from sqlalchemy import Connection, Row
+
+from alembic_pgpipe.routines.session import Catalogue, catalogue
+
+
+class Kind(str, Enum):
+    """A kind of object; the value is what stands behind CREATE and DROP."""
+
+    FUNCTION = "FUNCTION"
+    PROCEDURE = "PROCEDURE"
+    AGGREGATE = "AGGREGATE"
+    VIEW = "VIEW"
+    MATERIALIZED_VIEW = "MATERIALIZED VIEW"
+    TRIGGER = "TRIGGER"
+    POLICY = "POLICY"
+    EVENT_TRIGGER = "EVENT TRIGGER"
+    DOMAIN = "DOMAIN"
+
+
+KINDS = tuple(Kind)
+# A row's xmin alone would miss a second change within one transaction.
+OBJECTS = """
+WITH own AS MATERIALIZED (
+    SELECT oid, nspname, pg_catalog.quote_ident(nspname) AS shown
+    FROM pg_catalog.pg_namespace
+    WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
+), part AS MATERIALIZED (
+    SELECT classid, objid FROM pg_catalog.pg_depend WHERE deptype = 'e'
+    UNION ALL
+    SELECT classid, objid FROM pg_catalog.pg_depend
+    WHERE deptype = 'i' AND classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+), relation AS MATERIALIZED (
+    SELECT c.oid, c.relkind, c.relname, n.nspname,
+        n.shown || '.' || pg_catalog.quote_ident(c.relname) AS shown,
+        c.xmin::text || c.ctid::text AS written
+    FROM pg_catalog.pg_class AS c JOIN own AS n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm') AND c.oid NOT IN (
+        SELECT objid FROM part WHERE classid = 'pg_catalog.pg_class'::pg_catalog.regclass)
+)
+SELECT 'pg_catalog.pg_proc'::pg_catalog.regclass::oid AS catalog, p.oid,
+    CASE p.prokind WHEN 'p' THEN 'PROCEDURE' WHEN 'a' THEN 'AGGREGATE' ELSE 'FUNCTION' END
+        AS kind,
+    n.nspname AS schema, p.proname AS name, NULL AS relation,
+    CASE WHEN p.prokind = 'a' AND p.pronargs = 0
+        THEN n.shown || '.' || pg_catalog.quote_ident(p.proname) || '(*)'
+        ELSE p.oid::pg_catalog.regprocedure::text END AS identity,
+    p.xmin::text || p.ctid::text || COALESCE(
+        (SELECT a.xmin::text || a.ctid::text FROM pg_catalog.pg_aggregate AS a
+        WHERE a.aggfnoid = p.oid), '') AS written
+FROM pg_catalog.pg_proc AS p JOIN own AS n ON n.oid = p.pronamespace
+WHERE p.oid NOT IN (
+    SELECT objid FROM part WHERE classid = 'pg_catalog.pg_proc'::pg_catalog.regclass)
+UNION ALL
+SELECT 'pg_catalog.pg_class'::pg_catalog.regclass::oid, r.oid,
+    CASE r.relkind WHEN 'v' THEN 'VIEW' ELSE 'MATERIALIZED VIEW' END,
+    r.nspname, r.relname, NULL, r.shown,
+    r.written || (SELECT pg_catalog.string_agg(w.xmin::text || w.ctid::text, ' ' ORDER BY w.oid)
+        FROM pg_catalog.pg_rewrite AS w WHERE w.ev_class = r.oid)
+FROM relation AS r WHERE r.relkind IN ('v', 'm')
+UNION ALL
+SELECT 'pg_catalog.pg_trigger'::pg_catalog.regclass::oid, t.oid, 'TRIGGER',
+    r.nspname, t.tgname, r.relname, pg_catalog.quote_ident(t.tgname) || ' ON ' || r.shown,
+    t.xmin::text || t.ctid::text
+FROM pg_catalog.pg_trigger AS t JOIN relation AS r ON r.oid = t.tgrelid
+WHERE NOT t.tgisinternal AND t.tgparentid = 0
+UNION ALL
+SELECT 'pg_catalog.pg_policy'::pg_catalog.regclass::oid, p.oid, 'POLICY',
+    r.nspname, p.polname, r.relname, pg_catalog.quote_ident(p.polname) || ' ON ' || r.shown,
+    p.xmin::text || p.ctid::text
+FROM pg_catalog.pg_policy AS p JOIN relation AS r ON r.oid = p.polrelid
+UNION ALL
+SELECT 'pg_catalog.pg_event_trigger'::pg_catalog.regclass::oid, e.oid, 'EVENT TRIGGER',
+    NULL, e.evtname, NULL, pg_catalog.quote_ident(e.evtname), e.xmin::text || e.ctid::text
+FROM pg_catalog.pg_event_trigger AS e
+WHERE e.oid NOT IN (SELECT objid FROM part
+    WHERE classid = 'pg_catalog.pg_event_trigger'::pg_catalog.regclass)
+UNION ALL
+SELECT 'pg_catalog.pg_type'::pg_catalog.regclass::oid, t.oid, 'DOMAIN',
+    n.nspname, t.typname, NULL, n.shown || '.' || pg_catalog.quote_ident(t.typname),
+    t.xmin::text || t.ctid::text || COALESCE(
+        (SELECT pg_catalog.string_agg(c.xmin::text || c.ctid::text, ' ' ORDER BY c.oid)
+        FROM pg_catalog.pg_constraint AS c WHERE c.contypid = t.oid), '')
+FROM pg_catalog.pg_type AS t JOIN own AS n ON n.oid = t.typnamespace
+WHERE t.typtype = 'd' AND t.oid NOT IN (
+    SELECT objid FROM part WHERE classid = 'pg_catalog.pg_type'::pg_catalog.regclass)
+"""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Address:
+    """The way in which ``pg_depend`` names an object."""
+
+    catalog: int
+    oid: int
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseObject:
+    """An object that a database holds.
+
+    ``schema`` of a trigger or policy is that of its table, ``name`` its own, unquoted;
+    ``relation`` is then the table's name, unquoted.  ``identity`` is qualified and quoted,
+    as ``DROP`` wants it.  ``version`` changes whenever its rows in the catalogue are
+    written.
+    """
+
+    address: Address
+    kind: Kind
+    schema: str | None
+    name: str
+    identity: str
+    version: int
+    relation: str | None = None
+
+
+def read_objects(connection: Connection) -> tuple[DatabaseObject, ...]:
+    """Return the objects of all kinds, sorted by kind and identity.
+
+    Left out is what PostgreSQL itself or an extension made, what is temporary, and the
+    triggers that stand for constraints or for the trigger of a partitioned table.
+    """
+    with catalogue(connection) as source:
+        return tuple(sorted(_objects(source), key=_place))
+
+
+def _objects(source: Catalogue) -> Iterator[DatabaseObject]:
+    for row in source.rows(OBJECTS):
+        yield _object(row)
+
+
+def _place(found: DatabaseObject) -> tuple[int, str]:
+    return KINDS.index(found.kind), found.identity
+
+
+def _object(row: Row[Any]) -> DatabaseObject:
+    digest = hashlib.sha256(row.written.encode()).digest()
+    return DatabaseObject(
+        address=Address(row.catalog, row.oid),
+        kind=Kind(row.kind),
+        schema=row.schema,
+        name=row.name,
+        identity=row.identity,
+        version=int.from_bytes(digest[:8], "big"),
+        relation=row.relation,
+    )
