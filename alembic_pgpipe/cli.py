@@ -58,13 +58,30 @@ def init(config: Config, directory: str) -> None:
 @pgpipe.command()
 @click.option("--check", is_flag=True, help="Write nothing; exit 6 where a wrapper is missing.")
 @click.option("--merge", is_flag=True, help="Join several heads first.")
+@click.option("-m", "--message", help="Names the revision of the changed routines.")
+@click.option("--together", is_flag=True, help="One revision for all changed routines.")
+@click.option("--drop", is_flag=True, help="Drop what routine files that are gone created.")
+@click.option("--keep-old", is_flag=True, help="Leave functions of an old signature in place.")
 @click.pass_obj
-def wrap(config: Config, check: bool, merge: bool) -> None:
-    """Write revisions for new sources and changed routines."""
+def wrap(
+    config: Config,
+    check: bool,
+    merge: bool,
+    message: str | None,
+    together: bool,
+    drop: bool,
+    keep_old: bool,
+) -> None:
+    """Write revisions for new sources and changed routines.
+
+    Changed routines are tried on a scratch server first.
+    """
+    from alembic_pgpipe.commands.wrap import Ways
     from alembic_pgpipe.commands.wrap import wrap as run
     from alembic_pgpipe.render import terminal
 
-    written = run(config, merge=merge, check=check)
+    ways = Ways(message, together, drop, keep_old)
+    written = run(config, merge=merge, check=check, ways=ways)
     click.echo(terminal.wrapped(written, check=check))
     if check and written:
         raise click.exceptions.Exit(CheckError.exit_code)

@@ -7,6 +7,7 @@
         ├── SettingsError           an option, or the URL, is missing or wrong
         ├── SourceError             a source cannot be read, or may not run
         ├── RevisionError           a revision is unknown, ambiguous, or has two heads
+        ├── RoutineError            a working copy cannot be shipped as it is
         ├── TransitionError         retry or skip was asked where the state table has no row
         ├── LedgerError             the ledger cannot be created, read, or is somebody else's
         ├── StepError               a step failed in the database
@@ -61,6 +62,10 @@ class SourceError(PgpipeError):
 
 class RevisionError(PgpipeError):
     """Report a revision that is unknown, ambiguous, or one head too many."""
+
+
+class RoutineError(PgpipeError):
+    """Report working copies that cannot become revisions as they are."""
 
 
 class TransitionError(PgpipeError):

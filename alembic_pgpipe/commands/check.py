@@ -15,16 +15,20 @@ from alembic_pgpipe.ledger.history import History
 from alembic_pgpipe.model import Direction, Problem, Revision, Status
 from alembic_pgpipe.project import OpenLedger, open_ledger, visit_project
 from alembic_pgpipe.revisions.project import ProjectRevisions
-from alembic_pgpipe.revisions.routines import changed_routines
 from alembic_pgpipe.revisions.unwrapped import unwrapped_sources
 from alembic_pgpipe.routines.rehearsal import rehearsal
-from alembic_pgpipe.routines.trial import RoutineFile, Trial, try_files
+from alembic_pgpipe.routines.trial import Trial, try_changes
+from alembic_pgpipe.routines.working import RoutineChange, changed_routines
 from alembic_pgpipe.run.failure import problem_of
 from alembic_pgpipe.run.plan import Action, Decision
 from alembic_pgpipe.run.step import Sources
 from alembic_pgpipe.settings import Settings
 
 STUCK = "not rehearsed: as it is, an upgrade would run nothing; mend what is said above first"
+GONE = (
+    "gone since its last snapshot. Put the file back; or write the revision that drops what it "
+    "created: alembic pgpipe wrap --drop"
+)
 # What a real server has been given, and a scratch server has not.
 LACKS = re.compile(r'extension "[^"]+" is not available|could not (?:open|access) .*file ')
 
@@ -48,7 +52,7 @@ class _Found:
 
     problems: tuple[Problem, ...]
     pending: frozenset[str]
-    routines: tuple[RoutineFile, ...]
+    routines: tuple[RoutineChange, ...]
     stuck: bool
 
 
@@ -90,20 +94,21 @@ def _read(ledger: OpenLedger) -> _Found:
     return _Found(problems, ids, routines, stuck=bool(stuck))
 
 
-def _changed(settings: Settings) -> tuple[tuple[RoutineFile, ...], tuple[Problem, ...]]:
-    """Return the routine files that differ from their snapshot, or why they are unknown."""
+def _changed(settings: Settings) -> tuple[tuple[RoutineChange, ...], tuple[Problem, ...]]:
+    """Return the routine files that differ from their snapshot, and what is wrong there."""
     try:
         changes = changed_routines(settings)
     except SourceError as error:
         return (), (problem_of(error),)
-    return tuple(RoutineFile(settings.shown(c.path), c.text) for c in changes), ()
+    gone = tuple(Problem(c.path, GONE) for c in changes if not c.new)
+    return tuple(change for change in changes if change.new), gone
 
 
 def _rehearse(config: Config, found: _Found) -> Trial:
     """Run what is pending and try what has changed; say why where that cannot be done."""
     try:
         with rehearsal(config) as rehearsed:
-            return try_files(rehearsed, found.routines)
+            return try_changes(rehearsed, found.routines)
     except RehearsalError as error:
         cause = error.cause
         # The fault of what is applied already is not that of what is to be shipped.

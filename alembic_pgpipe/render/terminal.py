@@ -63,9 +63,20 @@ def wrapped(written: Sequence[Wrapped], *, check: bool) -> str:
     if not written:
         return "every source has its wrapper"
     if check:
-        lines = [f"no wrapper: {one.name}" for one in written]
+        lines = [
+            f"no revision: {one.name} ({one.notes[0]})"
+            if one.notes
+            else f"no wrapper: {one.name}"
+            for one in written
+        ]
         return "\n".join([*lines, "next: alembic pgpipe wrap"])
-    return "\n".join(f"{one.revision} {one.name} → {one.file}" for one in written)
+    return "\n".join(line for one in written for line in _wrapped(one))
+
+
+def _wrapped(one: Wrapped) -> Iterable[str]:
+    yield f"{one.revision} {one.name} → {one.file}"
+    for note in one.notes:
+        yield f"    {note}"
 
 
 def problems(report: CheckReport) -> str:

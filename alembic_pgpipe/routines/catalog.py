@@ -94,6 +94,10 @@ FROM pg_catalog.pg_type AS t JOIN own AS n ON n.oid = t.typnamespace
 WHERE t.typtype = 'd' AND t.oid NOT IN (
     SELECT objid FROM part WHERE classid = 'pg_catalog.pg_type'::pg_catalog.regclass)
 """
+INDEXES = """
+SELECT pg_catalog.pg_get_indexdef(indexrelid) || ';' AS statement
+FROM pg_catalog.pg_index WHERE indrelid = %s ORDER BY 1
+"""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -131,6 +135,12 @@ def read_objects(connection: Connection) -> tuple[DatabaseObject, ...]:
     """
     with catalogue(connection) as source:
         return tuple(sorted(_objects(source), key=_place))
+
+
+def read_indexes(connection: Connection, found: DatabaseObject) -> tuple[str, ...]:
+    """Return the statements that create the indexes of a materialized view."""
+    with catalogue(connection) as source:
+        return tuple(row.statement for row in source.rows(INDEXES, found.address.oid))
 
 
 def _objects(source: Catalogue) -> Iterator[DatabaseObject]:

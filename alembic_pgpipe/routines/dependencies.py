@@ -187,6 +187,9 @@ FROM pg_catalog.pg_depend
 WHERE objid >= 16384 AND refobjid >= 16384 AND deptype IN ('n', 'a', 'i', 'P', 'S')
     AND refclassid NOT IN ('pg_catalog.pg_namespace'::pg_catalog.regclass,
         'pg_catalog.pg_extension'::pg_catalog.regclass)
+    AND NOT (classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND objid IN (
+        SELECT oid FROM pg_catalog.pg_class
+        WHERE relnamespace = 'pg_toast'::pg_catalog.regnamespace))
 """
 DESCRIBE = """
 SELECT n.catalog, n.oid, n.part,

@@ -7,7 +7,7 @@ revisions have to be run there.  The project's own database has no part in it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +23,13 @@ from alembic_pgpipe.routines.replay import Replay
 from alembic_pgpipe.run.executor import Executor
 from alembic_pgpipe.run.session import Session, leaving
 from alembic_pgpipe.settings import RetryFailed, Settings, read_settings
-from alembic_pgpipe.source import Rules, Transaction, read_directives, read_statements
+from alembic_pgpipe.source import (
+    Rules,
+    Statement,
+    Transaction,
+    read_directives,
+    read_statements,
+)
 
 FOLDER = Path(".pgpipe") / "rehearsal"
 DATABASE = "rehearsal"
@@ -42,10 +48,13 @@ class Rehearsal:
     connection: Connection
     settings: Settings
 
-    def run(self, text: str, path: str) -> None:
+    def run(
+        self, text: str, path: str, done: Callable[[Statement], None] = lambda _: None
+    ) -> None:
         """Run what a file says, as a source with that text would be run.
 
-        ``path`` is the file as people are shown it.  Raises StatementError where the
+        ``path`` is the file as people are shown it; ``done`` hears of each statement that
+        went through.  Raises StatementError where the
         server refuses a statement, SourceError where the text cannot be read, or is not
         one for a transaction.
         """
@@ -58,7 +67,12 @@ class Rehearsal:
         executor = Executor(self.connection)
         for number, statement in enumerate(execution.sent(statements), 1):
             executor.send(statement, number, execution.total)
+            done(statement)
         executor.command(leaving(self.settings))
+
+    def send(self, statement: Statement) -> None:
+        """Send one statement; raises StatementError where the server refuses it."""
+        Executor(self.connection).send(statement, 1, 1)
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:

@@ -84,7 +84,7 @@ def test_wrap_check_writes_nothing_and_says_what_is_missing(project: Project) ->
     result = project.alembic("pgpipe", "wrap", "--check")
     assert result.code == 6
     assert "no wrapper: a1.sql" in result.output
-    assert "no wrapper: answer.v001.sql" in result.output
+    assert "no revision: alembic/routines/answer.sql (new)" in result.output
     assert "next: alembic pgpipe wrap" in result.output
     assert versions(project) == set()
     assert not (project.folder / "alembic/sql/answer.v001.sql").exists()
@@ -301,10 +301,10 @@ def test_the_first_snapshot_is_undone_by_dropping_what_it_made(
     project: Project, kind: str
 ) -> None:
     text, found = OBJECTS[kind]
-    project.query("CREATE TABLE public.t (id int)")
+    project.wrapped(t="CREATE TABLE public.t (id int);\n")
     project.write(f"alembic/routines/{kind}.sql", text)
     project.ok("pgpipe", "wrap")
     project.ok("upgrade", "head")
     assert project.scalar(f"SELECT {found} IS NOT NULL")
-    project.ok("downgrade", "base")
+    project.ok("downgrade", "-1")
     assert project.scalar(f"SELECT {found} IS NULL")

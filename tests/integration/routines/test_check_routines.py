@@ -82,11 +82,14 @@ def no_plpgsql_check(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- when, and when not ---
 
 
-@pytest.mark.usefixtures("no_server_started")
-def test_no_server_is_started_where_nothing_is_new(project: Project) -> None:
+@pytest.mark.usefixtures("shared_rehearsal")
+def test_no_server_is_started_where_nothing_is_new(
+    project: Project, request: pytest.FixtureRequest
+) -> None:
     routines(project, f=SQL.format("f", 1))
     project.wrapped(a1=TABLE.format("a"))
     project.ok("upgrade", "head")
+    request.getfixturevalue("no_server_started")
     assert lines(project.ok("pgpipe", "check")) == ["0 pending revisions checked: no problems"]
 
 
@@ -176,8 +179,9 @@ def test_a_pending_revision_that_fails_is_a_problem(project: Project) -> None:
 
 @pytest.mark.usefixtures("shared_rehearsal")
 def test_a_pending_snapshot_that_fails_is_a_problem(project: Project) -> None:
-    routines(project, f=SQL.format("f", "id FROM nowhere"))
+    routines(project, f=SQL.format("f", 1))
     project.ok("pgpipe", "wrap")
+    project.write("alembic/sql/f.v001.sql", SQL.format("f", "id FROM nowhere"))
     result = project.alembic("pgpipe", "check")
     assert result.code == 6
     assert lines(result)[0] == (
@@ -272,13 +276,24 @@ def test_nothing_is_left_of_a_file_that_is_refused_in_the_end(project: Project) 
 
 
 @pytest.mark.usefixtures("shared_rehearsal")
-def test_what_does_not_replace_is_noted(project: Project) -> None:
+def test_what_cannot_be_replaced_is_tried_as_wrap_would_ship_it(project: Project) -> None:
     routines(project, v="CREATE VIEW public.v AS SELECT 1 AS one;\n", f=SQL.format("f", 1))
     project.ok("pgpipe", "wrap")
-    routines(project, v="CREATE VIEW public.v AS SELECT 2 AS one;\n")
-    found = lines(project.ok("pgpipe", "check"))
-    assert found[0].startswith("note: alembic/routines/v.sql was not tried: ")
-    assert 'relation "v" already exists' in found[0] and "wrap --check" in found[0]
+    routines(project, v="CREATE VIEW public.v AS SELECT 'a' AS two;\n")
+    assert lines(project.ok("pgpipe", "check"))[-1].endswith(": no problems")
+    routines(project, v="CREATE VIEW public.v AS SELECT nope AS two;\n")
+    found = lines(project.alembic("pgpipe", "check"))
+    assert found[0] == 'alembic/routines/v.sql:1:32: column "nope" does not exist'
+
+
+@pytest.mark.usefixtures("shared_rehearsal")
+def test_a_file_that_is_gone_is_a_problem(project: Project) -> None:
+    routines(project, f=SQL.format("f", 1))
+    project.ok("pgpipe", "wrap")
+    (project.folder / "alembic/routines/f.sql").unlink()
+    result = project.alembic("pgpipe", "check")
+    assert result.code == 6
+    assert lines(result)[0].startswith("alembic/routines/f.sql: gone since its last snapshot.")
 
 
 # --- bodies ---

@@ -1,0 +1,172 @@
+"""The text of a revision that wrap has composed, from which each snapshot can be read again.
+
+What wrap has written stands between two marks; what is left when such blocks are taken
+out is a working copy's own text, character by character.  Where several working copies
+share one source, a line ahead of each says whose version it is::
+
+    -- wrap: billing.total v002
+
+    -- wrap: begin, written by alembic pgpipe wrap
+    DROP FUNCTION IF EXISTS billing.total(integer);
+    -- wrap: end
+    CREATE FUNCTION billing.total(integer, integer) …
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from alembic_pgpipe.errors import SourceError
+from alembic_pgpipe.source import Statement, read_statements
+
+BEGIN = "-- wrap: begin, written by alembic pgpipe wrap"
+END = "-- wrap: end"
+WRITTEN = re.compile(r"\n-- wrap: begin[^\n]*\n.*?\n-- wrap: end\n", re.S)
+SECTION = re.compile(r"\n-- wrap: (?P<name>\S[^\n]*) v(?P<version>\d{3,})\n")
+# A text that is kept for the next comparison, and not run.
+TOLD = re.compile(r"\n-- wrap: not run\n(?P<lines>(?:--\|[^\n]*\n)*)-- wrap: end\n")
+TOLD_LINE = "--|"
+OWNER = re.compile(r"\bOWNER\s+TO\s+\S+\s*;?\s*\Z", re.I)
+CONTROL = frozenset({"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT"})
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Statements of wrap's own."""
+
+    sql: str
+
+    @property
+    def text(self) -> str:
+        """Return what stands in the source."""
+        return f"\n{BEGIN}\n{self.sql.strip()}\n{END}\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """A part of a working copy's text, as it is."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A working copy's text that is not run, because other statements bring it about."""
+
+    copy: str
+
+    @property
+    def text(self) -> str:
+        """Return what stands in the source: each line as a comment."""
+        lines = "".join(f"{TOLD_LINE}{line}\n" for line in self.copy.split("\n"))
+        return f"\n-- wrap: not run\n{lines}{END}\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """From here on it is this version of this working copy."""
+
+    name: str
+    version: int
+
+    @property
+    def text(self) -> str:
+        """Return what stands in the source."""
+        return f"\n-- wrap: {self.name} v{self.version:03}\n"
+
+
+Part: TypeAlias = Written | Copied | Told | Section
+NOTHING: tuple[Part, ...] = (Written(""), Copied(""))
+
+
+def composed(parts: Iterable[Part]) -> str:
+    """Return the text of a source."""
+    return "".join(part.text for part in parts)
+
+
+def copied_text(text: str) -> str:
+    """Return the working copy's text that a composed one holds."""
+    return WRITTEN.sub("", TOLD.sub(_untold, text))
+
+
+def sections(text: str) -> Iterator[tuple[str, int, str]]:
+    """Yield name, version and text of each working copy in a source of several."""
+    marks = list(SECTION.finditer(text))
+    ends = [mark.start() for mark in marks[1:]] + [len(text)]
+    for mark, end in zip(marks, ends, strict=True):
+        yield mark["name"], int(mark["version"]), copied_text(text[mark.end() : end])
+
+
+def spliced(text: str, path: str, before: str, between: str) -> tuple[Part, ...]:
+    """Return a text with statements ahead of it, and others behind its last CREATE.
+
+    What is behind that, such as GRANT and COMMENT, then has the last word.  Raises
+    SourceError for a text with transaction control, which would end in the middle.
+    """
+    statements = read_statements(text, path)
+    refuse_control(statements)
+    if not statements:
+        return Written(f"{before}\n{between}"), Copied(text)
+    first = statements[0].offset
+    last = max((s for s in statements if is_create(s)), key=lambda s: s.offset, default=None)
+    cut = len(text) if last is None else last.offset + len(last.text)
+    end = ";\n" if last is not None and not last.text.endswith(";") else ""
+    unended = "" if statements[-1].text.endswith(";") or cut == len(text) else ";"
+    parts: tuple[Part, ...] = (
+        Copied(text[:first]),
+        Written(before),
+        Copied(text[first:cut]),
+        Written(end + between),
+        Copied(text[cut:]),
+        Written(unended),
+    )
+    return tuple(part for part in parts if part not in NOTHING)
+
+
+def bare(text: str, path: str) -> str:
+    """Return a text's statements without owners, privileges and comments."""
+    statements = read_statements(text, path)
+    refuse_control(statements)
+    kept = (s.text.rstrip(";") for s in statements if not _tells_rights(s))
+    return "".join(f"{statement};\n" for statement in kept)
+
+
+def _tells_rights(statement: Statement) -> bool:
+    first = statement.words[:1]
+    return first in (("GRANT",), ("REVOKE",), ("COMMENT",)) or (
+        first == ("ALTER",) and OWNER.search(statement.text) is not None
+    )
+
+
+def is_create(statement: Statement) -> bool:
+    """Tell whether a statement creates something."""
+    return statement.words[:1] == ("CREATE",)
+
+
+def refuse_control(statements: Iterable[Statement]) -> None:
+    """Raise SourceError where a text has a transaction, or settings, of its own."""
+    for statement in statements:
+        if statement.words and statement.words[0] in CONTROL:
+            raise _refusal(statement, "take the transaction control out of this file")
+        if statement.words[:1] in (("SET",), ("RESET",)):
+            raise _refusal(
+                statement,
+                "take SET out of this file: qualify the names, or set it per function",
+            )
+
+
+def _refusal(statement: Statement, advice: str) -> SourceError:
+    return SourceError(
+        statement.path,
+        f"this change needs statements of wrap's own around the text: {advice}.",
+        line=statement.line,
+        column=statement.column,
+    )
+
+
+def _untold(match: re.Match[str]) -> str:
+    lines = match["lines"].split("\n")[:-1]
+    return "\n".join(line.removeprefix(TOLD_LINE) for line in lines)

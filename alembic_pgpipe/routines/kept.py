@@ -1,0 +1,128 @@
+"""What an object has besides its text, carried over to the one that takes its place.
+
+An object that cannot be replaced is dropped and created.  Who owns it, who may use it and
+its comments are then those of the database that the revision runs in, not of the one in
+which it was written.  Until then they wait as statements in settings that end with the
+transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from alembic_pgpipe.routines.catalog import DatabaseObject, Kind
+
+ON_TABLE = (Kind.TRIGGER, Kind.POLICY)
+# Each kind of object in its own catalogue; of the table's name and its own, the one that
+# does not apply is NULL, which finds nothing.
+KEEP = """\
+-- What this database knows of these besides their text is given to their heirs below.
+SELECT set_config('pgpipe.kept_' || n, string_agg(statement, ';' ORDER BY place), true)
+FROM (VALUES
+    {}
+) AS old (n, kind, identity, name, heir), LATERAL (
+    SELECT oid, 'pg_proc' AS catalog, proowner AS owner, proacl AS acl,
+        acldefault('f', proowner) AS usual, replace(kind, 'AGGREGATE', 'FUNCTION') AS granted
+    FROM pg_catalog.pg_proc WHERE oid = to_regprocedure(
+        CASE WHEN kind IN ('FUNCTION', 'PROCEDURE', 'AGGREGATE') THEN identity END)
+    UNION ALL
+    SELECT oid, 'pg_class', relowner, relacl, acldefault('r', relowner), 'TABLE'
+    FROM pg_catalog.pg_class WHERE oid = to_regclass(
+        CASE WHEN kind IN ('VIEW', 'MATERIALIZED VIEW') THEN identity END)
+    UNION ALL
+    SELECT oid, 'pg_type', typowner, typacl, acldefault('T', typowner), 'DOMAIN'
+    FROM pg_catalog.pg_type WHERE oid = to_regtype(CASE kind WHEN 'DOMAIN' THEN identity END)
+    UNION ALL
+    SELECT oid, 'pg_event_trigger', evtowner, NULL, NULL, NULL
+    FROM pg_catalog.pg_event_trigger WHERE kind = 'EVENT TRIGGER' AND evtname = name
+    UNION ALL
+    SELECT oid, 'pg_trigger', NULL, NULL, NULL, NULL FROM pg_catalog.pg_trigger
+    WHERE tgname = name AND tgrelid = to_regclass(CASE kind WHEN 'TRIGGER' THEN identity END)
+    UNION ALL
+    SELECT oid, 'pg_policy', NULL, NULL, NULL, NULL FROM pg_catalog.pg_policy
+    WHERE polname = name AND polrelid = to_regclass(CASE kind WHEN 'POLICY' THEN identity END)
+) AS found, LATERAL (
+    SELECT 1 AS place, format('ALTER %s %s OWNER TO %s', kind, heir, owner::regrole)
+    WHERE owner::regrole::text <> quote_ident(current_user)
+    UNION ALL
+    SELECT 2, format('REVOKE ALL ON %s %s FROM %s', granted, heir, role) FROM (
+        SELECT 'PUBLIC' UNION SELECT owner::regrole::text UNION
+        SELECT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END
+        FROM pg_catalog.pg_default_acl, aclexplode(defaclacl)
+    ) AS others (role) WHERE acl <> usual
+    UNION ALL
+    SELECT 3, format('GRANT %s ON %s %s TO %s', privilege_type, granted, heir,
+        CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END)
+        || CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END
+    FROM aclexplode(CASE WHEN acl <> usual THEN acl END)
+    UNION ALL
+    SELECT 4, format('COMMENT ON %s %s IS %L', kind, heir, obj_description(oid, catalog))
+    WHERE obj_description(oid, catalog) IS NOT NULL
+    UNION ALL
+    SELECT 5, format('GRANT %s (%I) ON %s TO %s', privilege_type, attname, heir,
+        CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END)
+        || CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END
+    FROM pg_catalog.pg_attribute, aclexplode(attacl)
+    WHERE catalog = 'pg_class' AND attrelid = oid AND NOT attisdropped
+    UNION ALL
+    SELECT 5, format('COMMENT ON COLUMN %s.%I IS %L', heir, attname,
+        col_description(attrelid, attnum))
+    FROM pg_catalog.pg_attribute WHERE catalog = 'pg_class' AND attrelid = oid
+        AND NOT attisdropped AND col_description(attrelid, attnum) IS NOT NULL
+) AS kept (place, statement) GROUP BY n;"""
+GIVE_BACK = """\
+DO $wrap$ BEGIN EXECUTE coalesce(nullif(current_setting('pgpipe.kept_{}', true), ''), 'SELECT');
+END $wrap$;"""
+
+
+@dataclass(frozen=True, slots=True)
+class Heir:
+    """An object that goes, and the one that takes its place; ``number`` tells them apart."""
+
+    number: int
+    old: DatabaseObject
+    new: DatabaseObject
+
+
+def keep(heirs: Iterable[Heir]) -> str:
+    """Return the statement that remembers what a database holds of objects that go."""
+    rows = ",\n    ".join(map(_row, heirs))
+    return KEEP.replace("{}", rows) if rows else ""
+
+
+def give_back(heir: Heir) -> str:
+    """Return the statement that gives an heir what was remembered."""
+    return GIVE_BACK.format(heir.number)
+
+
+def drop(old: DatabaseObject) -> str:
+    """Return the statement that drops an object where it is there."""
+    return f"DROP {old.kind.value} IF EXISTS {old.identity};"
+
+
+def _row(heir: Heir) -> str:
+    kind = heir.old.kind
+    identity, name = heir.old.identity, "NULL"
+    if kind in ON_TABLE:
+        identity, name = _table(heir.old), _literal(heir.old.name)
+    elif kind is Kind.EVENT_TRIGGER:
+        name = _literal(heir.old.name)
+    elif kind is Kind.AGGREGATE:
+        # The one way to write an aggregate without arguments that to_regprocedure knows.
+        identity = identity.replace("(*)", "()")
+    words = (kind.value, identity)
+    texts = (*map(_literal, words), name, _literal(heir.new.identity))
+    return f"({heir.number}, {', '.join(texts)})"
+
+
+def _table(found: DatabaseObject) -> str:
+    """Return the table in the identity of a trigger or a policy."""
+    quoted = '"' + found.name.replace('"', '""') + '"'
+    own = quoted if found.identity.startswith(f"{quoted} ON ") else found.name
+    return found.identity[len(own) + len(" ON ") :]
+
+
+def _literal(text: str) -> str:
+    quoted = text.replace("'", "''")
+    return f"E'{quoted.replace(chr(92), chr(92) * 2)}'" if "\\" in text else f"'{quoted}'"

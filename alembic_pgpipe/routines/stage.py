@@ -1,0 +1,179 @@
+"""Working copies tried on the rehearsal: what does a text create, and would it go through?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from alembic_pgpipe.routines.catalog import (
+    Address,
+    DatabaseObject,
+    Kind,
+    read_indexes,
+    read_objects,
+)
+from alembic_pgpipe.routines.composed import is_create
+from alembic_pgpipe.routines.dependencies import read_graph
+from alembic_pgpipe.routines.order import in_order
+from alembic_pgpipe.routines.rehearsal import Rehearsal
+from alembic_pgpipe.run.executor import StatementError
+from alembic_pgpipe.source import Statement, read_statements
+
+# Something of that name is there and cannot be replaced: an invalid definition of a
+# function or a view, another kind of object, a duplicate of each kind.
+CANNOT_REPLACE = frozenset({"42P13", "42P16", "42809", "42723", "42P07", "42710"})
+MISSING_ROLE = re.compile(r'role "(?P<name>.+)" does not exist')
+_WORD = r'(?:"(?:[^"]|"")+"|[\w$]+)'
+_NAME = rf"{_WORD}(?:\s*\.\s*{_WORD})*"
+REPLACEABLE = re.compile(
+    r"CREATE\s+(?=(?:FUNCTION|PROCEDURE|AGGREGATE|VIEW|RECURSIVE\s+VIEW|TRIGGER)\b)", re.I
+)
+NAMED = re.compile(
+    rf"CREATE\s+(?:OR\s+REPLACE\s+)?(?:RECURSIVE\s+|CONSTRAINT\s+)?"
+    rf"(?P<kind>MATERIALIZED\s+VIEW|VIEW|DOMAIN|EVENT\s+TRIGGER)\s+(?:IF\s+NOT\s+EXISTS\s+)?"
+    rf"(?P<name>{_NAME})",
+    re.I,
+)
+ON_TABLE = re.compile(
+    rf"CREATE\s+(?:OR\s+REPLACE\s+)?(?:CONSTRAINT\s+)?(?P<kind>TRIGGER|POLICY)\s+"
+    rf"(?P<name>{_WORD})\s.*?\bON\s+(?P<table>{_NAME})",
+    re.I | re.S,
+)
+
+
+class _Undo(Exception):  # noqa: N818  it is no error
+    """Leave a savepoint by rolling back to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The rehearsal's database, in which texts are tried."""
+
+    rehearsal: Rehearsal
+
+    def objects(self) -> Mapping[str, DatabaseObject]:
+        """Return what the database holds now, by kind and identity."""
+        found = read_objects(self.rehearsal.connection)
+        return {key(one): one for one in found}
+
+    def in_order_of_drops(self, objects: Iterable[DatabaseObject]) -> Sequence[DatabaseObject]:
+        """Return objects so that each comes ahead of those that it needs."""
+        found = {one.address: one for one in objects}
+        graph = read_graph(self.rehearsal.connection, self.objects().values())
+        ordered = in_order(found, graph.needs)
+        return [found[address] for address in reversed(ordered)]
+
+    def indexes(self, found: DatabaseObject) -> Sequence[str]:
+        """Return the statements that create the indexes of a materialized view."""
+        if found.kind is not Kind.MATERIALIZED_VIEW:
+            return ()
+        return read_indexes(self.rehearsal.connection, found)
+
+    def command(self, sql: str) -> None:
+        """Run a statement of wrap's own."""
+        self.rehearsal.connection.exec_driver_sql(sql.replace("%", "%%"))
+
+    @contextmanager
+    def undone(self) -> Iterator[None]:
+        """Take back all that is done within the context."""
+        try:
+            with self.rehearsal.savepoint():
+                yield
+                raise _Undo
+        except _Undo:
+            pass
+
+    def create(self, text: str, path: str) -> tuple[DatabaseObject, ...]:
+        """Run a working copy's text; return the objects that it creates or replaces.
+
+        Raises StatementError where the server refuses a statement, and SourceError.
+        """
+        while True:
+            created = _Created(self.objects)
+            try:
+                with self.rehearsal.savepoint():
+                    self.rehearsal.run(text, path, created.see)
+                return created.left()
+            except StatementError as error:
+                self._make_missing_role(error)
+
+    def _make_missing_role(self, error: StatementError) -> None:
+        """Make a role that the databases have and a scratch server has not; or raise."""
+        missing = MISSING_ROLE.fullmatch(error.error.message)
+        if missing is None:
+            raise error
+        name = missing["name"].replace('"', '""')
+        self.command(f'CREATE ROLE "{name}" NOLOGIN SUPERUSER')
+
+    def created_by(self, text: str, path: str) -> tuple[DatabaseObject, ...]:
+        """Return the objects, as they are now, that a text once created.
+
+        Nothing of it stays.  Raises StatementError where the text cannot be run any more.
+        """
+        before = self.objects()
+        created = _Created(self.objects)
+        with self.undone():
+            for statement in read_statements(text, path):
+                if is_create(statement) or statement.words[:1] == ("SET",):
+                    self._create_over(statement)
+                    created.see(statement)
+        names = (key(one) for one in created.left())
+        return tuple(before[name] for name in names if name in before)
+
+    def _create_over(self, statement: Statement) -> None:
+        body = statement.text[statement.lead :]
+        replacing = statement._replace(
+            text=REPLACEABLE.sub("CREATE OR REPLACE ", body, count=1), lead=0
+        )
+        try:
+            with self.rehearsal.savepoint():
+                self.rehearsal.send(replacing)
+        except StatementError as error:
+            dropped = _dropped(body)
+            if error.error.sqlstate not in CANNOT_REPLACE or dropped is None:
+                raise
+            self.rehearsal.send(statement._replace(text=dropped, lead=0))
+            self.rehearsal.send(statement)
+
+
+class _Created:
+    """Which objects the CREATE statements of a text have written."""
+
+    def __init__(self, read: Callable[[], Mapping[str, DatabaseObject]]) -> None:
+        self._read = read
+        self._seen = _versions(read().values())
+        self._names: dict[str, None] = {}
+
+    def see(self, statement: Statement) -> None:
+        """Compare what is there now with what was there before a statement."""
+        now = self._read()
+        if is_create(statement):
+            changed = {n for n, o in now.items() if self._seen.get(o.address) != o.version}
+            self._names.update(dict.fromkeys(changed))
+        self._seen = _versions(now.values())
+
+    def left(self) -> tuple[DatabaseObject, ...]:
+        """Return those that are still there, in the order in which they were created."""
+        now = self._read()
+        return tuple(now[name] for name in self._names if name in now)
+
+
+def key(found: DatabaseObject) -> str:
+    """Return what an object is called, whichever database it is in."""
+    return f"{found.kind.value} {found.identity}"
+
+
+def _versions(objects: Iterable[DatabaseObject]) -> dict[Address, int]:
+    return {one.address: one.version for one in objects}
+
+
+def _dropped(body: str) -> str | None:
+    """Return what makes room for an object that its name alone tells from others."""
+    if match := NAMED.match(body):
+        return f"DROP {match['kind']} IF EXISTS {match['name']} CASCADE"
+    if match := ON_TABLE.match(body):
+        table = f"{match['name']} ON {match['table']}"
+        return f"DROP {match['kind']} IF EXISTS {table} CASCADE"
+    return None

@@ -1,0 +1,135 @@
+"""Working copies that people edit, and their snapshots among the sources.
+
+A revision never runs the working copy.  Each version of it is copied into the sources
+folder, so that a replay from base gives the same database for ever: as ``NAME.vNNN.sql``,
+or with others in a ``….routines.sql``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from alembic_pgpipe.routines.composed import WRITTEN, copied_text, sections
+from alembic_pgpipe.settings import Settings
+from alembic_pgpipe.source import checksum, decode, natural_key
+
+SINGLE = re.compile(r"(?P<name>.+)\.v(?P<version>\d{3,})\.sql\Z")
+SEVERAL = ".routines.sql"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkingCopy:
+    """A file that people edit; ``name`` is its path below the folder, with dots."""
+
+    name: str
+    path: Path
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A version of a working copy, without what wrap wrote around it.
+
+    ``file`` is the source that holds it, relative to the sources.  Where that holds
+    nothing else it is ``plain``.  The text is empty where the file was dropped.
+    """
+
+    name: str
+    version: int
+    file: str
+    text: str
+    plain: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RoutineChange:
+    """A working copy that is new, changed or gone: its text before and now, or empty.
+
+    ``path`` is as people are shown it; ``before`` the latest snapshot.
+    """
+
+    name: str
+    path: str
+    old: str
+    new: str
+    before: Snapshot | None = None
+
+    @property
+    def version(self) -> int:
+        """Return the version that the change makes."""
+        return self.before.version + 1 if self.before is not None else 1
+
+    @property
+    def what(self) -> str:
+        """Return what happened to the file, in a word."""
+        if not self.new:
+            return "gone"
+        return "changed" if self.old else "new"
+
+
+def changed_routines(settings: Settings) -> tuple[RoutineChange, ...]:
+    """Return the working copies that differ from their latest snapshot, gone ones last."""
+    copies, latest = read_copies(settings), read_snapshots(settings)
+    changed = [
+        RoutineChange(
+            copy.name,
+            settings.shown(copy.path),
+            before.text if (before := latest.get(copy.name)) else "",
+            copy.text,
+            before,
+        )
+        for copy in copies.values()
+        if copy.name not in latest or checksum(latest[copy.name].text) != checksum(copy.text)
+    ]
+    gone = [
+        RoutineChange(name, shown(settings, name), before.text, "", before)
+        for name, before in latest.items()
+        if name not in copies and before.text
+    ]
+    return (*changed, *gone)
+
+
+def read_copies(settings: Settings) -> Mapping[str, WorkingCopy]:
+    """Return the working copies by name, in its natural order."""
+    if not settings.routines.is_dir():
+        return {}
+    files = sorted(settings.routines.rglob("*.sql"), key=lambda f: natural_key(f.as_posix()))
+    copies = (_copy(settings, file) for file in files if file.is_file())
+    return {copy.name: copy for copy in copies}
+
+
+def read_snapshots(settings: Settings) -> Mapping[str, Snapshot]:
+    """Return the latest snapshot of each working copy there ever was, by its name."""
+    latest: dict[str, Snapshot] = {}
+    for found in sorted(_snapshots(settings), key=lambda s: (natural_key(s.name), s.version)):
+        latest[found.name] = found
+    return latest
+
+
+def _copy(settings: Settings, file: Path) -> WorkingCopy:
+    name = ".".join(file.relative_to(settings.routines).with_suffix("").parts)
+    return WorkingCopy(name, file, decode(file.read_bytes(), settings.shown(file)))
+
+
+def shown(settings: Settings, name: str) -> str:
+    """Return the path of a working copy that may be gone."""
+    return settings.shown(settings.routines / f"{name}.sql")
+
+
+def _snapshots(settings: Settings) -> Iterator[Snapshot]:
+    newest: dict[str, tuple[int, Path]] = {}
+    for path in settings.sources.iterdir() if settings.sources.is_dir() else ():
+        if path.name.endswith(SEVERAL):
+            for name, version, text in sections(decode(path.read_bytes(), path.name)):
+                yield Snapshot(name, version, path.name, text, plain=False)
+        elif match := SINGLE.match(path.name):
+            version = int(match["version"])
+            if version > newest.get(match["name"], (0, path))[0]:
+                newest[match["name"]] = version, path
+    for name, (version, path) in newest.items():
+        text = decode(path.read_bytes(), path.name)
+        plain = WRITTEN.search(text) is None
+        yield Snapshot(name, version, path.name, copied_text(text), plain)

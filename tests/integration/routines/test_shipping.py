@@ -1,0 +1,314 @@
+"""Routines, views and triggers shipped through every change that people make to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import pytest
+from sqlalchemy import URL
+
+from alembic_pgpipe.connect.server import ScratchServer
+from tests.histories import Dump, dump_for
+from tests.integration.routines.lifecycle import CHANGES, FIRST, TABLES
+from tests.project import Project
+
+ROLES = ("lifecycle_app", "lifecycle_owner")
+OURS = ("migrations", "migration_logs", "migration_attempts", "alembic_version")
+
+
+# What a release engineer has done at night, in no file of the project.
+BY_HAND = (
+    "ALTER FUNCTION billing.vat(numeric) OWNER TO lifecycle_owner",
+    "REVOKE EXECUTE ON FUNCTION billing.vat(numeric) FROM PUBLIC",
+    "GRANT EXECUTE ON FUNCTION billing.vat(numeric) TO lifecycle_app WITH GRANT OPTION",
+    "COMMENT ON FUNCTION billing.vat(numeric) IS 'it''s by hand'",
+    "ALTER VIEW billing.customer_totals OWNER TO lifecycle_owner",
+    "GRANT SELECT (vat), UPDATE (vat) ON billing.customer_totals TO lifecycle_app",
+    "COMMENT ON COLUMN billing.customer_totals.vat IS 'of a column'",
+    "GRANT SELECT ON billing.daily TO lifecycle_app",
+    "REVOKE SELECT ON billing.order_totals FROM lifecycle_app",
+    "COMMENT ON VIEW billing.order_totals IS 'by hand'",
+)
+
+
+@pytest.fixture
+def dump(scratch: ScratchServer) -> Dump:
+    return dump_for(scratch)
+
+
+@pytest.fixture
+def roles(project: Project) -> Iterator[None]:
+    """Give two roles to the server; the project's history takes them for given."""
+    for role in ROLES:
+        project.query(f"CREATE ROLE {role}")
+    yield
+    for role in ROLES:
+        project.query(f"DROP OWNED BY {role} CASCADE")
+        project.query(f"DROP ROLE {role}")
+
+
+def schema(project: Project, dump: Dump) -> Sequence[str]:
+    assert isinstance(project.url, URL)
+    return dump.schema(project.url, without="ledger")
+
+
+def write(project: Project, name: str, text: str | None) -> None:
+    path = f"alembic/routines/{name}.sql"
+    if text is None:
+        (project.folder / path).unlink()
+    else:
+        project.write(path, text)
+
+
+def heads(project: Project) -> str:
+    return str(project.scalar("SELECT version_num FROM ledger.alembic_version"))
+
+
+def begin_tables(project: Project) -> None:
+    project.configure(schema="ledger")
+    project.query("CREATE SCHEMA ledger")
+    project.source("20260101_tables", TABLES, "DROP SCHEMA billing CASCADE;\n")
+    project.ok("pgpipe", "wrap")
+    project.ok("upgrade", "head")
+
+
+def begin(project: Project) -> None:
+    """Ship the tables and the first version of all objects."""
+    begin_tables(project)
+    for name, text in FIRST.items():
+        write(project, name, text)
+    project.ok("pgpipe", "wrap")
+    project.ok("upgrade", "head")
+
+
+def facts(dumped: Sequence[str]) -> Sequence[str]:
+    """Return who may use what, and the comments."""
+    return sorted(line for line in dumped if line.startswith(("GRANT", "REVOKE", "COMMENT")))
+
+
+def owners(project: Project) -> list[tuple[str]]:
+    """Return what belongs to the other owner."""
+    return project.query(
+        "SELECT relname FROM pg_class WHERE relowner = 'lifecycle_owner'::regrole UNION "
+        "SELECT proname FROM pg_proc WHERE proowner = 'lifecycle_owner'::regrole ORDER BY 1"
+    )
+
+
+@pytest.mark.usefixtures("roles")
+def test_seventeen_objects_live_through_every_change(project: Project, dump: Dump) -> None:
+    begin_tables(project)
+    states = {heads(project): schema(project, dump)}
+    for name, first in FIRST.items():
+        write(project, name, first)
+    changes: list[Mapping[str, str | None]] = [{}, *CHANGES.values()]
+    for change in changes:
+        for name, text in change.items():
+            write(project, name, text)
+        project.ok("pgpipe", "wrap", "--drop")
+        project.ok("upgrade", "head")
+        states[heads(project)] = schema(project, dump)
+    for revision, state in reversed(states.items()):
+        project.ok("downgrade", revision)
+        assert schema(project, dump) == state
+    project.ok("downgrade", "base")
+    project.ok("upgrade", "head")
+    assert schema(project, dump) == list(states.values())[-1]
+
+
+@pytest.mark.usefixtures("roles")
+def test_owners_grants_and_comments_of_the_database_outlive_a_new_signature(
+    project: Project, dump: Dump
+) -> None:
+    begin(project)
+    for statement in BY_HAND:
+        project.query(statement)
+    before, owned = facts(schema(project, dump)), owners(project)
+    assert owned == [("customer_totals",), ("vat",)]
+    for name, text in CHANGES["signature"].items():
+        write(project, name, text)
+    project.ok("pgpipe", "wrap")
+    project.ok("upgrade", "head")
+    assert project.scalar("SELECT billing.vat(100, 0.07)") == 7
+    after = facts(schema(project, dump))
+    assert [line.replace(", rate numeric", "") for line in after] == before
+    assert owners(project) == owned
+    project.ok("downgrade", "-1")
+    # The file's own comment came with its text.
+    own = "COMMENT ON FUNCTION billing.vat(gross numeric) IS "
+    expected = [f"{own}'as of 2026';" if line.startswith(own) else line for line in before]
+    assert facts(schema(project, dump)) == expected
+    assert owners(project) == owned
+
+
+# -- small projects ----------------------------------------------------------------------------
+
+F = "CREATE FUNCTION public.f(a int) RETURNS int LANGUAGE sql AS 'SELECT a';\n"
+F_WIDER = "CREATE FUNCTION public.f(a int, b int) RETURNS int LANGUAGE sql AS 'SELECT a + b';\n"
+V = "CREATE VIEW public.v AS SELECT public.f(1) AS one;\n"
+
+
+def shipped(project: Project, *options: str, **texts: str | None) -> str:
+    """Edit working copies, ship them, and return what wrap said."""
+    for name, text in texts.items():
+        write(project, name, text)
+    output = project.ok("pgpipe", "wrap", *options).output
+    project.ok("upgrade", "head")
+    return output
+
+
+def signatures(project: Project) -> list[str]:
+    found = project.query("SELECT oid::regprocedure::text FROM pg_proc WHERE proname = 'f'")
+    return sorted(name for (name,) in found)
+
+
+def sources(project: Project) -> set[str]:
+    return {path.name for path in (project.folder / "alembic/sql").iterdir()}
+
+
+@pytest.mark.usefixtures("shared_rehearsal")
+def test_a_new_argument_leaves_no_old_function_behind(project: Project) -> None:
+    shipped(project, f=F)
+    assert "public.f(integer): dropped" in shipped(project, f=F_WIDER)
+    assert signatures(project) == ["f(integer,integer)"]
+    project.ok("downgrade", "-1")
+    assert signatures(project) == ["f(integer)"]
+
+
+@pytest.mark.usefixtures("shared_rehearsal")
+def test_keep_old_leaves_the_old_function(project: Project) -> None:
+    shipped(project, f=F)
+    assert "f(integer) stays beside it" in shipped(project, "--keep-old", f=F_WIDER)
+    assert signatures(project) == ["f(integer)", "f(integer,integer)"]
+    project.ok("downgrade", "-1")
+    assert signatures(project) == ["f(integer)"]
+
+
+@pytest.mark.usefixtures("shared_rehearsal")
+def test_what_others_need_is_not_taken_from_them(project: Project) -> None:
+    shipped(project, f=F)
+    project.wrapped(t="CREATE TABLE public.t (a int DEFAULT public.f(1));\n")
+    before = sources(project)
+    write(project, "f", F_WIDER)
+    result = project.alembic("pgpipe", "wrap")
+    assert result.code == 1
+    assert "alembic/routines/f.sql: what it created has to go" in result.text
+    assert "default value for column a of table public.t" in result.text
+    assert sources(project) == before
+
+
+@pytest.mark.usefixtures("shared_rehearsal")
+def test_a_function_and_the_view_that_wants_its_new_form_are_one_revision(
+    project: Project,
+) -> None:
+    shipped(project, f=F, v=V)
+    said = shipped(project, f=F_WIDER, v=V.replace("f(1)", "f(1, 2)"))
+    assert "alembic/routines/v.sql: shipped with it, for it depends on it" in said
+    assert {"f.v002.routines.sql", "f.v002.routines.down.sql"} < sources(project)
+    assert project.scalar("SELECT one FROM v") == 3
+    assert project.ok("pgpipe", "wrap").output == "every source has its wrapper\n"
+    project.ok("downgrade", "-1")
+    assert project.scalar("SELECT one FROM v") == 1
+    project.ok("upgrade", "head")
+    shipped(project, f=F_WIDER.replace("a + b", "a * b"))
+    assert "f.v003.sql" in sources(project)
+    project.ok("downgrade", "-1")
+    assert project.scalar("SELECT one FROM v") == 3
+
+
+@pytest.mark.usefixtures("shared_rehearsal")
+def test_together_makes_one_revision_of_all_changes(project: Project) -> None:
+    said = shipped(project, "--together", "-m", "The sums", v=V, f=F)
+    [line] = said.splitlines()
+    assert line.split()[1].endswith("_the_sums.routines.sql")
+    assert project.ok("history").output.endswith("(head), The sums\n")
+    assert project.scalar("SELECT one FROM v") == 1
+    assert project.ok("pgpipe", "wrap").output == "every source has its wrapper\n"
+    assert "v.v002.sql" in shipped(project, v=V.replace("f(1)", "f(2)"))
+    project.ok("downgrade", "base")
+    assert signatures(project) == []
+    project.ok("upgrade", "head")
+    assert project.scalar("SELECT one FROM v") == 2
+
+
+@pytest.mark.usefixtures("shared_rehearsal")
+def test_a_message_names_one_revision(project: Project) -> None:
+    for name, text in {"f": F, "v": V}.items():
+        write(project, name, text)
+    result = project.alembic("pgpipe", "wrap", "-m", "both")
+    assert result.code == 1
+    assert "wrap --together --message" in result.text
+    assert sources(project) == set()
+    (project.folder / "alembic/routines/v.sql").unlink()
+    shipped(project, "-m", "alone")
+    assert project.ok("history").output.endswith("(head), alone\n")
+
+
+@pytest.mark.usefixtures("shared_rehearsal")
+def test_a_gone_file_asks(project: Project) -> None:
+    shipped(project, f=F, v=V)
+    before = sources(project)
+    write(project, "v", None)
+    result = project.alembic("pgpipe", "wrap")
+    assert result.code == 1
+    assert "alembic/routines/v.sql: gone since the last snapshot" in result.text
+    assert "alembic pgpipe wrap --drop" in result.text
+    assert sources(project) == before
+    shipped(project, "--drop")
+    assert project.scalar("SELECT to_regclass('public.v')") is None
+    assert project.ok("pgpipe", "wrap").output == "every source has its wrapper\n"
+    project.ok("downgrade", "-1")
+    assert project.scalar("SELECT one FROM v") == 1
+    project.ok("upgrade", "head")
+    assert "v.v003.sql" in shipped(project, v=V.replace("f(1)", "f(5)"))
+    assert project.scalar("SELECT one FROM v") == 5
+
+
+@pytest.mark.usefixtures("shared_rehearsal")
+def test_what_is_still_used_is_not_dropped(project: Project) -> None:
+    shipped(project, f=F, v=V)
+    write(project, "f", None)
+    result = project.alembic("pgpipe", "wrap", "--drop")
+    assert result.code == 1
+    assert "alembic/routines/f.sql: it is still used by view" in result.text
+
+
+@pytest.mark.usefixtures("shared_rehearsal")
+def test_what_was_there_before_the_first_snapshot_outlives_its_downgrade(
+    project: Project,
+) -> None:
+    project.wrapped(a1=F)
+    project.ok("upgrade", "head")
+    shipped(project, f=F.replace("CREATE", "CREATE OR REPLACE").replace("T a", "T a * 10"))
+    assert project.scalar("SELECT f(1)") == 10
+    project.ok("downgrade", "-1")
+    assert project.scalar("SELECT f(1)") == 1
+
+
+@pytest.mark.usefixtures("shared_rehearsal")
+def test_a_file_that_the_server_refuses_is_named_with_its_place(project: Project) -> None:
+    write(project, "f", F.replace("SELECT a", "SELECT nope"))
+    write(project, "g", F.replace("public.f", "public.g"))
+    result = project.alembic("pgpipe", "wrap")
+    assert result.code == 1
+    assert "This file cannot be shipped, and no routine was written:" in result.text
+    assert '  alembic/routines/f.sql:1:69: column "nope" does not exist' in result.text
+    assert sources(project) == set()
+
+
+@pytest.mark.usefixtures("shared_rehearsal")
+def test_indexes_of_a_materialized_view_from_elsewhere_are_made_again(
+    project: Project,
+) -> None:
+    text = "CREATE MATERIALIZED VIEW public.m AS SELECT 1 AS one;\n"
+    shipped(project, m=text)
+    project.wrapped(i="CREATE INDEX m_one ON public.m (one);\n")
+    shipped(project, m=text.replace("1 AS", "2 AS"))
+    assert project.scalar("SELECT to_regclass('public.m_one') IS NOT NULL")
+    assert project.scalar("SELECT one FROM m") == 2
+
+
+@pytest.mark.usefixtures("shared_rehearsal")
+def test_new_sources_come_ahead_of_the_routines_that_need_them(project: Project) -> None:
+    project.source("t", "CREATE TABLE public.t (a int);\n")
+    said = shipped(project, v="CREATE VIEW public.v AS SELECT a FROM public.t;\n")
+    assert [line.split()[1] for line in said.splitlines()] == ["t.sql", "v.v001.sql"]
