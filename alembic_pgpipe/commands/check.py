@@ -18,7 +18,7 @@ from alembic_pgpipe.revisions.project import ProjectRevisions
 from alembic_pgpipe.revisions.unwrapped import unwrapped_sources
 from alembic_pgpipe.routines.rehearsal import rehearsal
 from alembic_pgpipe.routines.trial import Trial, try_changes
-from alembic_pgpipe.routines.working import RoutineChange, changed_routines
+from alembic_pgpipe.routines.working import RoutineChange, changed_routines, moved
 from alembic_pgpipe.run.failure import problem_of
 from alembic_pgpipe.run.plan import Action, Decision
 from alembic_pgpipe.run.step import Sources
@@ -100,8 +100,11 @@ def _changed(settings: Settings) -> tuple[tuple[RoutineChange, ...], tuple[Probl
         changes = changed_routines(settings)
     except SourceError as error:
         return (), (problem_of(error),)
-    gone = tuple(Problem(c.path, GONE) for c in changes if not c.new)
-    return tuple(change for change in changes if change.new), gone
+    pairs = moved(changes)
+    settled = {*pairs, *(change.name for change in pairs.values())}
+    waiting = [change for change in changes if change.name not in settled]
+    gone = tuple(Problem(change.path, GONE) for change in waiting if not change.new)
+    return tuple(change for change in waiting if change.new), gone
 
 
 def _rehearse(config: Config, found: _Found) -> Trial:

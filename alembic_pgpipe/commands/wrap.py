@@ -19,7 +19,7 @@ from alembic_pgpipe.routines.composed import Part, Section, composed
 from alembic_pgpipe.routines.rehearsal import rehearsal
 from alembic_pgpipe.routines.shipping import Plan, Shipment, Shipping, latest_texts
 from alembic_pgpipe.routines.stage import Stage
-from alembic_pgpipe.routines.working import SEVERAL, RoutineChange, changed_routines
+from alembic_pgpipe.routines.working import SEVERAL, RoutineChange, changed_routines, moved
 from alembic_pgpipe.settings import Settings, read_settings
 from alembic_pgpipe.source import SourceFile, source_name, undo_file
 
@@ -238,7 +238,8 @@ def _write(settings: Settings, revision: _Revision) -> None:
 
 
 def _refuse_gone(changes: Sequence[RoutineChange], ways: Ways) -> None:
-    gone = [change.path for change in changes if not change.new]
+    settled = {change.name for change in moved(changes).values()}
+    gone = [c.path for c in changes if not c.new and c.name not in settled]
     if gone and not ways.drop:
         raise RoutineError(
             f"{', '.join(gone)}: gone since the last snapshot. Nothing was written. Put the "

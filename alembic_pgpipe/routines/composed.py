@@ -92,6 +92,11 @@ def copied_text(text: str) -> str:
     return WRITTEN.sub("", TOLD.sub(_untold, text))
 
 
+def is_plain(text: str) -> bool:
+    """Tell whether a source holds nothing but a working copy's text."""
+    return WRITTEN.search(text) is None and TOLD.search(text) is None
+
+
 def sections(text: str) -> Iterator[tuple[str, int, str]]:
     """Yield name, version and text of each working copy in a source of several."""
     marks = list(SECTION.finditer(text))
@@ -131,6 +136,14 @@ def bare(text: str, path: str) -> str:
     statements = read_statements(text, path)
     refuse_control(statements)
     kept = (s.text.rstrip(";") for s in statements if not _tells_rights(s))
+    return "".join(f"{statement};\n" for statement in kept)
+
+
+def without_creates(text: str, path: str) -> str:
+    """Return a text's statements but for those that create something."""
+    statements = read_statements(text, path)
+    refuse_control(statements)
+    kept = (s.text.rstrip(";") for s in statements if not is_create(s))
     return "".join(f"{statement};\n" for statement in kept)
 
 

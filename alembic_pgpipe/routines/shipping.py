@@ -14,26 +14,30 @@ from typing import TypeAlias
 
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.model import Problem
-from alembic_pgpipe.routines.catalog import DatabaseObject
+from alembic_pgpipe.routines.catalog import DatabaseObject, Kind
 from alembic_pgpipe.routines.composed import (
     Copied,
     Part,
     Section,
+    Told,
     Written,
     bare,
     composed,
     spliced,
+    without_creates,
 )
 from alembic_pgpipe.routines.definitions import Definition, read_definitions
 from alembic_pgpipe.routines.dependencies import Dependant, read_dependants
+from alembic_pgpipe.routines.domains import altered, read_domain
 from alembic_pgpipe.routines.kept import Heir, drop, give_back, keep
 from alembic_pgpipe.routines.order import Order, try_in_order
 from alembic_pgpipe.routines.stage import CANNOT_REPLACE, Stage, key
-from alembic_pgpipe.routines.working import RoutineChange, read_snapshots, shown
+from alembic_pgpipe.routines.working import RoutineChange, moved, read_snapshots, shown
 from alembic_pgpipe.run.executor import StatementError
 from alembic_pgpipe.run.failure import problem_of
 from alembic_pgpipe.settings import Settings
 
+MOVED = "-- The file was moved, and nothing else.\n"
 Objects = Mapping[str, DatabaseObject]
 
 
@@ -106,8 +110,11 @@ class Shipping:
 
         ``shipped`` hears of each of them as soon as it has run on the stage.
         """
-        shipments: list[Shipment] = []
-        waiting = list(changes)
+        changes = tuple(changes)
+        shipments = list(_moves(changes))
+        settled = {change for shipment in shipments for change in shipment.changes}
+        self._ship(*settled)
+        waiting = [change for change in changes if change not in settled]
         refused: dict[str, Problem] = {}
         while waiting:
             found = self._next(waiting, refused)
@@ -122,7 +129,7 @@ class Shipping:
         self, waiting: Sequence[RoutineChange], refused: dict[str, Problem]
     ) -> Shipment | None:
         """Return the first change that simply runs, else the first that needs more."""
-        for way in (self._run, self._replace):
+        for way in (self._run, self._alter, self._replace):
             for change in waiting:
                 try:
                     return way(change, waiting)
@@ -186,6 +193,38 @@ class Shipping:
             return ()
         found = read_definitions(self.stage.rehearsal.connection, objects)
         return [found[one.address] for one in objects]
+
+    # -- a domain, which is altered --------------------------------------------------------
+
+    def _alter(self, change: RoutineChange, _waiting: Sequence[RoutineChange]) -> Shipment:
+        before = self.stage.objects()
+        with _declining(change):
+            statements = self._alterations(change)
+            with self.stage.rehearsal.savepoint():
+                self.stage.rehearsal.run(statements, change.path)
+        self._ship(change)
+        notes = (
+            f"{line}" for line in statements.splitlines() if line.startswith("ALTER DOMAIN")
+        )
+        parts = (Told(change.new), Written(statements))
+        return Shipment((change,), parts, self._undo((change,), before), tuple(notes))
+
+    def _alterations(self, change: RoutineChange) -> str:
+        """Return what makes the domain of a file the one that it describes now."""
+        old = self._created_by(change)
+        if [one.kind for one in old] != [Kind.DOMAIN] or not change.new:
+            raise _Declined(_problem(change, "it is no domain that could be altered"))
+        connection = self.stage.rehearsal.connection
+        was = read_domain(connection, old[0])
+        with self.stage.undone():
+            self.stage.command(f"{drop(old[0]).rstrip(';')} CASCADE")
+            found = self.stage.create(change.new, change.path)
+            same = [key(one) for one in found] == [key(old[0])]
+            new = read_domain(connection, found[0]) if same else was
+        statements = altered(old[0].identity, was, new) if same else None
+        if statements is None:
+            raise _Declined(_problem(change, "a domain of another name or type is a new one"))
+        return statements + without_creates(change.new, change.path)
 
     # -- objects that are dropped and created anew ----------------------------------------
 
@@ -334,6 +373,10 @@ class Shipping:
                     self._simply(back[0], keep_old=False)
                 plain = back[0].before is not None and back[0].before.plain
                 return None if plain else back[0].new
+            with suppress(_Declined):
+                text = self._alterations(back[0])
+                self.stage.rehearsal.run(text, back[0].path)
+                return text
         parts = self._parts(self._reach(back, back))
         text = script(parts)
         self.stage.rehearsal.run(text, back[0].path)
@@ -381,6 +424,20 @@ class _Reach:
         else:
             self.others[name] = text
             self.notes.append(f"{text.path}: created again, for it depends on it")
+
+
+def _moves(changes: Sequence[RoutineChange]) -> Iterator[Shipment]:
+    """Yield what says that a file goes by another name now; nothing is run."""
+    pairs = moved(changes)
+    for change in changes:
+        if change.name in pairs:
+            gone = pairs[change.name]
+            parts = (
+                Section(change.name, change.version),
+                Told(change.new),
+                Section(gone.name, gone.version),
+            )
+            yield Shipment((change, gone), parts, MOVED, (f"{gone.path}: moved to here",))
 
 
 def latest_texts(settings: Settings) -> dict[str, Text]:

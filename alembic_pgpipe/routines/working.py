@@ -8,11 +8,11 @@ or with others in a ``….routines.sql``.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from alembic_pgpipe.routines.composed import WRITTEN, copied_text, sections
+from alembic_pgpipe.routines.composed import copied_text, is_plain, sections
 from alembic_pgpipe.settings import Settings
 from alembic_pgpipe.source import checksum, decode, natural_key
 
@@ -92,6 +92,19 @@ def changed_routines(settings: Settings) -> tuple[RoutineChange, ...]:
     return (*changed, *gone)
 
 
+def moved(changes: Iterable[RoutineChange]) -> Mapping[str, RoutineChange]:
+    """Return, by the names of new files, the gone ones that they were until now.
+
+    A file that is moved or renamed, and says what it said, changes nothing.
+    """
+    gone = {checksum(change.old): change for change in changes if not change.new}
+    pairs: dict[str, RoutineChange] = {}
+    for change in changes:
+        if change.before is None and checksum(change.new) in gone:
+            pairs[change.name] = gone.pop(checksum(change.new))
+    return pairs
+
+
 def read_copies(settings: Settings) -> Mapping[str, WorkingCopy]:
     """Return the working copies by name, in its natural order."""
     if not settings.routines.is_dir():
@@ -131,5 +144,4 @@ def _snapshots(settings: Settings) -> Iterator[Snapshot]:
                 newest[match["name"]] = version, path
     for name, (version, path) in newest.items():
         text = decode(path.read_bytes(), path.name)
-        plain = WRITTEN.search(text) is None
-        yield Snapshot(name, version, path.name, copied_text(text), plain)
+        yield Snapshot(name, version, path.name, copied_text(text), is_plain(text))

@@ -31,6 +31,11 @@ BY_HAND = (
 )
 
 
+EMPTY = """\
+DROP EVENT TRIGGER lifecycle_ddl; DROP SCHEMA billing, ledger CASCADE; CREATE SCHEMA ledger
+"""
+
+
 @pytest.fixture
 def dump(scratch: ScratchServer) -> Dump:
     return dump_for(scratch)
@@ -111,6 +116,9 @@ def test_seventeen_objects_live_through_every_change(project: Project, dump: Dum
         project.ok("downgrade", revision)
         assert schema(project, dump) == state
     project.ok("downgrade", "base")
+    project.ok("upgrade", "head")
+    assert schema(project, dump) == list(states.values())[-1]
+    project.query(EMPTY)
     project.ok("upgrade", "head")
     assert schema(project, dump) == list(states.values())[-1]
 
@@ -312,3 +320,55 @@ def test_new_sources_come_ahead_of_the_routines_that_need_them(project: Project)
     project.source("t", "CREATE TABLE public.t (a int);\n")
     said = shipped(project, v="CREATE VIEW public.v AS SELECT a FROM public.t;\n")
     assert [line.split()[1] for line in said.splitlines()] == ["t.sql", "v.v001.sql"]
+
+
+@pytest.mark.usefixtures("shared_rehearsal")
+def test_a_moved_file_changes_nothing(project: Project) -> None:
+    policy = "CREATE POLICY p ON public.t USING (true);\n"
+    project.wrapped(a1="CREATE TABLE public.t (a int);\n")
+    shipped(project, p=policy)
+    write(project, "p", None)
+    write(project, "security/p", policy)
+    assert "alembic/routines/p.sql: moved to here" in shipped(project)
+    assert project.ok("pgpipe", "wrap").output == "every source has its wrapper\n"
+    write(project, "security/p", policy.replace("true", "false"))
+    assert "security.p.v002.sql" in shipped(project)
+    assert project.scalar("SELECT pg_get_expr(polqual, polrelid) FROM pg_policy") == "false"
+    project.ok("downgrade", "-3")
+    project.ok("upgrade", "head")
+    assert project.scalar("SELECT pg_get_expr(polqual, polrelid) FROM pg_policy") == "false"
+
+
+@pytest.mark.usefixtures("shared_rehearsal")
+def test_a_domain_that_tables_stand_on_is_altered(project: Project, dump: Dump) -> None:
+    project.configure(schema="ledger")
+    project.query("CREATE SCHEMA ledger")
+    first = "CREATE DOMAIN public.d AS int DEFAULT 1 CONSTRAINT low CHECK (VALUE > 0);\n"
+    shipped(project, d=first)
+    project.wrapped(t="CREATE TABLE public.t (a public.d);\nINSERT INTO public.t VALUES (5);\n")
+    project.ok("upgrade", "head")
+    before = schema(project, dump)
+    second = (
+        "CREATE DOMAIN public.d AS int NOT NULL\n"
+        '    CONSTRAINT low CHECK (VALUE > 2) CONSTRAINT "high %" CHECK (VALUE % 7 < 6);\n'
+        "COMMENT ON DOMAIN public.d IS 'second';\n"
+    )
+    said = shipped(project, d=second)
+    assert "ALTER DOMAIN public.d DROP DEFAULT;" in said
+    after = schema(project, dump)
+    assert after != before and any("VALUE > 2" in line for line in after)
+    assert project.ok("pgpipe", "wrap").output == "every source has its wrapper\n"
+    project.ok("downgrade", "-1")
+    assert [line for line in schema(project, dump) if "'second'" not in line] == before
+    project.ok("upgrade", "head")
+    assert schema(project, dump) == after
+
+
+@pytest.mark.usefixtures("shared_rehearsal")
+def test_a_domain_of_another_type_is_not_altered(project: Project) -> None:
+    shipped(project, d="CREATE DOMAIN public.d AS int;\n")
+    project.wrapped(t="CREATE TABLE public.t (a public.d);\n")
+    write(project, "d", "CREATE DOMAIN public.d AS text;\n")
+    result = project.alembic("pgpipe", "wrap")
+    assert result.code == 1
+    assert "column a of table public.t" in result.text

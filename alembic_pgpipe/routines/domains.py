@@ -1,0 +1,64 @@
+"""Domains are altered: tables stand on them, so that they cannot be dropped and created."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from alembic_pgpipe.routines.catalog import DatabaseObject
+from alembic_pgpipe.routines.session import catalogue
+
+FACTS = """
+SELECT pg_catalog.format_type(typbasetype, typtypmod) || ' ' || typcollation AS base,
+    typnotnull AS required, pg_catalog.pg_get_expr(typdefaultbin, 0) AS usual, COALESCE((
+        SELECT pg_catalog.jsonb_object_agg(conname, pg_catalog.pg_get_constraintdef(oid))
+        FROM pg_catalog.pg_constraint WHERE contypid = t.oid AND contype = 'c'), '{}') AS checks
+FROM pg_catalog.pg_type AS t WHERE oid = %s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """What makes up a domain; ``checks`` are its constraints by name."""
+
+    base: str
+    required: bool
+    usual: str | None
+    checks: Mapping[str, str]
+
+
+def read_domain(connection: Connection, found: DatabaseObject) -> Domain:
+    """Return what makes up a domain that the database holds."""
+    with catalogue(connection) as source:
+        [row] = source.rows(FACTS, found.address.oid)
+    return Domain(row.base, row.required, row.usual, row.checks)
+
+
+def altered(identity: str, old: Domain, new: Domain) -> str | None:
+    """Return what makes a new domain of an old one; None where its type is another."""
+    if old.base != new.base:
+        return None
+    actions = [*_actions(old, new), *_checks(old, new)]
+    return "".join(f"ALTER DOMAIN {identity} {action};\n" for action in actions)
+
+
+def _actions(old: Domain, new: Domain) -> Iterator[str]:
+    if old.usual != new.usual:
+        yield "DROP DEFAULT" if new.usual is None else f"SET DEFAULT {new.usual}"
+    if old.required != new.required:
+        yield "SET NOT NULL" if new.required else "DROP NOT NULL"
+
+
+def _checks(old: Domain, new: Domain) -> Iterator[str]:
+    for name, text in old.checks.items():
+        if new.checks.get(name) != text:
+            yield f"DROP CONSTRAINT {_quoted(name)}"
+    for name, text in new.checks.items():
+        if old.checks.get(name) != text:
+            yield f"ADD CONSTRAINT {_quoted(name)} {text}"
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
