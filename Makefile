@@ -52,6 +52,7 @@ versions-proof: $(INSTALLED_DEV)
 benchmarks: $(INSTALLED_DEV)
 	@$(BIN)/python -m benchmarks.reader
 	@$(BIN)/python -m benchmarks.large
+	@$(BIN)/python -m benchmarks.routines
 
 lint: $(INSTALLED_DEV)
 	@echo '== format'

@@ -2,7 +2,8 @@
 
 The same file is run by ``psql -1 -f`` and by ``alembic upgrade head``, in turns, each time
 into a new database of one scratch server.  Times are wall-clock seconds of whole commands;
-"idle" is ``alembic upgrade head`` with nothing to do.  Memory is the client's highest
+"idle" is ``alembic upgrade head`` with nothing to do; "net of idle" is the ratio to psql
+without it.  Memory is the client's highest
 resident set, and the highest anonymous memory of any of the server's processes.
 """
 
@@ -28,7 +29,11 @@ from benchmarks.texts import write_copy, write_inserts
 
 KINDS: dict[str, Callable[[Path, int], None]] = {"INSERTs": write_inserts, "COPY": write_copy}
 SAMPLE_SECONDS = 0.02
-HEADER = ("file", "command", "median s", "spread s", "to psql", "client MB", "backend MB")
+UPGRADE = "alembic upgrade head"
+HEADER = (
+    *("file", "command", "median s", "spread s", "to psql", "net of idle"),
+    *("client MB", "backend MB"),
+)
 
 
 @dataclass(slots=True)
@@ -39,13 +44,19 @@ class Figures:
     client: float = 0.0
     backend: float = 0.0
 
-    def row(self, kind: str, command: str, psql: float) -> tuple[str, ...]:
+    @property
+    def median(self) -> float:
+        """Return the seconds that the command took."""
+        return statistics.median(self.seconds)
+
+    def row(self, kind: str, command: str, psql: float, idle: float) -> tuple[str, ...]:
         """Return a line of the report."""
-        median = statistics.median(self.seconds)
+        median = self.median
         spread = f"{min(self.seconds):.2f} – {max(self.seconds):.2f}"
         ratio = f"{median / psql:.2f}"
+        net = f"{(median - idle) / psql:.2f}" if command == UPGRADE else "–"
         memory = (f"{self.client:.0f}", f"{self.backend:.0f}")
-        return (kind, command, f"{median:.2f}", spread, ratio, *memory)
+        return (kind, command, f"{median:.2f}", spread, ratio, net, *memory)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +71,11 @@ class Bench:
         source = self.folder / "alembic" / "sql" / "20260101_large.sql"
         KINDS[kind](source, size)
         self.alembic("pgpipe", "wrap")
-        found = {"psql": Figures(), "alembic upgrade head": Figures(), "idle": Figures()}
+        found = {"psql": Figures(), UPGRADE: Figures(), "idle": Figures()}
         for number in range(rounds):
             self._round(source, f"{kind.lower()}{number}", found)
-        psql = statistics.median(found["psql"].seconds)
-        return [figures.row(kind, command, psql) for command, figures in found.items()]
+        psql, idle = found["psql"].median, found["idle"].median
+        return [figures.row(kind, command, psql, idle) for command, figures in found.items()]
 
     def _round(self, source: Path, name: str, found: dict[str, Figures]) -> None:
         psql = [str(self.server.binaries.folder / "psql"), "-X", "-q", "-1"]
@@ -72,7 +83,7 @@ class Bench:
         upgrade = [sys.executable, "-m", "alembic", "upgrade", "head"]
         self.run(self.new_database(f"{name}_psql"), psql, found["psql"])
         environment = self.new_database(f"{name}_alembic")
-        self.run(environment, upgrade, found["alembic upgrade head"])
+        self.run(environment, upgrade, found[UPGRADE])
         self.run(environment, upgrade, found["idle"])
         for database in (f"{name}_psql", f"{name}_alembic"):
             self.admin(f"DROP DATABASE {database}")
@@ -94,10 +105,12 @@ class Bench:
         done = threading.Event()
 
         def watch() -> None:
-            while not done.wait(SAMPLE_SECONDS):
+            while True:
                 to.client = max(to.client, megabytes(client, "VmHWM"))
                 anonymous = [megabytes(pid, "RssAnon") for pid in self._backends()]
                 to.backend = max(to.backend, *anonymous, 0.0)
+                if done.wait(SAMPLE_SECONDS):
+                    return
 
         watcher = threading.Thread(target=watch)
         watcher.start()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from alembic_pgpipe.connect.binaries import find_binaries
-from benchmarks import large, reader
+from benchmarks import large, reader, routines
 
 
 def test_the_reader_is_measured() -> None:
@@ -24,4 +24,10 @@ def test_a_large_file_is_measured_beside_psql() -> None:
     with large.bench() as bench:
         rows = bench.measure("COPY", size=300_000, rounds=1)
     assert [row[1] for row in rows] == ["psql", "alembic upgrade head", "idle"]
-    assert all(float(number) > 0 for row in rows for number in (row[2], *row[4:]))
+    assert all(float(number) > 0 for row in rows for number in (row[2], row[4], *row[6:]))
+
+
+def test_changed_routines_are_measured() -> None:
+    rows = routines.measure(count=3, rounds=1)
+    assert [row[1] for row in rows] == ["nothing to do", "new", "changed", "wider"]
+    assert all(float(row[2]) > 0 for row in rows)

@@ -1,0 +1,89 @@
+"""``alembic pgpipe wrap`` with changed routines: ``python -m benchmarks.routines``.
+
+A project of routines and of views on them; the rehearsal is warm.  "new" ships all of them
+for the first time, "changed" all with another body, "wider" one function with one more
+argument, so that it and all views are dropped and created anew.  Times are wall-clock
+seconds of whole commands.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.report import machine, table
+
+HEADER = ("routines and views", "work", "median s", "spread s")
+FUNCTION = (
+    "CREATE OR REPLACE FUNCTION public.f{number}(a int{more}) RETURNS int LANGUAGE sql "
+    "AS 'SELECT a + {body}';\n"
+)
+VIEW = "CREATE OR REPLACE VIEW public.v{number} AS SELECT public.f0({body}) AS one;\n"
+
+
+def measure(count: int, rounds: int) -> list[tuple[str, ...]]:
+    """Return the lines of the report."""
+    seconds: dict[str, list[float]] = {
+        "nothing to do": [],
+        "new": [],
+        "changed": [],
+        "wider": [],
+    }
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory(prefix="pgpipe-benchmark-") as folder:
+            _round(Path(folder), count, seconds)
+    return [
+        (str(count), work, f"{statistics.median(s):.2f}", f"{min(s):.2f} – {max(s):.2f}")
+        for work, s in seconds.items()
+    ]
+
+
+def _round(project: Path, count: int, seconds: dict[str, list[float]]) -> None:
+    _alembic(project, "pgpipe", "init")
+    _write(project, 1, 0)
+    _alembic(project, "pgpipe", "wrap")
+    seconds["nothing to do"].append(_alembic(project, "pgpipe", "wrap"))
+    _write(project, count, 1, first=1)
+    seconds["new"].append(_alembic(project, "pgpipe", "wrap"))
+    _write(project, count, 2)
+    seconds["changed"].append(_alembic(project, "pgpipe", "wrap"))
+    _write(project, count, 2, more=", b int DEFAULT 1")
+    seconds["wider"].append(_alembic(project, "pgpipe", "wrap"))
+
+
+def _write(project: Path, count: int, body: int, more: str = "", first: int = 0) -> None:
+    """Write working copies: of two, one is a function and one a view."""
+    folder = project / "alembic" / "routines"
+    for number in range(first, count):
+        text = VIEW if number % 2 else FUNCTION
+        own = more if number == 0 else ""
+        filled = text.format(number=number, body=body, more=own)
+        (folder / f"object{number}.sql").write_text(filled, encoding="utf-8")
+
+
+def _alembic(project: Path, *arguments: str) -> float:
+    command = [sys.executable, "-m", "alembic", *arguments]
+    environ = {name: value for name, value in os.environ.items() if name != "CI"}
+    began = time.perf_counter()
+    subprocess.run(command, cwd=project, env=environ, stdout=subprocess.DEVNULL, check=True)
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    """Measure and print a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    print(machine())
+    print(table(HEADER, measure(options.count, options.rounds)))
+
+
+if __name__ == "__main__":
+    main()
