@@ -110,7 +110,7 @@ def _changed(settings: Settings) -> tuple[tuple[RoutineChange, ...], tuple[Probl
 def _rehearse(config: Config, found: _Found) -> Trial:
     """Run what is pending and try what has changed; say why where that cannot be done."""
     try:
-        with rehearsal(config) as rehearsed:
+        with rehearsal(config, pending=found.pending) as rehearsed:
             return try_changes(rehearsed, found.routines)
     except RehearsalError as error:
         cause = error.cause

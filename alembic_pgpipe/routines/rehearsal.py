@@ -7,7 +7,7 @@ revisions have to be run there.  The project's own database has no part in it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -82,13 +82,17 @@ class Rehearsal:
 
 
 @contextmanager
-def rehearsal(config: Config, to: Sequence[str] | None = None) -> Iterator[Rehearsal]:
+def rehearsal(
+    config: Config, to: Sequence[str] | None = None, pending: Collection[str] = ()
+) -> Iterator[Rehearsal]:
     """Give a database at the heads, or at the revisions ``to``, to try things in.
 
-    ``to`` are full revision ids.  The project's scratch server runs as long as the
-    context lasts; where ``pgpipe.rehearsal_url`` is set, that database is used instead.
-    Raises RehearsalError where the state cannot be reached, UnreachableError where no
-    server can be had, LockError where another command keeps the scratch server.
+    ``to`` and ``pending`` are full revision ids; none of the latter may fail at its place,
+    where others may be passed over and tried in the end.  The project's scratch server
+    runs as long as the context lasts; where ``pgpipe.rehearsal_url`` is set, that database
+    is used instead.  Raises RehearsalError where the state cannot be reached,
+    UnreachableError where no server can be had, LockError where another command keeps the
+    scratch server.
     """
     settings = read_settings(config)
     if settings.rehearsal_url is not None:
@@ -99,7 +103,8 @@ def rehearsal(config: Config, to: Sequence[str] | None = None) -> Iterator[Rehea
         return
     with scratch_server(settings.project / FOLDER, os.environ) as server:
         name = _name(settings.url)
-        replay = Replay(config, _scratch(server.url(name).render_as_string()))
+        elsewhere = _scratch(server.url(name).render_as_string())
+        replay = Replay(config, elsewhere, pending)
         administration = _scratch(server.url().render_as_string())
         with open_database(replace(settings, **administration.options), {}) as database:
             replay.bring(database, name, to)

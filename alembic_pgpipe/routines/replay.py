@@ -11,7 +11,7 @@ import copy
 import io
 import logging
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 
@@ -28,6 +28,7 @@ from alembic_pgpipe.errors import (
     RevisionError,
     StepError,
 )
+from alembic_pgpipe.ledger.build import current_build
 from alembic_pgpipe.ledger.history import History
 from alembic_pgpipe.model import Direction, Outcome, Revision, Status
 from alembic_pgpipe.project import open_ledger, visit_project
@@ -47,6 +48,7 @@ CREATE = {
 OTHER_DATABASES = "SELECT datname FROM pg_catalog.pg_database WHERE oid >= 16384"
 OTHER_ROLES = "SELECT rolname FROM pg_catalog.pg_roles WHERE oid >= 16384"
 NOT_REPLAYED = "The history cannot be replayed on a scratch server"
+REHEARSED = "it failed at its place in a rehearsal"
 USE_ANOTHER = (
     "Mend it; or set pgpipe.rehearsal_url to a database at the head that may be used, where "
     "everything is rolled back."
@@ -67,10 +69,15 @@ NOTHING = State()
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """The project's commands, sent to another database."""
+    """The project's commands, sent to another database.
+
+    Revisions that are ``pending`` must not fail at their place; of others it is known
+    that they went through somewhere, if not there.
+    """
 
     config: Config
     elsewhere: Elsewhere
+    pending: Collection[str] = ()
 
     def expect(self, to: Sequence[str] | None) -> None:
         """Raise RehearsalError unless the database is at the revisions that are wanted."""
@@ -113,20 +120,50 @@ class Replay:
     def _upgrade(
         self, database: Database, server: Connection, to: Sequence[str] | None
     ) -> None:
+        """Run the history; what fails at its place is passed over, and tried in the end.
+
+        So it went where somebody has skipped a revision and retried it later.
+        """
+        targets = ("heads",) if to is None else to
         made: set[tuple[str, str]] = set()
-        while True:
-            try:
-                self._run(("heads",) if to is None else to)
-                return
-            except PgpipeError as error:
-                missing = _missing(error)
-                if missing is None or missing in made or len(made) == MOST_MISSING:
-                    raise _not_replayed(error) from error
+        passed: dict[str, PgpipeError] = {}
+        while (error := self._failure(targets)) is not None:
+            missing = _missing(error)
+            failed = error.cause.revision if isinstance(error, StepError) else None
+            if missing is not None and missing not in made and len(made) < MOST_MISSING:
                 made.add(missing)
-                try:
-                    _make(missing, database, server)
-                except DBAPIError:
-                    raise _not_replayed(error) from error
+                _make_or_raise(missing, database, server, error)
+            elif failed is None or failed in passed or failed in self.pending:
+                raise _not_replayed(error) from error
+            else:
+                passed[failed] = error
+                self._decide(failed, Status.SKIPPED)
+        for failed, error in passed.items():
+            self._decide(failed, Status.RETRY)
+            if self._failure(targets) is not None:
+                raise _not_replayed(error) from error
+
+    def _failure(self, targets: Iterable[str]) -> PgpipeError | None:
+        try:
+            self._run(targets)
+        except PgpipeError as error:
+            return error
+        return None
+
+    def _decide(self, revision: str, status: Status) -> None:
+        """Pass a revision over, or ask for it again."""
+
+        def write(visit: Visit) -> None:
+            with open_ledger(visit) as ledger:
+                row = ledger.history().rows[revision]
+                ledger.recorder.set_status(row, status, logs=row.logs)
+                build = current_build({}, None)
+                named = visit.revisions.get(revision)
+                outcome = Outcome(status.value)
+                ledger.recorder.note(named, Direction.UPGRADE, outcome, build, REHEARSED)
+
+        with _quietly():
+            visit_project(self._told(), write)
 
     def _run(self, targets: Iterable[str]) -> None:
         for target in targets:
@@ -207,6 +244,7 @@ def _in_order(revisions: ProjectRevisions, applied: Iterable[str], history: Hist
         id_: attempt.id
         for id_ in applied
         if (attempt := history.last_try(id_, Direction.UPGRADE)) is not None
+        and id_ not in history.decisions
     }
     return all(
         place[parent] < at
@@ -239,6 +277,15 @@ def _make(missing: tuple[str, str], database: Database, server: Connection) -> N
         return
     with database.connect(autocommit=True) as connection:
         _create(connection, kind, name)
+
+
+def _make_or_raise(
+    missing: tuple[str, str], database: Database, server: Connection, error: PgpipeError
+) -> None:
+    try:
+        _make(missing, database, server)
+    except DBAPIError:
+        raise _not_replayed(error) from error
 
 
 def _create(connection: Connection, kind: str, name: str) -> None:
