@@ -8,12 +8,16 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 from alembic.config import Config
 from alembic.util import CommandError
 
 from alembic_pgpipe.errors import CheckError, PgpipeError
+
+if TYPE_CHECKING:
+    from alembic_pgpipe.commands.wrap import Wrapped
 
 PROGRAM = "alembic pgpipe"
 
@@ -62,26 +66,25 @@ def init(config: Config, directory: str) -> None:
 @click.option("--together", is_flag=True, help="One revision for all changed routines.")
 @click.option("--drop", is_flag=True, help="Drop what routine files that are gone created.")
 @click.option("--keep-old", is_flag=True, help="Leave functions of an old signature in place.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask before something is dropped.")
 @click.pass_obj
-def wrap(
-    config: Config,
-    check: bool,
-    merge: bool,
-    message: str | None,
-    together: bool,
-    drop: bool,
-    keep_old: bool,
-) -> None:
+def wrap(config: Config, /, check: bool, merge: bool, yes: bool, **ways: Any) -> None:
     """Write revisions for new sources and changed routines.
 
-    Changed routines are tried on a scratch server first.
+    Changed routines are tried on a scratch server first. What drops or alters something
+    is shown before it is written.
     """
     from alembic_pgpipe.commands.wrap import Ways
     from alembic_pgpipe.commands.wrap import wrap as run
     from alembic_pgpipe.render import terminal
 
-    ways = Ways(message, together, drop, keep_old)
-    written = run(config, merge=merge, check=check, ways=ways)
+    def agree(planned: Sequence[Wrapped]) -> bool:
+        if not any(one.notes for one in planned):
+            return True
+        click.echo(terminal.planned(planned))
+        return yes or not sys.stdin.isatty() or click.confirm("Write them?", default=True)
+
+    written = run(config, merge=merge, check=check, ways=Ways(**ways), agree=agree)
     click.echo(terminal.wrapped(written, check=check))
     if check and written:
         raise click.exceptions.Exit(CheckError.exit_code)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from alembic.config import Config
@@ -31,8 +31,9 @@ SLUG_LIMIT = 60
 class Wrapped:
     """One revision that was written, or with ``--check`` would be.
 
-    ``notes`` say what it does besides running a text.  With ``--check`` the ``name`` may
-    be that of a routine file, and its note says whether it is new, changed or gone.
+    ``notes`` say, before it is written, what it does besides running a text.  With
+    ``--check`` the ``name`` may be that of a routine file, and its note says whether it is
+    new, changed or gone.
     """
 
     revision: str
@@ -59,13 +60,19 @@ DEFAULT = Ways()
 
 
 def wrap(
-    config: Config, *, merge: bool = False, check: bool = False, ways: Ways = DEFAULT
+    config: Config,
+    *,
+    merge: bool = False,
+    check: bool = False,
+    ways: Ways = DEFAULT,
+    agree: Callable[[Sequence[Wrapped]], bool] = lambda _: True,
 ) -> tuple[Wrapped, ...]:
     """Append a wrapper to the head for each source that has none, and for changed routines.
 
     Sources come in the natural order of their names, and need no database.  Changed
     routines come after them, tried on the rehearsal.  ``merge`` first joins several heads;
-    ``check`` writes nothing.  Raises RevisionError for several heads without ``merge``,
+    ``check`` writes nothing.  ``agree`` sees the revisions of routines before they are
+    written, and may refuse them.  Raises RevisionError for several heads without ``merge``,
     RoutineError where changed routines cannot be shipped as they are.
     """
     revisions = ProjectRevisions(ScriptDirectory.from_config(config), read_settings(config))
@@ -81,7 +88,7 @@ def wrap(
         missing = _append(revisions, plan, write=False)
         return (*missing, *(Wrapped("", c.path, "", (c.what,)) for c in changes))
     written = _append(revisions, plan, write=True)
-    return (*written, *_ship(config, changes, ways)) if changes else written
+    return (*written, *_ship(config, changes, ways, agree)) if changes else written
 
 
 # -- sources -----------------------------------------------------------------------------
@@ -150,7 +157,12 @@ class _Revision:
     notes: tuple[str, ...]
 
 
-def _ship(config: Config, changes: Sequence[RoutineChange], ways: Ways) -> tuple[Wrapped, ...]:
+def _ship(
+    config: Config,
+    changes: Sequence[RoutineChange],
+    ways: Ways,
+    agree: Callable[[Sequence[Wrapped]], bool],
+) -> tuple[Wrapped, ...]:
     """Plan on the rehearsal, then write all files."""
     settings = read_settings(config)
     with rehearsal(config) as opened:
@@ -159,13 +171,16 @@ def _ship(config: Config, changes: Sequence[RoutineChange], ways: Ways) -> tuple
     if plan.problems:
         raise RoutineError(_unshippable(plan))
     made = list(_revisions(plan.shipments, ways))
+    if not agree([_planned(one) for one in made]):
+        raise RoutineError("Not written, as you wish. The files are as they were.")
     for one in made:
         _write(settings, one)
     revisions = ProjectRevisions(ScriptDirectory.from_config(config), settings)
-    written = _append(revisions, [one.wrapper for one in made], write=True)
-    return tuple(
-        replace(each, notes=one.notes) for each, one in zip(written, made, strict=True)
-    )
+    return _append(revisions, [one.wrapper for one in made], write=True)
+
+
+def _planned(one: _Revision) -> Wrapped:
+    return Wrapped(one.wrapper.revision, one.wrapper.source or "", "", one.notes)
 
 
 def _revisions(shipments: Sequence[Shipment], ways: Ways) -> Iterator[_Revision]:

@@ -70,13 +70,16 @@ def wrapped(written: Sequence[Wrapped], *, check: bool) -> str:
             for one in written
         ]
         return "\n".join([*lines, "next: alembic pgpipe wrap"])
-    return "\n".join(line for one in written for line in _wrapped(one))
+    return "\n".join(f"{one.revision} {one.name} → {one.file}" for one in written)
 
 
-def _wrapped(one: Wrapped) -> Iterable[str]:
-    yield f"{one.revision} {one.name} → {one.file}"
-    for note in one.notes:
-        yield f"    {note}"
+def planned(revisions: Iterable[Wrapped]) -> str:
+    """Return which revisions are about to be written, and what they drop or alter."""
+    lines = ["these revisions are to be written:"]
+    for one in revisions:
+        lines.append(f"  {one.revision} {one.name}")
+        lines += (f"      {note}" for note in one.notes)
+    return "\n".join(lines)
 
 
 def problems(report: CheckReport) -> str:

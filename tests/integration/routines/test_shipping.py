@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 import pytest
+from alembic.config import Config
 from sqlalchemy import URL
 
+from alembic_pgpipe.commands.wrap import Wrapped, wrap
 from alembic_pgpipe.connect.server import ScratchServer
+from alembic_pgpipe.errors import RoutineError
 from tests.histories import Dump, dump_for
 from tests.integration.routines.lifecycle import CHANGES, FIRST, TABLES
 from tests.project import Project
@@ -226,7 +229,7 @@ def test_a_function_and_the_view_that_wants_its_new_form_are_one_revision(
 @pytest.mark.usefixtures("shared_rehearsal")
 def test_together_makes_one_revision_of_all_changes(project: Project) -> None:
     said = shipped(project, "--together", "-m", "The sums", v=V, f=F)
-    [line] = said.splitlines()
+    line = said.splitlines()[-1]
     assert line.split()[1].endswith("_the_sums.routines.sql")
     assert project.ok("history").output.endswith("(head), The sums\n")
     assert project.scalar("SELECT one FROM v") == 1
@@ -372,3 +375,23 @@ def test_a_domain_of_another_type_is_not_altered(project: Project) -> None:
     result = project.alembic("pgpipe", "wrap")
     assert result.code == 1
     assert "column a of table public.t" in result.text
+
+
+@pytest.mark.usefixtures("shared_rehearsal")
+def test_the_plan_is_shown_before_anything_is_written(project: Project) -> None:
+    shipped(project, f=F)
+    before = sources(project)
+    write(project, "f", F_WIDER)
+    config = Config(project.folder / "alembic.ini")
+    seen: list[Wrapped] = []
+
+    def refuse(planned: Sequence[Wrapped]) -> bool:
+        seen.extend(planned)
+        assert sources(project) == before
+        return False
+
+    with pytest.raises(RoutineError, match="Not written, as you wish"):
+        wrap(config, agree=refuse)
+    assert [one.name for one in seen] == ["f.v002.sql"]
+    assert seen[0].notes == ("public.f(integer): dropped, the file no longer creates it",)
+    assert sources(project) == before
