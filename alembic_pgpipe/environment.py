@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
+from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
@@ -30,6 +31,7 @@ from alembic_pgpipe.run.build_log import BuildLog
 from alembic_pgpipe.run.offline import Offline
 from alembic_pgpipe.run.pipeline import Pipeline
 from alembic_pgpipe.run.planner import Planner
+from alembic_pgpipe.run.progress import DISPLAY, Display
 from alembic_pgpipe.run.runner import Runner
 from alembic_pgpipe.run.step import Sources
 from alembic_pgpipe.settings import Settings, read_settings
@@ -120,8 +122,8 @@ def _move(
 ) -> None:
     """Upgrade, downgrade or stamp: with a build log from the first moment on."""
     build = current_build(environ, settings.build_number_env)
-    echo = environment.config.print_stdout
-    log = BuildLog(build, settings.log_file, lambda line: echo("%s", line))
+    display: Display | None = environment.config.attributes.get(DISPLAY)
+    log = BuildLog(build, settings.log_file, _echo(environment.config, display))
     log.hide(environ.get("PGPASSWORD"))
     with log, open_database(settings, environ) as database:
         log.hide(database.engine.url.password)
@@ -135,9 +137,20 @@ def _move(
             _refuse_versions_elsewhere(main, settings, revisions, options)
             planner = Planner(revisions, journal, sources, log)
             runner = Runner(
-                database, settings, main, journal, log, sources, planner.applied_files
+                database, settings, main, journal, log, sources, planner.applied_files, display
             )
             _pipeline(environment, runner, planner, options).run()
+
+
+def _echo(config: Config, display: Display | None) -> Callable[[str], None]:
+    """Return what prints a line of the log, in place of what the display shows now."""
+
+    def echo(line: str) -> None:
+        if display is not None:
+            display.hide()
+        config.print_stdout("%s", line)
+
+    return echo
 
 
 @contextmanager

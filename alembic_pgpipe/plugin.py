@@ -6,6 +6,7 @@ own package is still half imported; nothing of Alembic may be imported at the to
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -62,6 +63,7 @@ def _exit_with_our_code(
     """Exit with an error's own code; Alembic prints it, and exits with 255 for all."""
     from alembic_pgpipe.errors import PgpipeError
 
+    _offer_display(args[0] if args else kwargs["config"])
     try:
         with _termination_like_a_stop():
             wrapped(*args, **kwargs)
@@ -94,6 +96,15 @@ def _refuse_broken_revisions(config: Config, options: Namespace) -> None:
     if refusal is not None:
         sys.stderr.write(f"FAILED: {refusal}\n")
         sys.exit(refusal.exit_code)
+
+
+def _offer_display(config: Config) -> None:
+    """Let a run show how far it is, where a person sits at a terminal and wants to see."""
+    from alembic_pgpipe.render.bar import TerminalDisplay, has_room
+    from alembic_pgpipe.run.progress import DISPLAY
+
+    if not config.messaging_opts.get("quiet") and has_room(config.stdout, os.environ):
+        config.attributes.setdefault(DISPLAY, TerminalDisplay(config.stdout))
 
 
 @contextmanager

@@ -22,6 +22,14 @@ DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|h)?\Z")
 SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
 
 
+def in_ci(environ: Mapping[str, str]) -> bool:
+    """Tell whether a CI system has started this process, and no person."""
+    return (
+        environ.get("CI", "").lower() not in ("", "0", "false")
+        or "CODEBUILD_BUILD_ID" in environ
+    )
+
+
 class RetryFailed(str, Enum):
     """What decides about a failed revision, besides ``alembic pgpipe retry``."""
 

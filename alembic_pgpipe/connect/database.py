@@ -15,7 +15,7 @@ from sqlalchemy.pool import NullPool
 
 from alembic_pgpipe.connect import secrets, url
 from alembic_pgpipe.errors import LedgerError, PgpipeError, SettingsError, UnreachableError
-from alembic_pgpipe.settings import Settings
+from alembic_pgpipe.settings import Settings, in_ci
 
 # application_name holds 63 bytes; whoever waits for the lock reads the build from it.
 APPLICATION = "alembic-pgpipe"
@@ -122,11 +122,7 @@ def _resolve(
 
 
 def _allow_scratch(settings: Settings, environ: Mapping[str, str]) -> None:
-    in_ci = (
-        environ.get("CI", "").lower() not in ("", "0", "false")
-        or "CODEBUILD_BUILD_ID" in environ
-    )
-    if in_ci and not settings.scratch_in_ci:
+    if in_ci(environ) and not settings.scratch_in_ci:
         raise SettingsError(
             "sqlalchemy.url is scratch://, a throwaway server, and this is a CI build: what it "
             "applies is gone afterwards. Name the real database, or set "

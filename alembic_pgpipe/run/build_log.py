@@ -61,9 +61,12 @@ class BuildLog:
 
     def say(self, text: str) -> None:
         """Add lines to the log; the database gets them within seconds."""
-        shown = self.redact(text)
-        self._echo(shown)
-        self._keep(shown)
+        self._echo(self.redact(text))
+        self.note(text)
+
+    def note(self, text: str) -> None:
+        """Add lines that the terminal shows in another way, or not at all."""
+        self._keep(self.redact(text))
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
 

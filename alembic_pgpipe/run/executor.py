@@ -29,7 +29,7 @@ from sqlalchemy.exc import DBAPIError
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.model import ServerError
 from alembic_pgpipe.run.batch import Ahead, Batch, batches
-from alembic_pgpipe.source import Source, Statement, advice
+from alembic_pgpipe.source import CopyData, Source, Statement, advice
 
 # The server, or the connection to it, went away.
 GONE = ("08", "57P")
@@ -47,6 +47,8 @@ COPY_CHARACTERS = 1 << 16
 FIRST_LOOK_SECONDS = 0.1
 LOOK_EVERY_SECONDS = 1.0
 READ_FAILED = "error in .read() call"
+# What a person may do without, the run must not wait for.
+ASK_PATIENTLY = "SET LOCAL lock_timeout = '1s'; SET LOCAL statement_timeout = '1s'; "
 
 
 class StatementError(Exception):
@@ -89,11 +91,35 @@ class Notices(list[str]):
 class Watch(Protocol):
     """Whoever wants to look around while a statement runs."""
 
-    def begin(self) -> None:
-        """Hear that a message is about to be sent."""
+    def begin(self, number: int, total: int) -> None:
+        """Hear that a message is about to be sent, which begins with that statement."""
 
     def tick(self) -> None:
         """Look; called ever more rarely, at last once a second, until the answer is there."""
+
+
+class Rows:
+    """The rows of a COPY; psycopg2 reads them, and calls nobody else while it sends them.
+
+    ``error`` is why they could not be read to their end: psycopg2 swallows it.
+    """
+
+    def __init__(self, data: CopyData, watch: Watch | None) -> None:
+        self.error: BaseException | None = None
+        self._data = data
+        self._watch = watch
+        self._look_at = time.monotonic() + FIRST_LOOK_SECONDS
+
+    def read(self, size: int = -1) -> str:
+        """Return the next characters, and look around when it is time."""
+        try:
+            if self._watch is not None and time.monotonic() > self._look_at:
+                self._watch.tick()
+                self._look_at = time.monotonic() + LOOK_EVERY_SECONDS
+            return self._data.read(size)
+        except BaseException as error:
+            self.error = error
+            raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +175,12 @@ class Executor:
     def ask(self, sql: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """Return the rows that a question of our own has; nothing where it cannot be asked.
 
-        Below SQLAlchemy, which gives a connection up where Ctrl-C meets a statement on it.
+        It must not be asked in a transaction, and is given up after a second.  Below
+        SQLAlchemy, which gives a connection up where Ctrl-C meets a statement on it.
         """
         try:
             with self._driver.cursor() as cursor:
-                cursor.execute(sql, values)
+                cursor.execute(ASK_PATIENTLY + sql, values)
                 return cursor.fetchall()
         except psycopg2.Error:
             return []
@@ -233,21 +260,33 @@ class Executor:
 
     def _send(self, statement: Statement, number: int, total: int) -> None:
         self._refuse_other_strings(statement)
+        self._tell_watch(number, total)
         try:
             with self._driver.cursor() as cursor:
                 if statement.data is None:
                     with interruptible(self._driver, self.watch):
                         cursor.execute(statement.text)
                 else:
-                    rows = cast("TextIO", statement.data)
-                    cursor.copy_expert(statement.text, rows, COPY_CHARACTERS)
+                    self._copy(cursor, statement.text, statement.data)
         except psycopg2.Error as error:
-            if statement.data is not None and statement.data.error is not None:
-                raise statement.data.error from error
-            if statement.data is not None and READ_FAILED in str(error):
-                raise KeyboardInterrupt from error
             said = server_error(error, statement)
             raise StatementError(said, statement, number, total) from error
+
+    def _copy(self, cursor: psycopg2.extensions.cursor, sql: str, data: CopyData) -> None:
+        rows = Rows(data, self.watch)
+        try:
+            cursor.copy_expert(sql, cast("TextIO", rows), COPY_CHARACTERS)
+        except psycopg2.Error as error:
+            if rows.error is not None:
+                raise rows.error from error
+            # Ctrl-C may come in the moment between psycopg2 and read().
+            if READ_FAILED in str(error):
+                raise KeyboardInterrupt from error
+            raise
+
+    def _tell_watch(self, number: int, total: int) -> None:
+        if self.watch is not None:
+            self.watch.begin(number, total)
 
     def _send_together(self, batch: Batch, total: int, meanwhile: Callable[[], None]) -> None:
         """Send a batch as one message; where it fails, find the statement that is to blame.
@@ -255,6 +294,7 @@ class Executor:
         ``meanwhile`` is called once while the server is at work.
         """
         self._refuse_other_strings(batch.statements[0])
+        self._tell_watch(batch.number, total)
         self.command(f"SAVEPOINT {SAVEPOINT}")
         before, began = self._notice_count, time.monotonic()
         try:
@@ -345,8 +385,6 @@ def interruptible(
     another connection passes through it too.
     """
     before = psycopg2.extensions.get_wait_callback()
-    if watch is not None:
-        watch.begin()
 
     def wait(driver: psycopg2.extensions.connection) -> None:
         if driver is watched:

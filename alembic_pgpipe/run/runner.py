@@ -24,17 +24,19 @@ from alembic_pgpipe.run.executor import (
     server_error,
 )
 from alembic_pgpipe.run.failure import describe_failure, ending
+from alembic_pgpipe.run.progress import Display, Schedule
 from alembic_pgpipe.run.resume import refuse_transaction, unfinished
 from alembic_pgpipe.run.session import Session
 from alembic_pgpipe.run.step import Sources, Step
 from alembic_pgpipe.run.stopping import cancelled_by_signals
-from alembic_pgpipe.run.watching import Watching
+from alembic_pgpipe.run.watching import Reporter, Watching
 from alembic_pgpipe.settings import Settings
 from alembic_pgpipe.source import Mode, Source
 
 TRANSACTION_STATUS = text("SELECT pg_catalog.txid_status(:id)")
 TRANSACTION_ID = text("SELECT pg_catalog.txid_current()")
 OPEN_TRANSACTION = "SELECT 1"
+SCHEDULE = Schedule()
 ENDED = (
     "this revision ended the transaction of its step by itself (commit or rollback), so that "
     "neither its version nor its status could be written with it. Remove that; what cannot run "
@@ -68,7 +70,10 @@ class Running:
 
 @dataclass(slots=True)
 class Runner:
-    """Runs steps on the main connection; the journal keeps what must survive a rollback."""
+    """Runs steps on the main connection; the journal keeps what must survive a rollback.
+
+    ``display`` is where a person sees how far a step is; without one, the log says it.
+    """
 
     database: Database
     settings: Settings
@@ -77,6 +82,7 @@ class Runner:
     log: BuildLog
     sources: Sources
     applied_files: Callable[[], Iterable[str]] = tuple
+    display: Display | None = None
     running: Running | None = None
     watch: Watching | None = None
 
@@ -97,9 +103,7 @@ class Runner:
     ) -> None:
         """Run a step's body; Alembic then moves its version and calls ``record``."""
         self.running = self._start(step, row, last)
-        self.watch = Watching(
-            Blockers(Executor(self.journal.connection).ask, self.executor.pid)
-        )
+        self.watch = self._watching(step, self.executor.pid)
         try:
             self.session.prepare(step.directives)
             with (
@@ -114,6 +118,13 @@ class Runner:
             if self.executor.is_dead:
                 self.main.invalidate()
             raise
+
+    def _watching(self, step: Step, process: int) -> Watching:
+        """Return what looks after the statements of a step in a server process."""
+        ask = Executor(self.journal.connection).ask
+        say = self.log.say if self.display is None else self.log.note
+        reporter = Reporter(step.revision.name, process, ask, say, self.display, SCHEDULE)
+        return Watching(Blockers(ask, process), reporter)
 
     def _run_body(self, running: Running, body: Callable[[], None]) -> None:
         """Run what Alembic would run, and see whether its transaction outlives it."""
@@ -273,6 +284,13 @@ class Runner:
         """Run a source inside the current step; what ``op.run_source`` comes to."""
         running = self._current()
         source = self.sources.load(file)
+        try:
+            self._run_loaded(running, file, source)
+        finally:
+            if self.display is not None:
+                self.display.hide()
+
+    def _run_loaded(self, running: Running, file: str, source: Source) -> None:
         own = running.step.source is not None and running.step.source.file == file
         if not own and source.execution.mode is Mode.AUTOCOMMIT:
             raise SourceError(
@@ -287,9 +305,9 @@ class Runner:
         elif source.execution.mode is Mode.TRANSACTION:
             self.executor.run(source)
         else:
-            self._run_alone(running, source, self.main)
+            self._run_alone(running, source, self.executor)
 
-    def _run_alone(self, running: Running, source: Source, connection: Connection) -> None:
+    def _run_alone(self, running: Running, source: Source, executor: Executor) -> None:
         """Run a source without a transaction, from where the try before it stopped."""
         notes = Notes(
             journal=self.journal,
@@ -298,7 +316,6 @@ class Runner:
             say=self.log.say,
             redact=self.log.redact,
         )
-        executor = self.executor if connection is self.main else Executor(connection)
         running.alone = Alone(executor, notes, source, self.settings.lock_wait)
         running.alone.run(running.last)
 
@@ -319,11 +336,12 @@ class Runner:
             return
         with self.database.elsewhere(name).connect(own=False) as connection:
             self.log.say(f"  in database {name}")
-            session = Session(Executor(connection), self.settings)
+            watch = self._watching(running.step, Executor(connection).pid)
+            session = Session(Executor(connection, watch), self.settings)
             session.prepare(source.directives)
-            with Executor(connection).notices_to(self.log.say):
+            with session.executor.notices_to(self.log.say):
                 if source.execution.mode is Mode.AUTOCOMMIT:
-                    self._run_alone(running, source, connection)
+                    self._run_alone(running, source, session.executor)
                     return
                 session.executor.run(source)
                 running.at_end = True

@@ -39,15 +39,13 @@ UTF8 = re.compile(
 class CopyData:
     """The rows that follow a ``COPY … FROM STDIN;``; they are read once, in order.
 
-    ``line`` is where they start in the file.  ``error`` is why they could not be read to
-    their end: psycopg2 swallows what its caller's ``read`` raises.  ``digest`` tells the
-    rows apart, where they are kept in memory.
+    ``line`` is where they start in the file.  ``digest`` tells the rows apart, where they
+    are kept in memory.
     """
 
     def __init__(self, pieces: Iterator[str], line: int, digest: str = "") -> None:
         self.line = line
         self.digest = digest
-        self.error: SourceError | None = None
         self._pieces = pieces
         self._piece = ""
         self._at = 0
@@ -57,7 +55,7 @@ class CopyData:
         if size < 0:
             return "".join(iter(lambda: self.read(LEAST_CHARACTERS), ""))
         if self._at == len(self._piece):
-            self._piece, self._at = self._next_piece(), 0
+            self._piece, self._at = next(self._pieces, ""), 0
         part = self._piece[self._at : self._at + size]
         self._at += len(part)
         return part
@@ -66,13 +64,6 @@ class CopyData:
         """Pass over what has not been read."""
         for _ in self._pieces:
             pass
-
-    def _next_piece(self) -> str:
-        try:
-            return next(self._pieces, "")
-        except SourceError as error:
-            self.error = error
-            raise
 
 
 class Statement(NamedTuple):

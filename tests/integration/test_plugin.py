@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import pty
 import signal
-import struct
 import subprocess
 import sys
-import termios
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -19,6 +14,7 @@ from alembic.config import CommandLine
 
 from tests.background import busy_with, in_background
 from tests.project import Project
+from tests.screen import on_terminal
 
 BESIDE = Path(sys.executable).parent
 SCRIPTS = {
@@ -43,24 +39,6 @@ def typed(
         text=True,
         check=False,
     )
-
-
-def on_terminal(project: Project, columns: int, *command: str) -> tuple[int, str]:
-    """Type a command at a terminal of some width; return exit code and screen."""
-    screen, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    environ = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
-    process = subprocess.Popen(
-        command, cwd=project.folder, env=environ, stdin=theirs, stdout=theirs, stderr=theirs
-    )
-    os.close(theirs)
-    shown = b""
-    # Linux reports the other side's end as an error.
-    with suppress(OSError):
-        while part := os.read(screen, 4096):
-            shown += part
-    os.close(screen)
-    return process.wait(), shown.decode().replace("\r\n", "\n")
 
 
 def failed(project: Project) -> Project:

@@ -19,6 +19,7 @@ from psycopg2 import extensions
 
 from alembic_pgpipe.connect.server import ScratchServer
 from alembic_pgpipe.errors import SourceError
+from alembic_pgpipe.run.progress import COUNTS, REPORTS
 from alembic_pgpipe.source import (
     Execution,
     Mode,
@@ -287,3 +288,19 @@ def _characteristics(database: Database, *texts: str) -> tuple[object, ...]:
 def _is_forbidden(text: str) -> bool:
     [statement] = read_statements(text, "f.sql")
     return forbidden_in_transaction(statement) is not None
+
+
+def test_the_progress_views_have_the_columns_that_are_read(database: Database) -> None:
+    assert not database.run(REPORTS.replace("%(pid)s", "0"))
+    read = {
+        (view, name) for view, _, done, total, _ in COUNTS for name in (done, total) if name
+    }
+    read |= {("create_index", "partitions_done"), ("copy", "tuples_processed")}
+    if database.major < 17:
+        read -= {("vacuum", "indexes_processed"), ("vacuum", "indexes_total")}
+    with database.connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT substr(table_name, 18), column_name FROM information_schema.columns "
+            "WHERE table_name LIKE 'pg\\_stat\\_progress\\_%'"
+        )
+        assert read <= set(cursor.fetchall())
