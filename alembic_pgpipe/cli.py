@@ -91,6 +91,40 @@ def wrap(config: Config, /, check: bool, merge: bool, yes: bool, **ways: Any) ->
 
 
 @pgpipe.command()
+@click.argument("names", nargs=-1, metavar="[NAME]…")
+@click.option("--all", "everything", is_flag=True, help="All objects, as a baseline.")
+@click.option("--schema", "schemas", multiple=True, help="With --all: only this one.")
+@click.option("--force", is_flag=True, help="Write over edits that no snapshot has.")
+@click.pass_obj
+def pull(
+    config: Config,
+    names: tuple[str, ...],
+    everything: bool,
+    schemas: tuple[str, ...],
+    force: bool,
+) -> None:
+    """Write what the database holds into the working copies.
+
+    NAME is a routine, view, trigger or the like: f, app.f, 'app.f(integer)',
+    'audit ON app.t'. With --all, every object that the project does not have yet gets a
+    working copy, a snapshot and a revision; nothing is run on the database.
+    """
+    from alembic_pgpipe.commands import pull as command
+    from alembic_pgpipe.render import terminal
+
+    if everything == bool(names):
+        raise click.UsageError("Name what to pull, or say --all.")
+    if everything and force:
+        raise click.UsageError("--force goes with names: --all writes new files only.")
+    if schemas and not everything:
+        raise click.UsageError("--schema goes with --all.")
+    if everything:
+        click.echo(terminal.baseline(command.pull_all(config, schemas)))
+    else:
+        click.echo(terminal.pulled(command.pull(config, names, force=force)))
+
+
+@pgpipe.command()
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.option("--all", "everything", is_flag=True, help="All revisions, not the last 50.")
 @click.option("--last", type=click.IntRange(min=1), help="How many of the latest to show.")

@@ -65,7 +65,7 @@ class RevisionError(PgpipeError):
 
 
 class RoutineError(PgpipeError):
-    """Report working copies that cannot become revisions as they are."""
+    """Report working copies that cannot be shipped or written, or an object nobody knows."""
 
 
 class TransitionError(PgpipeError):

@@ -84,7 +84,11 @@ class Dump:
 
     def whole(self, url: URL) -> list[str]:
         """Return the lines of a database's schema, with owners, as they are."""
-        return [line for line in self._run(url).splitlines() if not NOT_SCHEMA.match(line)]
+        return [line for line in self.text(url).splitlines() if not NOT_SCHEMA.match(line)]
+
+    def text(self, url: URL) -> str:
+        """Return all that pg_dump says of a database's schema."""
+        return self._run(url)
 
     def _run(self, url: URL, *options: str) -> str:
         done = subprocess.run(

@@ -14,6 +14,7 @@ from rich.text import Text
 from alembic_pgpipe.commands.check import CheckReport
 from alembic_pgpipe.commands.decide import Change
 from alembic_pgpipe.commands.init import ProjectFile
+from alembic_pgpipe.commands.pull import PullReport
 from alembic_pgpipe.commands.status import StatusReport
 from alembic_pgpipe.commands.wrap import Wrapped
 from alembic_pgpipe.model import BuildRecord, RevisionState, Status
@@ -25,6 +26,10 @@ NARROW = 100
 NARROW_WITHOUT = frozenset({"when (UTC)", "build"})
 NEVER_FOLDED = frozenset({"revision", "status", "when (UTC)"})
 HEADER = ("revision", "source", "status", "when (UTC)", "build", "note")
+STAMP_NEXT = (
+    "next, here and in each database that holds them already: alembic stamp head\n"
+    "and where they are missing: alembic upgrade head"
+)
 INIT_NEXT = (
     "next: set sqlalchemy.url in alembic.ini, put your SQL files into the sql folder, "
     "then: alembic pgpipe wrap"
@@ -80,6 +85,25 @@ def planned(revisions: Iterable[Wrapped]) -> str:
         lines.append(f"  {one.revision} {one.name}")
         lines += (f"      {note}" for note in one.notes)
     return "\n".join(lines)
+
+
+def pulled(report: PullReport) -> str:
+    """Return into which files objects were written."""
+    lines = [
+        f"{one.identity} → {one.file}{'' if one.changed else ': as it was'}"
+        for one in report.pulled
+    ]
+    changed = any(one.changed for one in report.pulled)
+    return "\n".join([*lines, "next: alembic pgpipe wrap"] if changed else lines)
+
+
+def baseline(report: PullReport) -> str:
+    """Return what became the baseline, what was left out, and what comes next."""
+    lines = [f"{one.identity} → {one.file}" for one in report.pulled]
+    lines += [f"left out: {one.identity}: {one.reason}" for one in report.left_out]
+    if not report.pulled:
+        return "\n".join([*lines, "nothing to pull"])
+    return "\n".join([*lines, f"{len(report.pulled)} objects of {report.database}", STAMP_NEXT])
 
 
 def problems(report: CheckReport) -> str:

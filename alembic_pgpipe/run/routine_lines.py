@@ -99,7 +99,7 @@ def frames(said: ServerError) -> Iterator[Frame]:
     for text in (said.context or "").splitlines():
         if found := PLPGSQL.match(text):
             types = found["types"]
-            listed = None if types is None else tuple(_split(types)) if types else ()
+            listed = None if types is None else tuple(split(types)) if types else ()
             yield Frame(found[0], parts(found["name"]), listed, line=int(found["line"]))
         elif found := SQL.match(text):
             # This one is given without its schema and as it is, so without quotes.
@@ -137,29 +137,46 @@ def parts(name: str) -> tuple[str, ...]:
     )
 
 
-def _created(frame: Frame, statement: Statement) -> Body | None:
-    head = HEAD.match(statement.text, statement.lead)
-    if head is None or not _same_name(frame.name, parts(head["name"])):
-        return None
-    end = _end_of_list(statement.text, head.start("open"))
-    passed = [
-        one
-        for one in _split(statement.text[head.end("open") : end])
-        if one.strip() and not NOT_PASSED_IN.match(one)
-    ]
-    if frame.types is not None and not _same_types(passed, frame.types):
-        return None
-    return _body(BODY.search(statement.text, end), statement)
+def passed_in(text: str, opening: int) -> tuple[list[str], int]:
+    """Return the declared arguments that a caller passes in, and where their list ends.
+
+    ``opening`` is the offset of its bracket.
+    """
+    end = _end_of_list(text, opening)
+    declared = split(text[opening + 1 : end])
+    return [one for one in declared if one.strip() and not NOT_PASSED_IN.match(one)], end
 
 
-def _same_name(called: tuple[str, ...], created: tuple[str, ...]) -> bool:
+def same_types(arguments: list[str], types: tuple[str, ...]) -> bool:
+    """Tell whether arguments, as they are declared, are of types as the server has them."""
+    return len(arguments) == len(types) and all(map(_has_type, arguments, types))
+
+
+def split(text: str) -> list[str]:
+    """Return the items of a list, split at the commas outside brackets and quotes."""
+    items, depth, start = [], 0, 0
+    for mark in MARKS.finditer(text):
+        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(mark[0], 0)
+        if mark[0] == "," and depth == 0:
+            items.append(text[start : mark.start()].strip())
+            start = mark.end()
+    return [*items, text[start:].strip()]
+
+
+def same_name(called: tuple[str, ...], created: tuple[str, ...]) -> bool:
     """Tell whether names agree; a schema that one of them lacks came from search_path."""
     shared = min(len(called), len(created))
     return called[-shared:] == created[-shared:]
 
 
-def _same_types(arguments: list[str], types: tuple[str, ...]) -> bool:
-    return len(arguments) == len(types) and all(map(_has_type, arguments, types))
+def _created(frame: Frame, statement: Statement) -> Body | None:
+    head = HEAD.match(statement.text, statement.lead)
+    if head is None or not same_name(frame.name, parts(head["name"])):
+        return None
+    passed, end = passed_in(statement.text, head.start("open"))
+    if frame.types is not None and not same_types(passed, frame.types):
+        return None
+    return _body(BODY.search(statement.text, end), statement)
 
 
 def _has_type(argument: str, type_: str) -> bool:
@@ -190,14 +207,3 @@ def _end_of_list(text: str, opening: int) -> int:
         if depth == 0 and mark[0] == ")":
             return mark.start()
     return len(text)
-
-
-def _split(text: str) -> list[str]:
-    """Return the items of a list, split at the commas outside brackets and quotes."""
-    items, depth, start = [], 0, 0
-    for mark in MARKS.finditer(text):
-        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(mark[0], 0)
-        if mark[0] == "," and depth == 0:
-            items.append(text[start : mark.start()].strip())
-            start = mark.end()
-    return [*items, text[start:].strip()]

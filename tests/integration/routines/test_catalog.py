@@ -50,7 +50,7 @@ CREATE TABLE t (id integer DEFAULT base(), n integer CHECK (n > base()));
 CREATE INDEX i ON t ((id + base()));
 CREATE FUNCTION middle() RETURNS integer BEGIN ATOMIC SELECT base(); END;
 CREATE VIEW top AS SELECT middle() AS m, base() AS b;
-CREATE MATERIALIZED VIEW peak AS SELECT m FROM top;
+CREATE MATERIALIZED VIEW peak AS SELECT m, 'x'::text AS note FROM top;
 CREATE UNIQUE INDEX peak_m ON peak (m);
 CREATE FUNCTION put() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
 CREATE TRIGGER put INSTEAD OF INSERT ON top FOR EACH ROW EXECUTE FUNCTION put();
@@ -195,6 +195,12 @@ def test_a_domain_is_needed_by_columns_and_what_is_made_of_them(connection: Conn
         "view public.of_a",
     ]
     assert found.index("view public.of_a") > found.index("column a of table public.t")
+
+
+def test_the_parts_of_an_object_are_no_dependants(
+    connection: Connection, named: dict[str, DatabaseObject]
+) -> None:
+    assert read_dependants(connection, [named["public.peak"].address]) == ()
 
 
 def test_objects_that_need_each_other_are_all_named(connection: Connection) -> None:
