@@ -48,7 +48,7 @@ FIRST_LOOK_SECONDS = 0.1
 LOOK_EVERY_SECONDS = 1.0
 READ_FAILED = "error in .read() call"
 # What a person may do without, the run must not wait for.
-ASK_PATIENTLY = "SET LOCAL lock_timeout = '1s'; SET LOCAL statement_timeout = '1s'; "
+BRIEFLY = "SET LOCAL lock_timeout = '1s'; SET LOCAL statement_timeout = '1s'; "
 
 
 class StatementError(Exception):
@@ -175,15 +175,18 @@ class Executor:
     def ask(self, sql: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """Return the rows that a question of our own has; nothing where it cannot be asked.
 
-        It must not be asked in a transaction, and is given up after a second.  Below
-        SQLAlchemy, which gives a connection up where Ctrl-C meets a statement on it.
+        Below SQLAlchemy, which gives a connection up where Ctrl-C meets a statement on it.
         """
         try:
             with self._driver.cursor() as cursor:
-                cursor.execute(ASK_PATIENTLY + sql, values)
+                cursor.execute(sql, values)
                 return cursor.fetchall()
         except psycopg2.Error:
             return []
+
+    def ask_briefly(self, sql: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """Ask outside a transaction, and give up after a second."""
+        return self.ask(BRIEFLY + sql, values)
 
     @property
     def pid(self) -> int:

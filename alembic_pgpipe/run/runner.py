@@ -121,7 +121,7 @@ class Runner:
 
     def _watching(self, step: Step, process: int) -> Watching:
         """Return what looks after the statements of a step in a server process."""
-        ask = Executor(self.journal.connection).ask
+        ask = Executor(self.journal.connection).ask_briefly
         say = self.log.say if self.display is None else self.log.note
         reporter = Reporter(step.revision.name, process, ask, say, self.display, SCHEDULE)
         return Watching(Blockers(ask, process), reporter)
