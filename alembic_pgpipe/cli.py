@@ -128,9 +128,30 @@ def pull(
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.option("--all", "everything", is_flag=True, help="All revisions, not the last 50.")
 @click.option("--last", type=click.IntRange(min=1), help="How many of the latest to show.")
+@click.option("--routines", is_flag=True, help="Show what differs from the snapshots instead.")
+@click.option("--diff", is_flag=True, help="With --routines: show how.")
 @click.pass_obj
-def status(config: Config, as_json: bool, everything: bool, last: int | None) -> None:
-    """Show where each revision stands."""
+def status(
+    config: Config,
+    as_json: bool,
+    everything: bool,
+    last: int | None,
+    routines: bool,
+    diff: bool,
+) -> None:
+    """Show where each revision stands.
+
+    With --routines: which functions, views, triggers and the like were changed in the
+    database, are missing there, or are there besides. A scratch server runs the snapshots
+    for it.
+    """
+    if diff and not routines:
+        raise click.UsageError("--diff goes with --routines.")
+    if routines:
+        if everything or last:
+            raise click.UsageError("--all and --last are for revisions, not for --routines.")
+        click.echo(_drift(config, as_json=as_json, diff=diff))
+        return
     from alembic_pgpipe.commands.status import LAST
     from alembic_pgpipe.commands.status import status as run
     from alembic_pgpipe.render import machine, terminal
@@ -219,6 +240,14 @@ def wait(config: Config, timeout: float) -> None:
 
     label = run(config, timeout=timeout, say=lambda line: click.echo(line, err=True))
     click.echo(f"{label} answers")
+
+
+def _drift(config: Config, *, as_json: bool, diff: bool) -> str:
+    from alembic_pgpipe.commands.drift import drift
+    from alembic_pgpipe.render import machine, terminal
+
+    report = drift(config)
+    return machine.drift_json(report) if as_json else terminal.drift(report, diff=diff)
 
 
 def main(arguments: Sequence[str] | None = None, config: Config | None = None) -> int:

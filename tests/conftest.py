@@ -94,10 +94,15 @@ def template(scratch: ScratchServer) -> str:
 @pytest.fixture
 def database(scratch: ScratchServer, template: str) -> Iterator[URL]:
     """Give the URL of a database of the test's own."""
-    name = f"test_{uuid4().hex[:12]}"
-    _administer(scratch, "CREATE DATABASE {} TEMPLATE {}", name, template)
-    yield scratch.url(name)
-    _administer(scratch, "DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+    with _clone(scratch, template) as url:
+        yield url
+
+
+@pytest.fixture
+def second_database(scratch: ScratchServer, template: str) -> Iterator[URL]:
+    """Give the URL of another database of the test's own."""
+    with _clone(scratch, template) as url:
+        yield url
 
 
 @pytest.fixture
@@ -117,6 +122,14 @@ def connect() -> Iterator[Connect]:
             return opened
 
         yield open_connection
+
+
+@contextmanager
+def _clone(scratch: ScratchServer, template: str) -> Iterator[URL]:
+    name = f"test_{uuid4().hex[:12]}"
+    _administer(scratch, "CREATE DATABASE {} TEMPLATE {}", name, template)
+    yield scratch.url(name)
+    _administer(scratch, "DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
 
 
 def connect_to(url: URL) -> extensions.connection:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from alembic_pgpipe.commands.drift import DriftReport
 from alembic_pgpipe.commands.status import StatusReport
 from alembic_pgpipe.model import BuildRecord, RevisionState
 
@@ -19,6 +20,28 @@ def status_json(report: StatusReport) -> str:
             "running": {"pid": holder.pid, "build": holder.build} if holder else None,
             "earlier": report.earlier,
             "revisions": [_revision(state) for state in report.revisions],
+        }
+    )
+
+
+def drift_json(report: DriftReport) -> str:
+    """Return what differs from the snapshots as JSON; a diff is a list of lines."""
+    return _dump(
+        {
+            "database": report.database,
+            "compared": report.compared,
+            "pending": report.pending,
+            "objects": [
+                {
+                    "kind": one.drift.object.kind.value,
+                    "object": one.drift.object.identity,
+                    "state": one.drift.state.value,
+                    "parts": list(one.drift.parts),
+                    "file": one.file,
+                    "diff": list(one.drift.diff()),
+                }
+                for one in report.found
+            ],
         }
     )
 

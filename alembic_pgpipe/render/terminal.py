@@ -13,11 +13,13 @@ from rich.text import Text
 
 from alembic_pgpipe.commands.check import CheckReport
 from alembic_pgpipe.commands.decide import Change
+from alembic_pgpipe.commands.drift import DriftReport, FoundDrift
 from alembic_pgpipe.commands.init import ProjectFile
 from alembic_pgpipe.commands.pull import PullReport
 from alembic_pgpipe.commands.status import StatusReport
 from alembic_pgpipe.commands.wrap import Wrapped
 from alembic_pgpipe.model import BuildRecord, RevisionState, Status
+from alembic_pgpipe.routines.drift import Drifted
 
 # A pipe has no width; a build log is wide and is searched, so nothing is folded there.
 PIPE_WIDTH = 1000
@@ -26,6 +28,10 @@ NARROW = 100
 NARROW_WITHOUT = frozenset({"when (UTC)", "build"})
 NEVER_FOLDED = frozenset({"revision", "status", "when (UTC)"})
 HEADER = ("revision", "source", "status", "when (UTC)", "build", "note")
+DRIFT_NEXT = (
+    "next: alembic pgpipe pull NAME keeps what the database holds; to have the project's "
+    "again, ship it in a new source"
+)
 STAMP_NEXT = (
     "next, here and in each database that holds them already: alembic stamp head\n"
     "and where they are missing: alembic upgrade head"
@@ -51,6 +57,43 @@ def status_table(report: StatusReport, width: int = PIPE_WIDTH) -> str:
         parts.append(_table(HEADER, rows, width))
     parts.append(_summary(report))
     return "\n".join(parts)
+
+
+def drift(report: DriftReport, *, diff: bool) -> str:
+    """Return what differs from the snapshots, one object to a line, with its diff if asked."""
+    lines = [report.database]
+    for one in report.found:
+        lines.append(_drifted(one))
+        if diff:
+            lines += one.drift.diff()
+    if report.pending:
+        lines.append(
+            f"{_count(report.pending, 'pending revision')} not run here, and not counted"
+        )
+    if not report.compared:
+        return "\n".join([*lines, "no routine of the project has been run here"])
+    lines.append(f"{_count(report.compared, 'object')} compared: {_differ(report)}")
+    if report.found:
+        lines.append(DRIFT_NEXT)
+    return "\n".join(lines)
+
+
+def _drifted(found: FoundDrift) -> str:
+    one = found.drift
+    what = f" ({', '.join(one.parts)})" if one.parts else ""
+    file = f" · {found.file}" if found.file else ""
+    shown = f"{one.object.kind.value.lower()} {one.object.identity}"
+    return f"{one.state.value}{what}: {shown}{file}"
+
+
+def _differ(report: DriftReport) -> str:
+    states = [one.drift.state for one in report.found]
+    counts = [f"{states.count(s)} {s.value}" for s in Drifted if s in states]
+    return ", ".join(counts) or "as the project made them"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def changes(done: Sequence[Change]) -> str:

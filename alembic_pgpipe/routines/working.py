@@ -70,6 +70,11 @@ class RoutineChange:
         return "changed" if self.old else "new"
 
 
+def is_snapshot(source: str) -> bool:
+    """Tell whether a source, by its name, is a snapshot of working copies."""
+    return source.endswith(SEVERAL) or SINGLE.match(source) is not None
+
+
 def changed_routines(settings: Settings) -> tuple[RoutineChange, ...]:
     """Return the working copies that differ from their latest snapshot, gone ones last."""
     copies, latest = read_copies(settings), read_snapshots(settings)

@@ -12,7 +12,6 @@ import pytest
 from sqlalchemy import URL
 
 from alembic_pgpipe.connect.server import ScratchServer
-from tests.conftest import connect_to
 from tests.histories import Dump, dump_for, history
 from tests.project import Project
 
@@ -40,18 +39,6 @@ def dump(scratch: ScratchServer) -> Dump:
 def project(project: Project) -> Project:
     project.configure(schema="pgpipe")
     return project
-
-
-@pytest.fixture
-def empty(scratch: ScratchServer, template: str) -> Iterator[URL]:
-    """Give a second database."""
-    name = f"test_{uuid4().hex[:12]}"
-    connection = connect_to(scratch.url())
-    with connection.cursor() as cursor:
-        cursor.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-        yield scratch.url(name)
-        cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    connection.close()
 
 
 def routine(project: Project, name: str) -> str:
@@ -236,7 +223,9 @@ CREATE TABLE n (id integer DEFAULT next_number(), s small);
 """
 
 
-def test_a_baseline_makes_what_it_was_made_of(project: Project, empty: URL, dump: Dump) -> None:
+def test_a_baseline_makes_what_it_was_made_of(
+    project: Project, second_database: URL, dump: Dump
+) -> None:
     project.query("SET check_function_bodies TO off;" + T + CIRCLE)
     result = project.ok("pgpipe", "pull", "--all")
     assert "alembic stamp head" in result.output
@@ -247,15 +236,15 @@ def test_a_baseline_makes_what_it_was_made_of(project: Project, empty: URL, dump
     assert "nothing to do" in project.ok("upgrade", "head").text.lower()
     assert schema(held, dump) == before
 
-    copy = Project(project.folder, empty, project.options)
+    copy = Project(project.folder, second_database, project.options)
     copy.query(T)
-    tables = schema(empty, dump)
+    tables = schema(second_database, dump)
     copy.ok("upgrade", "head")
-    assert schema(empty, dump) == before
+    assert schema(second_database, dump) == before
     copy.ok("downgrade", "base")
-    assert schema(empty, dump) == tables
+    assert schema(second_database, dump) == tables
     copy.ok("upgrade", "head")
-    assert schema(empty, dump) == before
+    assert schema(second_database, dump) == before
 
 
 def test_only_bodies_that_cannot_be_read_are_not_read(project: Project) -> None:
@@ -270,17 +259,17 @@ def test_only_bodies_that_cannot_be_read_are_not_read(project: Project) -> None:
 
 
 def test_what_tables_need_is_there_before_the_baseline(
-    project: Project, empty: URL, dump: Dump
+    project: Project, second_database: URL, dump: Dump
 ) -> None:
     project.query(NEEDED)
     result = project.ok("pgpipe", "pull", "--all")
     assert "left out: public.small: column s of table public.n needs it\n" in result.output
-    copy = Project(project.folder, empty, project.options)
+    copy = Project(project.folder, second_database, project.options)
     copy.query(NEEDED)
-    before = schema(empty, dump)
+    before = schema(second_database, dump)
     copy.ok("upgrade", "head")
     copy.ok("downgrade", "base")
-    assert schema(empty, dump) == before
+    assert schema(second_database, dump) == before
 
 
 def test_a_second_pull_finds_nothing_new(project: Project) -> None:
@@ -341,7 +330,7 @@ def test_nothing_is_run_on_the_database(project: Project) -> None:
 
 
 def test_pagila_moves_into_an_empty_copy_of_its_tables(
-    project: Project, empty: URL, dump: Dump
+    project: Project, second_database: URL, dump: Dump
 ) -> None:
     truth = history("pagila")
     project.query((truth.folder / "stub.sql").read_text("utf-8"))
@@ -350,13 +339,13 @@ def test_pagila_moves_into_an_empty_copy_of_its_tables(
     project.ok("pgpipe", "pull", "--all")
     assert len(files(project.folder / "alembic/routines")) > 30
 
-    copy = Project(project.folder, empty, project.options)
+    copy = Project(project.folder, second_database, project.options)
     copy.query(RESTRICT.sub("", "\n".join(tables_only(dump.text(project.url)))))
-    assert schema(empty, dump) != truth.schema()
+    assert schema(second_database, dump) != truth.schema()
     copy.ok("upgrade", "head")
-    assert schema(empty, dump) == truth.schema()
+    assert schema(second_database, dump) == truth.schema()
     copy.ok("downgrade", "base")
-    assert "CREATE VIEW" not in "\n".join(schema(empty, dump))
+    assert "CREATE VIEW" not in "\n".join(schema(second_database, dump))
     project.ok("stamp", "head")
     project.ok("upgrade", "head")
     assert schema(project.url, dump) == truth.schema()

@@ -1,0 +1,144 @@
+"""Drift: how the objects of a database differ from what the snapshots make of them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from alembic_pgpipe.errors import SourceError
+from alembic_pgpipe.routines.catalog import DatabaseObject, read_objects
+from alembic_pgpipe.routines.definitions import Definition, read_definitions
+from alembic_pgpipe.routines.heads import Head
+from alembic_pgpipe.routines.stage import Stage, key
+from alembic_pgpipe.run.executor import StatementError
+
+
+class Drifted(str, Enum):
+    """What became of an object."""
+
+    CHANGED = "changed"
+    MISSING = "missing"
+    EXTRA = "extra"
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """An object that is not what the project makes of it.
+
+    ``parts`` say what is changed: definition, owner, privileges, comment.  ``project`` and
+    ``database`` are the texts that differ, empty where there is no such object.
+    """
+
+    object: DatabaseObject
+    state: Drifted
+    parts: tuple[str, ...] = ()
+    project: str = ""
+    database: str = ""
+
+    def diff(self) -> tuple[str, ...]:
+        """Return the lines of a unified diff from the project to the database."""
+        sides = (self.project.splitlines(), self.database.splitlines())
+        return tuple(difflib.unified_diff(*sides, "project", "database", lineterm=""))
+
+
+def own_objects(
+    objects: Iterable[DatabaseObject], heads: Iterable[Head]
+) -> tuple[DatabaseObject, ...]:
+    """Return the objects that one of the heads creates."""
+    by_name: dict[str, list[Head]] = {}
+    for head in heads:
+        by_name.setdefault(head.name[-1], []).append(head)
+    return tuple(o for o in objects if any(h.creates(o) for h in by_name.get(o.name, ())))
+
+
+def find_drift(
+    database: Connection, stage: Stage, own: Iterable[DatabaseObject]
+) -> Iterator[Drift]:
+    """Yield what differs of the project's own objects, and what is there besides them.
+
+    ``own`` are those of the rehearsal.  Extra is what is in their schemas and is not in
+    the rehearsal at all.
+    """
+    held = {key(one): one for one in read_objects(database)}
+    wanted = {key(one): one for one in own}
+    there = [one for name, one in held.items() if name in wanted]
+    of_database = _by_key(read_definitions(database, there).values())
+    of_project = _by_key(read_definitions(stage.rehearsal.connection, wanted.values()).values())
+    for name, project in of_project.items():
+        found = of_database.get(name)
+        if found is None:
+            yield Drift(wanted[name], Drifted.MISSING)
+        elif drift := compare(project, found, stage):
+            yield drift
+    schemas = {one.schema for one in wanted.values()}
+    rehearsed = stage.objects()
+    for name, one in held.items():
+        if one.schema in schemas and name not in rehearsed:
+            yield Drift(one, Drifted.EXTRA)
+
+
+def compare(project: Definition, database: Definition, stage: Stage) -> Drift | None:
+    """Return how an object of the database differs from the project's, or None.
+
+    Servers of different versions put one thing into different words.  Words that differ
+    are therefore made an object on the rehearsal's server, and read back there.
+    """
+    user = _user(stage)
+    sides = [_parts(project, user, project), _parts(database, user, project)]
+    changed = [part for part, text in sides[0].items() if sides[1][part] != text]
+    if "definition" in changed and _same_there(project, database, stage):
+        changed.remove("definition")
+    if not changed:
+        return None
+    texts = ["\n".join(filter(None, (side[part] for part in changed))) for side in sides]
+    return Drift(project.object, Drifted.CHANGED, tuple(changed), *texts)
+
+
+def _parts(one: Definition, user: str, project: Definition) -> Mapping[str, str]:
+    """Return what is compared, by its name.
+
+    Who owns an object that the project gives to nobody depends on who runs the pipeline.
+    """
+    return {
+        "definition": one.create,
+        "owner": one.ownership if project.owner != user else "",
+        "privileges": "".join(sorted(one.grants)),
+        "comment": one.comment_statement + "".join(one.part_comments),
+    }
+
+
+def _same_there(project: Definition, database: Definition, stage: Stage) -> bool:
+    """Tell whether two definitions are in the same words where one server reads them."""
+    read = _read_back(database, stage)
+    # What was read and written twice may be worded otherwise than what was written once.
+    return read is not None and read in (project.create, _read_back(project, stage))
+
+
+def _read_back(definition: Definition, stage: Stage) -> str | None:
+    """Return what the rehearsal's server says of an object, made there from a definition."""
+    found = definition.object
+    try:
+        with stage.undone():
+            stage.command(f"DROP {found.kind.value} {found.identity} CASCADE")
+            stage.command("SET LOCAL check_function_bodies = off")
+            stage.rehearsal.run(definition.create, found.identity)
+            made = stage.objects().get(key(found))
+            if made is None:
+                return None
+            read = read_definitions(stage.rehearsal.connection, [made])
+            return read[made.address].create
+    except (StatementError, SourceError, DBAPIError):
+        return None
+
+
+def _by_key(definitions: Iterable[Definition]) -> Mapping[str, Definition]:
+    return {key(one.object): one for one in definitions}
+
+
+def _user(stage: Stage) -> str:
+    return str(stage.rehearsal.connection.exec_driver_sql("SELECT current_user").scalar_one())
