@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from alembic_pgpipe.routines.catalog import Address, DatabaseObject, Kind
 from alembic_pgpipe.routines.definitions import Definition, read_definitions
-from alembic_pgpipe.routines.dependencies import Graph, Node, describe, read_graph
+from alembic_pgpipe.routines.dependencies import Graph, describe, read_graph
 from alembic_pgpipe.routines.order import in_order
 
 # An event trigger is last: it would fire for whatever is created behind it.
@@ -76,7 +76,8 @@ def read_baseline(
     wanted = tuple(chosen)
     graph = read_graph(connection, everything)
     definitions = read_definitions(connection, wanted)
-    needed = {one.address: graph.needed_by_others(one.address) for one in wanted}
+    known = frozenset(one.address for one in wanted)
+    needed = {address: graph.needed_by_others(address, known) for address in known}
     nodes = {address: node for address, node in needed.items() if node is not None}
     described = describe(connection, set(nodes.values()))
     named = names_in_bodies(definitions)
@@ -125,7 +126,10 @@ def baseline_order(
     ranked = sorted(objects, key=lambda one: (RANKS.index(one.kind), one.identity))
     known = {one.address: one for one in ranked}
     last = [one for one in ranked if one.kind is Kind.EVENT_TRIGGER]
-    needs = {one: [known[a] for a in _needed(one, graph, known)] for one in ranked}
+    needs = {
+        one: [known[a] for a in sorted(graph.needs(one.address)) if a in known]
+        for one in ranked
+    }
     wishes = {
         one: [known[a] for a in sorted(named.get(one.address, ())) if a in known]
         for one in ranked
@@ -144,20 +148,3 @@ def _too_early(
         there.add(one.address)
         if named.get(one.address, frozenset()) & coming - there:
             yield one.address
-
-
-def _needed(
-    found: DatabaseObject, graph: Graph, known: Mapping[Address, DatabaseObject]
-) -> Iterator[Address]:
-    """Yield the known objects that one needs, also by way of a table or a type."""
-    start = Node(found.address.catalog, found.address.oid)
-    waiting, seen = [start], {start}
-    while waiting:
-        for node in graph.below.get(waiting.pop(), ()):
-            if node in seen:
-                continue
-            seen.add(node)
-            if node.address in known:
-                yield node.address
-            else:
-                waiting.append(node)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -83,9 +83,9 @@ class Graph:
         needed = (node.address for node in self._needs(Node(address.catalog, address.oid)))
         return frozenset(one for one in needed if one in self.objects)
 
-    def needed_by_others(self, address: Address) -> Node | None:
-        """Return something of another kind, such as a table's column, that needs an object."""
-        found = (n for n in self.dependants((address,)) if n.address not in self.objects)
+    def needed_by_others(self, address: Address, known: Container[Address]) -> Node | None:
+        """Return something that needs an object and is not known, such as a table's column."""
+        found = (node for node in self.dependants((address,)) if node.address not in known)
         return next(found, None)
 
     def _needs(self, node: Node) -> Iterable[Node]:

@@ -312,6 +312,18 @@ def test_a_schema_limits_the_baseline(project: Project) -> None:
     assert "Did you mean public?" in result.errors
 
 
+def test_what_another_schema_needs_is_not_dropped(project: Project) -> None:
+    project.query(
+        "CREATE SCHEMA app; CREATE FUNCTION app.f() RETURNS int LANGUAGE sql AS 'SELECT 1';"
+        "CREATE VIEW app.v AS SELECT 1 AS one; CREATE VIEW other AS SELECT app.f()"
+    )
+    project.ok("pgpipe", "pull", "--all", "--schema", "app")
+    project.ok("stamp", "head")
+    project.ok("downgrade", "base")
+    assert project.query("SELECT * FROM other") == [(1,)]
+    assert project.scalar("SELECT to_regclass('app.v')") is None
+
+
 def test_a_database_behind_the_head_gives_no_baseline(project: Project) -> None:
     project.wrapped(first=T)
     project.query(F.format(1))

@@ -142,6 +142,16 @@ def test_a_version_changes_with_each_change_of_a_transaction(connection: Connect
     assert len(seen) == 3
 
 
+def test_a_version_changes_with_each_state_of_a_trigger(connection: Connection) -> None:
+    connection.exec_driver_sql(ALL_KINDS)
+    seen = set()
+    connection.exec_driver_sql("BEGIN")
+    for state in ("DISABLE", "ENABLE ALWAYS", "DISABLE"):
+        connection.exec_driver_sql(f'ALTER TABLE "My App"."T" {state} TRIGGER "Tr"')
+        seen.add(versions(connection)['"Tr" ON "My App"."T"'])
+    assert len(seen) == 3
+
+
 def test_dependants_are_whole_objects_with_the_servers_words(
     connection: Connection, named: dict[str, DatabaseObject]
 ) -> None:
