@@ -15,7 +15,14 @@ from alembic_pgpipe.ledger.tables import NAME_LIMIT
 from alembic_pgpipe.revisions.project import ProjectRevisions
 from alembic_pgpipe.revisions.unwrapped import unwrapped_sources
 from alembic_pgpipe.revisions.wrapper import Wrapper, message_for, revision_id, write_wrapper
-from alembic_pgpipe.routines.composed import Part, Section, composed
+from alembic_pgpipe.routines.composed import (
+    Copied,
+    Part,
+    Section,
+    composed,
+    refuse_directives,
+    shared,
+)
 from alembic_pgpipe.routines.rehearsal import rehearsal
 from alembic_pgpipe.routines.shipping import Plan, Shipment, Shipping, latest_texts
 from alembic_pgpipe.routines.stage import Stage
@@ -236,7 +243,11 @@ def _in_sections(shipment: Shipment) -> Sequence[Part]:
     if len(shipment.changes) > 1:
         return shipment.parts
     (change,) = shipment.changes
-    return (Section(change.name, change.version), *shipment.parts)
+    section = Section(change.name, change.version)
+    if shipment.parts == (Copied(change.new),):
+        return (section, *shared(change.new, change.path))
+    refuse_directives(change.new, change.path)
+    return (section, *shipment.parts)
 
 
 def _undo_text(shipment: Shipment) -> str:
@@ -248,6 +259,10 @@ def _write(settings: Settings, revision: _Revision) -> None:
     files = {str(revision.wrapper.source): revision.text}
     if revision.undo is not None:
         files[str(revision.wrapper.undo)] = revision.undo
+    for name in files:
+        if (settings.sources / name).exists():
+            path = settings.shown(settings.sources / name)
+            raise SourceError(path, "there is such a file already; wrap overwrites none")
     for name, text in files.items():
         (settings.sources / name).write_text(text, encoding="utf-8", newline="")
 

@@ -94,6 +94,19 @@ FROM pg_catalog.pg_type AS t JOIN own AS n ON n.oid = t.typnamespace
 WHERE t.typtype = 'd' AND t.oid NOT IN (
     SELECT objid FROM part WHERE classid = 'pg_catalog.pg_type'::pg_catalog.regclass)
 """
+ATTACHED = """
+SELECT pg_catalog.pg_describe_object('pg_catalog.pg_rewrite'::pg_catalog.regclass, w.oid, 0)
+    AS description
+FROM pg_catalog.pg_rewrite AS w WHERE w.rulename <> '_RETURN' AND w.oid >= 16384
+UNION ALL
+SELECT pg_catalog.pg_describe_object(
+    'pg_catalog.pg_statistic_ext'::pg_catalog.regclass, s.oid, 0)
+FROM pg_catalog.pg_statistic_ext AS s
+UNION ALL
+SELECT pg_catalog.pg_describe_object('pg_catalog.pg_attrdef'::pg_catalog.regclass, d.oid, 0)
+FROM pg_catalog.pg_attrdef AS d JOIN pg_catalog.pg_class AS c ON c.oid = d.adrelid
+WHERE c.relkind = 'v'
+"""
 INDEXES = """
 SELECT pg_catalog.pg_get_indexdef(indexrelid) || ';' AS statement
 FROM pg_catalog.pg_index WHERE indrelid = %s ORDER BY 1
@@ -135,6 +148,12 @@ def read_objects(connection: Connection) -> tuple[DatabaseObject, ...]:
     """
     with catalogue(connection) as source:
         return tuple(sorted(_objects(source), key=_place))
+
+
+def read_attached(connection: Connection) -> frozenset[str]:
+    """Return the rules, statistics and view defaults of a database, as the server says."""
+    with catalogue(connection) as source:
+        return frozenset(row.description for row in source.rows(ATTACHED))
 
 
 def read_indexes(connection: Connection, found: DatabaseObject) -> tuple[str, ...]:

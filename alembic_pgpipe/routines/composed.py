@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from alembic_pgpipe.errors import SourceError
-from alembic_pgpipe.source import Statement, read_statements
+from alembic_pgpipe.source import Directives, Statement, read_directives, read_statements
 
 BEGIN = "-- wrap: begin, written by alembic pgpipe wrap"
 END = "-- wrap: end"
@@ -152,6 +152,28 @@ def _tells_rights(statement: Statement) -> bool:
     return first in (("GRANT",), ("REVOKE",), ("COMMENT",)) or (
         first == ("ALTER",) and OWNER.search(statement.text) is not None
     )
+
+
+def shared(text: str, path: str) -> tuple[Part, ...]:
+    """Return a text for a source that others share.
+
+    Raises SourceError for one with transaction control, settings or directives, which
+    would mean the others too.
+    """
+    statements = read_statements(text, path)
+    refuse_control(statements)
+    refuse_directives(text, path)
+    if statements and not statements[-1].text.endswith(";"):
+        return Copied(text), Written(";")
+    return (Copied(text),)
+
+
+def refuse_directives(text: str, path: str) -> None:
+    """Raise SourceError where a text has directives of its own."""
+    if read_directives(text, path) != Directives():
+        raise SourceError(
+            path, "this change shares a revision with others: take the directives out of it"
+        )
 
 
 def is_create(statement: Statement) -> bool:

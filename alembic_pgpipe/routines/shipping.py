@@ -23,6 +23,7 @@ from alembic_pgpipe.routines.composed import (
     Written,
     bare,
     composed,
+    refuse_directives,
     spliced,
     without_creates,
 )
@@ -37,6 +38,7 @@ from alembic_pgpipe.run.executor import StatementError
 from alembic_pgpipe.run.failure import problem_of
 from alembic_pgpipe.settings import Settings
 
+LOST = "what it created has to go, and with it what no file here creates again: "
 MOVED = "-- The file was moved, and nothing else.\n"
 Objects = Mapping[str, DatabaseObject]
 
@@ -81,12 +83,16 @@ class _Declined(Exception):  # noqa: N818  another way may do
 
 @dataclass(frozen=True, slots=True)
 class _Anew:
-    """What is dropped, and which texts then create it again, changed ones first."""
+    """What is dropped, and which texts then create it again, changed ones first.
+
+    ``own`` is what the changed files have created so far, by kind and identity.
+    """
 
     drops: tuple[DatabaseObject, ...]
     changes: tuple[RoutineChange, ...]
     others: Mapping[str, Text]
     notes: tuple[str, ...]
+    own: frozenset[str]
 
 
 @dataclass(slots=True)
@@ -131,6 +137,8 @@ class Shipping:
         """Return the first change that simply runs, else the first that needs more."""
         for way in (self._run, self._alter, self._replace):
             for change in waiting:
+                if way != self._run and not change.old:
+                    continue  # a new file has nothing to replace
                 try:
                     return way(change, waiting)
                 except _Declined as error:
@@ -144,6 +152,7 @@ class Shipping:
         taken = self._taken_over(change)
         with _declining(change), self.stage.rehearsal.savepoint():
             created, left = self._simply(change, keep_old=self.keep_old)
+            self._refuse_shared(change, created, before)
         self._ship(change)
         if change.old and not left:
             undo = self._undo((change,), before)
@@ -167,11 +176,25 @@ class Shipping:
             raise _Declined(_problem(change, f"{names} would be left over"))
         return created, left
 
+    def _refuse_shared(
+        self, change: RoutineChange, created: Iterable[DatabaseObject], before: Objects
+    ) -> None:
+        """Refuse a new file that creates what another file creates as well."""
+        twice = [] if change.old else [one for one in created if key(one) in before]
+        for one in twice:
+            owner = self._owner_of(one)
+            if owner is not None and owner != change.name:
+                path = self.texts[owner].path
+                raise _Declined(_problem(change, f"{path} creates {one.identity} as well"))
+
     def _taken_over(self, change: RoutineChange) -> Sequence[Definition]:
         """Return how objects are defined that a file may take over and must give back."""
         if change.old and not self.keep_old:
             return ()
         with _declining(change):
+            with self.stage.undone():
+                # First as it is: an error then has the place that it has in the file.
+                self.stage.create(change.new, change.path)
             taken = self.stage.created_by(change.new, change.path)
         return self._definitions(taken)
 
@@ -231,12 +254,23 @@ class Shipping:
     def _replace(self, change: RoutineChange, waiting: Sequence[RoutineChange]) -> Shipment:
         before = self.stage.objects()
         with _declining(change):
+            attached = self.stage.attached()
             anew = self._reach((change,), waiting)
             parts = self._parts(anew)
             with self.stage.rehearsal.savepoint():
-                self.stage.rehearsal.run(composed(parts), change.path)
+                self.stage.create(composed(parts), change.path)
+                lost = {*self._lost(anew, before), *(attached - self.stage.attached())}
+                if lost:
+                    names = ", ".join(sorted(lost))
+                    raise _Declined(_problem(change, f"{LOST}{names}"))
         self._ship(*anew.changes)
         return Shipment(anew.changes, parts, self._undo(anew.changes, before), anew.notes)
+
+    def _lost(self, anew: _Anew, before: Objects) -> Iterator[str]:
+        """Yield what is gone that no changed file has created before."""
+        there = self.stage.objects()
+        gone = (name for name in before if name not in there)
+        yield from (name for name in gone if name not in anew.own)
 
     def _reach(
         self, changes: Sequence[RoutineChange], waiting: Sequence[RoutineChange]
@@ -254,9 +288,9 @@ class Shipping:
             found = read_dependants(self.stage.rehearsal.connection, addresses)
             going_on = self._join(reach, found, waiting)
         drops = self.stage.in_order_of_drops(reach.drops.values())
-        return _Anew(
-            tuple(drops), tuple(reach.changes.values()), reach.others, tuple(reach.notes)
-        )
+        changes = tuple(reach.changes.values())
+        own = frozenset(key(one) for change in changes for one in self._created_by(change))
+        return _Anew(tuple(drops), changes, reach.others, tuple(reach.notes), own)
 
     def _in_the_way(self, change: RoutineChange, notes: list[str]) -> Sequence[DatabaseObject]:
         """Return the objects that a text cannot replace, or would leave over."""
@@ -296,14 +330,15 @@ class Shipping:
 
     def _owner(self, dependant: Dependant) -> str | None:
         """Return the working copy that an object comes from."""
-        if dependant.object is None:
-            return None
+        return None if dependant.object is None else self._owner_of(dependant.object)
+
+    def _owner_of(self, found: DatabaseObject) -> str | None:
         if not self._owners:
             for name, text in self.texts.items():
                 with suppress(StatementError):
                     created = self.stage.created_by(text.text, text.path)
                     self._owners.update({key(one): name for one in created})
-        return self._owners.get(key(dependant.object))
+        return self._owners.get(key(found))
 
     def _parts(self, anew: _Anew) -> tuple[Part, ...]:
         """Return the text of a revision that drops objects and creates them again."""
@@ -325,6 +360,11 @@ class Shipping:
         indexes = {key(one): self.stage.indexes(one) for one in anew.drops}
         items = [(c.name, Text(c.path, c.new), c) for c in anew.changes if c.new]
         others = [(name, text, None) for name, text in anew.others.items()]
+        if others or len(items) > 1:
+            for _, text, _ in items:
+                refuse_directives(text.text, text.path)
+        for _, text, _ in others:
+            refuse_directives(text.text, text.path)
         done: list[_Recreated] = []
 
         def attempt(item: tuple[str, Text, RoutineChange | None]) -> None:

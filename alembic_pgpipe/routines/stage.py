@@ -11,6 +11,7 @@ from alembic_pgpipe.routines.catalog import (
     Address,
     DatabaseObject,
     Kind,
+    read_attached,
     read_indexes,
     read_objects,
 )
@@ -70,6 +71,10 @@ class Stage:
         if found.kind is not Kind.MATERIALIZED_VIEW:
             return ()
         return read_indexes(self.rehearsal.connection, found)
+
+    def attached(self) -> frozenset[str]:
+        """Return what hangs on views and goes with them: rules, statistics, defaults."""
+        return read_attached(self.rehearsal.connection)
 
     def command(self, sql: str) -> None:
         """Run a statement of wrap's own."""

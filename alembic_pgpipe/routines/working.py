@@ -12,9 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from alembic_pgpipe.routines.composed import copied_text, is_plain, sections
+from alembic_pgpipe.errors import SourceError
+from alembic_pgpipe.routines.composed import SECTION, copied_text, is_plain, sections
 from alembic_pgpipe.settings import Settings
-from alembic_pgpipe.source import checksum, decode, natural_key
+from alembic_pgpipe.source import checksum, decode, natural_key, read_statements
 
 SINGLE = re.compile(r"(?P<name>.+)\.v(?P<version>\d{3,})\.sql\Z")
 SEVERAL = ".routines.sql"
@@ -89,12 +90,24 @@ def changed_routines(settings: Settings) -> tuple[RoutineChange, ...]:
         for copy in copies.values()
         if copy.name not in latest or checksum(latest[copy.name].text) != checksum(copy.text)
     ]
+    for change in changed:
+        _refuse_unfit(change)
     gone = [
         RoutineChange(name, shown(settings, name), before.text, "", before)
         for name, before in latest.items()
         if name not in copies and before.text
     ]
     return (*changed, *gone)
+
+
+def _refuse_unfit(change: RoutineChange) -> None:
+    """Refuse a text that could not be told from none, or from what wrap writes."""
+    if not read_statements(change.new, change.path):
+        message = "there is no statement in this file; remove the file, or write one"
+        raise SourceError(change.path, message)
+    if not is_plain(change.new) or SECTION.search(f"\n{change.new}"):
+        message = "'-- wrap:' lines are wrap's own; take them out of this file"
+        raise SourceError(change.path, message)
 
 
 def moved(changes: Iterable[RoutineChange]) -> Mapping[str, RoutineChange]:
@@ -116,7 +129,14 @@ def read_copies(settings: Settings) -> Mapping[str, WorkingCopy]:
         return {}
     files = sorted(settings.routines.rglob("*.sql"), key=lambda f: natural_key(f.as_posix()))
     copies = (_copy(settings, file) for file in files if file.is_file())
-    return {copy.name: copy for copy in copies}
+    found: dict[str, WorkingCopy] = {}
+    for copy in copies:
+        if copy.name in found:
+            other = settings.shown(found[copy.name].path)
+            message = f"its snapshots would have the names of those of {other}; rename one"
+            raise SourceError(settings.shown(copy.path), message)
+        found[copy.name] = copy
+    return found
 
 
 def read_snapshots(settings: Settings) -> Mapping[str, Snapshot]:

@@ -395,3 +395,69 @@ def test_the_plan_is_shown_before_anything_is_written(project: Project) -> None:
     assert [one.name for one in seen] == ["f.v002.sql"]
     assert seen[0].notes == ("public.f(integer): dropped, the file no longer creates it",)
     assert sources(project) == before
+
+
+# -- what must never be lost without a word ---------------------------------------
+
+G = F.replace("CREATE", "CREATE OR REPLACE").replace("SELECT a", "SELECT a + 7")
+
+
+def refused(project: Project, *options: str) -> str:
+    """Return why wrap refuses; it has written nothing then."""
+    before = sources(project)
+    result = project.alembic("pgpipe", "wrap", *options)
+    assert result.code == 1
+    assert sources(project) == before
+    return result.text
+
+
+@pytest.mark.usefixtures("shared_rehearsal")
+def test_a_file_without_a_statement_is_not_taken_for_gone(project: Project) -> None:
+    shipped(project, f=F)
+    write(project, "f", "-- later\n")
+    assert "alembic/routines/f.sql: there is no statement in this file" in refused(project)
+
+
+@pytest.mark.usefixtures("shared_rehearsal")
+def test_two_files_do_not_create_one_object(project: Project) -> None:
+    shipped(project, f=F)
+    write(project, "g", G)
+    said = refused(project)
+    assert "g.sql: alembic/routines/f.sql creates public.f(integer) as well" in said
+
+
+@pytest.mark.usefixtures("shared_rehearsal")
+def test_a_file_that_is_renamed_and_edited_at_once_keeps_its_object(project: Project) -> None:
+    shipped(project, f=F)
+    write(project, "f", None)
+    shipped(project, "--drop", g=G)
+    assert project.scalar("SELECT f(1)") == 8
+
+
+def test_two_files_do_not_share_the_names_of_their_snapshots(project: Project) -> None:
+    write(project, "a.b", F)
+    write(project, "a/b", V)
+    assert "rename one" in refused(project)
+
+
+@pytest.mark.usefixtures("shared_rehearsal")
+def test_a_shared_revision_ends_each_text(project: Project) -> None:
+    shipped(project, "--together", f=F.strip().rstrip(";"), v=V.strip().rstrip(";") + " -- v")
+    assert project.scalar("SELECT one FROM v") == 1
+    assert project.ok("pgpipe", "wrap").output == "every source has its wrapper\n"
+
+
+@pytest.mark.usefixtures("shared_rehearsal")
+@pytest.mark.parametrize("line", ["-- pgpipe: lock_timeout = 5s\n", "SET search_path = app;\n"])
+def test_a_shared_revision_has_no_settings_of_one_text(project: Project, line: str) -> None:
+    write(project, "f", line + F)
+    write(project, "v", V)
+    assert "take " in refused(project, "--together")
+
+
+@pytest.mark.usefixtures("shared_rehearsal")
+def test_a_rule_from_elsewhere_is_not_lost_with_its_view(project: Project) -> None:
+    shipped(project, v="CREATE VIEW public.v AS SELECT 1 AS a, 2 AS b;\n")
+    project.wrapped(r="CREATE RULE vi AS ON INSERT TO public.v DO INSTEAD NOTHING;\n")
+    write(project, "v", "CREATE VIEW public.v AS SELECT 1 AS a;\n")
+    assert "rule vi on view public.v" in refused(project)
