@@ -24,11 +24,17 @@ from alembic_pgpipe.source import Directives, Statement, read_directives, read_s
 
 BEGIN = "-- wrap: begin, written by alembic pgpipe wrap"
 END = "-- wrap: end"
-WRITTEN = re.compile(r"\n-- wrap: begin[^\n]*\n.*?\n-- wrap: end\n", re.S)
-SECTION = re.compile(r"\n-- wrap: (?P<name>\S[^\n]*) v(?P<version>\d{3,})\n")
+# A checkout may have given a whole file CRLF.
+_LINE, _END = r"(?P<line>\r?\n)", r"(?P=line)"
+WRITTEN = re.compile(rf"{_LINE}-- wrap: begin[^\r\n]*{_END}.*?{_END}-- wrap: end{_END}", re.S)
+SECTION = re.compile(rf"{_LINE}-- wrap: (?P<name>\S[^\r\n]*) v(?P<version>\d{{3,}}){_END}")
 # A text that is kept for the next comparison, and not run.
-TOLD = re.compile(r"\n-- wrap: not run\n(?P<lines>(?:--\|[^\n]*\n)*)-- wrap: end\n")
+TOLD = re.compile(
+    rf"{_LINE}-- wrap: not run{_END}(?P<lines>(?:--\|[^\n]*\n)*)-- wrap: end{_END}"
+)
 TOLD_LINE = "--|"
+# It ends a comment too.
+BARE_RETURN = re.compile(r"\r(?!\n)")
 OWNER = re.compile(r"\bOWNER\s+TO\s+\S+\s*;?\s*\Z", re.I)
 CONTROL = frozenset({"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT"})
 
@@ -61,7 +67,8 @@ class Told:
     @property
     def text(self) -> str:
         """Return what stands in the source: each line as a comment."""
-        lines = "".join(f"{TOLD_LINE}{line}\n" for line in self.copy.split("\n"))
+        copy = BARE_RETURN.sub(rf"\r{TOLD_LINE}", self.copy)
+        lines = "".join(f"{TOLD_LINE}{line}\n" for line in copy.split("\n"))
         return f"\n-- wrap: not run\n{lines}{END}\n"
 
 
@@ -100,8 +107,8 @@ def is_plain(text: str) -> bool:
 def sections(text: str) -> Iterator[tuple[str, int, str]]:
     """Yield name, version and text of each working copy in a source of several."""
     marks = list(SECTION.finditer(text))
-    ends = [mark.start() for mark in marks[1:]] + [len(text)]
-    for mark, end in zip(marks, ends, strict=True):
+    ends = (*(mark.start() for mark in marks[1:]), len(text))
+    for mark, end in zip(marks, ends, strict=False):
         yield mark["name"], int(mark["version"]), copied_text(text[mark.end() : end])
 
 
@@ -114,12 +121,12 @@ def spliced(text: str, path: str, before: str, between: str) -> tuple[Part, ...]
     statements = read_statements(text, path)
     refuse_control(statements)
     if not statements:
-        return Written(f"{before}\n{between}"), Copied(text)
+        return Copied(text), Written(f"{before}\n{between}")
     first = statements[0].offset
     last = max((s for s in statements if is_create(s)), key=lambda s: s.offset, default=None)
     cut = len(text) if last is None else last.offset + len(last.text)
-    end = ";\n" if last is not None and not last.text.endswith(";") else ""
-    unended = "" if statements[-1].text.endswith(";") or cut == len(text) else ";"
+    end = "" if (last or statements[-1]).text.endswith(";") else ";\n"
+    unended = "" if statements[-1].text.endswith(";") or last in (None, statements[-1]) else ";"
     parts: tuple[Part, ...] = (
         Copied(text[:first]),
         Written(before),
@@ -203,5 +210,6 @@ def _refusal(statement: Statement, advice: str) -> SourceError:
 
 
 def _untold(match: re.Match[str]) -> str:
-    lines = match["lines"].split("\n")[:-1]
-    return "\n".join(line.removeprefix(TOLD_LINE) for line in lines)
+    lines = match["lines"].removesuffix(match["line"]).split("\n")
+    own = (line.removeprefix(TOLD_LINE) for line in lines)
+    return "\n".join(line.replace(f"\r{TOLD_LINE}", "\r") for line in own)

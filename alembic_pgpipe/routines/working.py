@@ -13,12 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alembic_pgpipe.errors import SourceError
-from alembic_pgpipe.routines.composed import SECTION, copied_text, is_plain, sections
+from alembic_pgpipe.routines.composed import copied_text, is_plain, sections
 from alembic_pgpipe.settings import Settings
 from alembic_pgpipe.source import checksum, decode, natural_key, read_statements
 
 SINGLE = re.compile(r"(?P<name>.+)\.v(?P<version>\d{3,})\.sql\Z")
 SEVERAL = ".routines.sql"
+MARK = re.compile(r"^-- wrap: (?:begin|end\b|not run|\S.* v\d{3,}\r?$)", re.M)
+BLANK = "there is no statement in this file. Write one, or remove the file"
+EMPTIED = f"{BLANK}: what it created is then dropped by alembic pgpipe wrap --drop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,10 @@ def is_snapshot(source: str) -> bool:
 
 
 def changed_routines(settings: Settings) -> tuple[RoutineChange, ...]:
-    """Return the working copies that differ from their latest snapshot, gone ones last."""
+    """Return the working copies that differ from their latest snapshot, gone ones last.
+
+    Raises SourceError for a file that cannot be read, or has nothing to ship.
+    """
     copies, latest = read_copies(settings), read_snapshots(settings)
     changed = [
         RoutineChange(
@@ -91,23 +97,14 @@ def changed_routines(settings: Settings) -> tuple[RoutineChange, ...]:
         if copy.name not in latest or checksum(latest[copy.name].text) != checksum(copy.text)
     ]
     for change in changed:
-        _refuse_unfit(change)
+        _refuse_blank(change)
+        _refuse_marks(change)
     gone = [
         RoutineChange(name, shown(settings, name), before.text, "", before)
         for name, before in latest.items()
         if name not in copies and before.text
     ]
     return (*changed, *gone)
-
-
-def _refuse_unfit(change: RoutineChange) -> None:
-    """Refuse a text that could not be told from none, or from what wrap writes."""
-    if not read_statements(change.new, change.path):
-        message = "there is no statement in this file; remove the file, or write one"
-        raise SourceError(change.path, message)
-    if not is_plain(change.new) or SECTION.search(f"\n{change.new}"):
-        message = "'-- wrap:' lines are wrap's own; take them out of this file"
-        raise SourceError(change.path, message)
 
 
 def moved(changes: Iterable[RoutineChange]) -> Mapping[str, RoutineChange]:
@@ -124,7 +121,10 @@ def moved(changes: Iterable[RoutineChange]) -> Mapping[str, RoutineChange]:
 
 
 def read_copies(settings: Settings) -> Mapping[str, WorkingCopy]:
-    """Return the working copies by name, in its natural order."""
+    """Return the working copies by name, in its natural order.
+
+    Raises SourceError for a file that cannot be read, and for two of one name.
+    """
     if not settings.routines.is_dir():
         return {}
     files = sorted(settings.routines.rglob("*.sql"), key=lambda f: natural_key(f.as_posix()))
@@ -145,6 +145,25 @@ def read_snapshots(settings: Settings) -> Mapping[str, Snapshot]:
     for found in sorted(_snapshots(settings), key=lambda s: (natural_key(s.name), s.version)):
         latest[found.name] = found
     return latest
+
+
+def _refuse_blank(change: RoutineChange) -> None:
+    """Raise SourceError for a file without statements: it may be gone, or not yet written."""
+    # What cannot be read has a place, which is told where the file is tried.
+    try:
+        statements = read_statements(change.new, change.path)
+    except SourceError:
+        return
+    if not statements:
+        raise SourceError(change.path, EMPTIED if change.old else BLANK)
+
+
+def _refuse_marks(change: RoutineChange) -> None:
+    """Raise SourceError for a line that would be read as one of wrap's own."""
+    if mark := MARK.search(change.new):
+        line = change.new.count("\n", 0, mark.start()) + 1
+        message = "this comment is kept for what wrap writes into snapshots; take it out"
+        raise SourceError(change.path, message, line=line, column=1)
 
 
 def _copy(settings: Settings, file: Path) -> WorkingCopy:
