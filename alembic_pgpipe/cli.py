@@ -84,8 +84,14 @@ def wrap(config: Config, /, check: bool, merge: bool, yes: bool, **ways: Any) ->
         click.echo(terminal.planned(planned))
         return yes or not sys.stdin.isatty() or click.confirm("Write them?", default=True)
 
-    written = run(config, merge=merge, check=check, ways=Ways(**ways), agree=agree)
-    click.echo(terminal.wrapped(written, check=check))
+    def wrote(wrappers: Sequence[Wrapped]) -> None:
+        if wrappers:
+            click.echo(terminal.wrapped(wrappers, check=False))
+
+    way = Ways(**ways)
+    written = run(config, merge=merge, check=check, ways=way, wrote=wrote, agree=agree)
+    if check or not written:
+        click.echo(terminal.wrapped(written, check=check))
     if check and written:
         raise click.exceptions.Exit(CheckError.exit_code)
 

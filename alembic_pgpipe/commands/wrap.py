@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
@@ -24,11 +24,18 @@ from alembic_pgpipe.routines.composed import (
     shared,
 )
 from alembic_pgpipe.routines.rehearsal import rehearsal
-from alembic_pgpipe.routines.shipping import Plan, Shipment, Shipping, latest_texts
+from alembic_pgpipe.routines.shipping import Plan, Shipment, Shipping, latest_texts, script
 from alembic_pgpipe.routines.stage import Stage
 from alembic_pgpipe.routines.working import SEVERAL, RoutineChange, changed_routines, moved
+from alembic_pgpipe.run.executor import StatementError
+from alembic_pgpipe.run.failure import problem_of
 from alembic_pgpipe.settings import Settings, read_settings
-from alembic_pgpipe.source import SourceFile, source_name, undo_file
+from alembic_pgpipe.source import (
+    SourceFile,
+    source_name,
+    undo_file,
+    without_header_directives,
+)
 
 NOT_WORD = re.compile(r"\W+")
 SLUG_LIMIT = 60
@@ -72,15 +79,17 @@ def wrap(
     merge: bool = False,
     check: bool = False,
     ways: Ways = DEFAULT,
+    wrote: Callable[[Sequence[Wrapped]], None] = lambda _: None,
     agree: Callable[[Sequence[Wrapped]], bool] = lambda _: True,
 ) -> tuple[Wrapped, ...]:
     """Append a wrapper to the head for each source that has none, and for changed routines.
 
     Sources come in the natural order of their names, and need no database.  Changed
     routines come after them, tried on the rehearsal.  ``merge`` first joins several heads;
-    ``check`` writes nothing.  ``agree`` sees the revisions of routines before they are
-    written, and may refuse them.  Raises RevisionError for several heads without ``merge``,
-    RoutineError where changed routines cannot be shipped as they are.
+    ``check`` writes nothing.  ``wrote`` hears of wrappers as soon as they are written.
+    ``agree`` sees the revisions of routines before they are written, and may refuse them.
+    Raises RevisionError for several heads without ``merge``, RoutineError where changed
+    routines cannot be shipped as they are.
     """
     revisions = ProjectRevisions(ScriptDirectory.from_config(config), read_settings(config))
     settings = revisions.settings
@@ -95,7 +104,12 @@ def wrap(
         missing = _append(revisions, plan, write=False)
         return (*missing, *(Wrapped("", c.path, "", (c.what,)) for c in changes))
     written = _append(revisions, plan, write=True)
-    return (*written, *_ship(config, changes, ways, agree)) if changes else written
+    wrote(written)
+    if not changes:
+        return written
+    shipped = _ship(config, changes, ways, agree)
+    wrote(shipped)
+    return (*written, *shipped)
 
 
 # -- sources -----------------------------------------------------------------------------
@@ -163,6 +177,14 @@ class _Revision:
     undo: str | None
     notes: tuple[str, ...]
 
+    @property
+    def files(self) -> Mapping[str, str]:
+        """Return the texts to be written, by their names among the sources."""
+        files = {str(self.wrapper.source): self.text}
+        if self.undo is not None:
+            files[str(self.wrapper.undo)] = self.undo
+        return files
+
 
 def _ship(
     config: Config,
@@ -173,31 +195,65 @@ def _ship(
     """Plan on the rehearsal, then write all files."""
     settings = read_settings(config)
     with rehearsal(config) as opened:
-        shipping = Shipping(Stage(opened), latest_texts(settings), ways.keep_old)
-        plan = shipping.plan(changes)
-    if plan.problems:
-        raise RoutineError(_unshippable(plan))
-    made = list(_revisions(plan.shipments, ways))
+        stage = Stage(opened)
+        plan = Shipping(stage, latest_texts(settings), ways.keep_old).plan(changes)
+        if plan.problems:
+            raise RoutineError(_unshippable(plan))
+        made = _made(stage, plan.shipments, ways)
+    revisions = ProjectRevisions(ScriptDirectory.from_config(config), settings)
+    wrappers = [one.wrapper for one in made]
+    _append(revisions, wrappers, write=False)
+    _refuse_present(settings, made)
     if not agree([_planned(one) for one in made]):
-        raise RoutineError("Not written, as you wish. The files are as they were.")
+        raise RoutineError("No routine was written, as you wish.")
     for one in made:
         _write(settings, one)
-    revisions = ProjectRevisions(ScriptDirectory.from_config(config), settings)
-    return _append(revisions, [one.wrapper for one in made], write=True)
+    return _append(revisions, wrappers, write=True)
+
+
+def _made(stage: Stage, shipments: Sequence[Shipment], ways: Ways) -> Sequence[_Revision]:
+    """Return the revisions; one of all changes is tried as a whole, back and forth."""
+    settings = stage.rehearsal.settings
+    try:
+        made = list(_revisions(settings, shipments, ways))
+        for one in made if len(shipments) > len(made) else ():
+            with stage.undone():
+                stage.run(one.undo or "", str(one.wrapper.undo))
+                stage.run(one.text, str(one.wrapper.source))
+    except (SourceError, StatementError) as error:
+        raise RoutineError(
+            f"One revision cannot hold these changes, and no routine was written:\n"
+            f"  {problem_of(error)}\n"
+            "Without --together, each of them is a revision of its own."
+        ) from error
+    return made
+
+
+def _refuse_present(settings: Settings, made: Sequence[_Revision]) -> None:
+    """Raise RoutineError where a file would be written over, as a snapshot never is."""
+    paths = [settings.sources / name for one in made for name in one.files]
+    there = ", ".join(settings.shown(path) for path in paths if path.exists())
+    if there:
+        raise RoutineError(
+            f"{there}: there already, and a snapshot is never written over. No routine was "
+            "written. Move it away, then: alembic pgpipe wrap"
+        )
 
 
 def _planned(one: _Revision) -> Wrapped:
     return Wrapped(one.wrapper.revision, one.wrapper.source or "", "", one.notes)
 
 
-def _revisions(shipments: Sequence[Shipment], ways: Ways) -> Iterator[_Revision]:
+def _revisions(
+    settings: Settings, shipments: Sequence[Shipment], ways: Ways
+) -> Iterator[_Revision]:
     if ways.message is not None and len(shipments) > 1 and not ways.together:
         raise RevisionError(
             f"These are {len(shipments)} changes, and --message names one revision. Nothing of "
             "them was written. One revision for all: alembic pgpipe wrap --together --message …"
         )
     if ways.together and len(shipments) > 1:
-        yield _together(shipments, ways.message)
+        yield _together(settings, shipments, ways.message)
         return
     for shipment in shipments:
         yield _alone(shipment, ways.message)
@@ -213,7 +269,9 @@ def _alone(shipment: Shipment, message: str | None) -> _Revision:
     return _revision(source, undo, message, shipment.parts, shipment.undo, shipment.notes)
 
 
-def _together(shipments: Sequence[Shipment], message: str | None) -> _Revision:
+def _together(
+    settings: Settings, shipments: Sequence[Shipment], message: str | None
+) -> _Revision:
     now = datetime.now(timezone.utc)
     slug = NOT_WORD.sub("_", (message or "").lower()).strip("_")[:SLUG_LIMIT].rstrip("_")
     first = shipments[0].changes[0]
@@ -221,8 +279,14 @@ def _together(shipments: Sequence[Shipment], message: str | None) -> _Revision:
     parts = [part for one in shipments for part in _in_sections(one)]
     undo = "\n".join(_undo_text(one) for one in reversed(shipments))
     notes = tuple(note for one in shipments for note in one.notes)
-    source = f"{name}{SEVERAL}"
+    source = _unused(settings, name)
     return _revision(source, undo_file(source), message, parts, undo, notes)
+
+
+def _unused(settings: Settings, name: str) -> str:
+    """Return the name of a source of several that no earlier one of that minute has."""
+    names = (f"{name}{SEVERAL}", *(f"{name}_{number}{SEVERAL}" for number in range(2, 1000)))
+    return next(one for one in names if not (settings.sources / one).exists())
 
 
 def _revision(
@@ -240,30 +304,29 @@ def _revision(
 
 def _in_sections(shipment: Shipment) -> Sequence[Part]:
     """Return a shipment's parts for a source that others share."""
+    parts = shipment.parts
+    if any(isinstance(part, Copied) for part in parts):
+        for change in shipment.changes:
+            refuse_directives(change.new, change.path)
     if len(shipment.changes) > 1:
-        return shipment.parts
+        return parts
     (change,) = shipment.changes
-    section = Section(change.name, change.version)
-    if shipment.parts == (Copied(change.new),):
-        return (section, *shared(change.new, change.path))
-    refuse_directives(change.new, change.path)
-    return (section, *shipment.parts)
+    if parts == (Copied(change.new),):
+        parts = shared(change.new, change.path)
+    return (Section(change.name, change.version), *parts)
 
 
 def _undo_text(shipment: Shipment) -> str:
-    return shipment.changes[0].old if shipment.undo is None else shipment.undo
+    """Return a shipment's way back so that others can follow it."""
+    change = shipment.changes[0]
+    text = change.old if shipment.undo is None else shipment.undo
+    # Nobody can take directives out of a snapshot any more.
+    return script(shared(without_header_directives(text), change.path))
 
 
 def _write(settings: Settings, revision: _Revision) -> None:
     settings.sources.mkdir(parents=True, exist_ok=True)
-    files = {str(revision.wrapper.source): revision.text}
-    if revision.undo is not None:
-        files[str(revision.wrapper.undo)] = revision.undo
-    for name in files:
-        if (settings.sources / name).exists():
-            path = settings.shown(settings.sources / name)
-            raise SourceError(path, "there is such a file already; wrap overwrites none")
-    for name, text in files.items():
+    for name, text in revision.files.items():
         (settings.sources / name).write_text(text, encoding="utf-8", newline="")
 
 

@@ -138,6 +138,12 @@ def spliced(text: str, path: str, before: str, between: str) -> tuple[Part, ...]
     return tuple(part for part in parts if part not in NOTHING)
 
 
+def header(text: str, path: str) -> str:
+    """Return what stands ahead of a text's first statement: comments, and directives."""
+    statements = read_statements(text, path)
+    return text[: statements[0].offset] if statements else text
+
+
 def bare(text: str, path: str) -> str:
     """Return a text's statements without owners, privileges and comments."""
     statements = read_statements(text, path)
@@ -175,14 +181,6 @@ def shared(text: str, path: str) -> tuple[Part, ...]:
     return (Copied(text),)
 
 
-def refuse_directives(text: str, path: str) -> None:
-    """Raise SourceError where a text has directives of its own."""
-    if read_directives(text, path) != Directives():
-        raise SourceError(
-            path, "this change shares a revision with others: take the directives out of it"
-        )
-
-
 def is_create(statement: Statement) -> bool:
     """Tell whether a statement creates something."""
     return statement.words[:1] == ("CREATE",)
@@ -198,6 +196,16 @@ def refuse_control(statements: Iterable[Statement]) -> None:
                 statement,
                 "take SET out of this file: qualify the names, or set it per function",
             )
+
+
+def refuse_directives(text: str, path: str) -> None:
+    """Raise SourceError where the header of a text sets what would hold for others too."""
+    if read_directives(text, path) != Directives():
+        raise SourceError(
+            path,
+            "this change shares a revision with other texts, for which what the header sets "
+            "would hold too: take the directives out of this file",
+        )
 
 
 def _refusal(statement: Statement, advice: str) -> SourceError:

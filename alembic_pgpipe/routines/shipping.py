@@ -23,6 +23,7 @@ from alembic_pgpipe.routines.composed import (
     Written,
     bare,
     composed,
+    header,
     refuse_directives,
     spliced,
     without_creates,
@@ -37,6 +38,7 @@ from alembic_pgpipe.routines.working import RoutineChange, moved, read_snapshots
 from alembic_pgpipe.run.executor import StatementError
 from alembic_pgpipe.run.failure import problem_of
 from alembic_pgpipe.settings import Settings
+from alembic_pgpipe.source import Directives, read_directives, without_header_directives
 
 LOST = "what it created has to go, and with it what no file here creates again: "
 MOVED = "-- The file was moved, and nothing else.\n"
@@ -224,12 +226,13 @@ class Shipping:
         with _declining(change):
             statements = self._alterations(change)
             with self.stage.rehearsal.savepoint():
-                self.stage.rehearsal.run(statements, change.path)
+                self.stage.run(statements, change.path)
         self._ship(change)
         notes = (
             f"{line}" for line in statements.splitlines() if line.startswith("ALTER DOMAIN")
         )
-        parts = (Told(change.new), Written(statements))
+        ahead = header(change.new, change.path)
+        parts = (Copied(ahead), Told(change.new[len(ahead) :]), Written(statements))
         return Shipment((change,), parts, self._undo((change,), before), tuple(notes))
 
     def _alterations(self, change: RoutineChange) -> str:
@@ -258,7 +261,7 @@ class Shipping:
             anew = self._reach((change,), waiting)
             parts = self._parts(anew)
             with self.stage.rehearsal.savepoint():
-                self.stage.create(composed(parts), change.path)
+                self.stage.run(composed(parts), change.path)
                 lost = {*self._lost(anew, before), *(attached - self.stage.attached())}
                 if lost:
                     names = ", ".join(sorted(lost))
@@ -348,6 +351,8 @@ class Shipping:
         several = len(anew.changes) > 1
         parts: list[Part] = []
         for each in created:
+            if each.change is not None and len(created) > 1:
+                refuse_directives(each.text.text, each.text.path)
             names = {key(one) for one in each.objects}
             back = [give_back(heir) for heir in heirs if key(heir.new) in names]
             parts += _shown(each, ahead, "\n".join([*back, *each.indexes]), several=several)
@@ -360,11 +365,6 @@ class Shipping:
         indexes = {key(one): self.stage.indexes(one) for one in anew.drops}
         items = [(c.name, Text(c.path, c.new), c) for c in anew.changes if c.new]
         others = [(name, text, None) for name, text in anew.others.items()]
-        if others or len(items) > 1:
-            for _, text, _ in items:
-                refuse_directives(text.text, text.path)
-        for _, text, _ in others:
-            refuse_directives(text.text, text.path)
         done: list[_Recreated] = []
 
         def attempt(item: tuple[str, Text, RoutineChange | None]) -> None:
@@ -414,12 +414,11 @@ class Shipping:
                 plain = back[0].before is not None and back[0].before.plain
                 return None if plain else back[0].new
             with suppress(_Declined):
-                text = self._alterations(back[0])
-                self.stage.rehearsal.run(text, back[0].path)
+                text = header(back[0].new, back[0].path) + self._alterations(back[0])
+                self.stage.run(text, back[0].path)
                 return text
-        parts = self._parts(self._reach(back, back))
-        text = script(parts)
-        self.stage.rehearsal.run(text, back[0].path)
+        text = script(self._parts(_without_directives(self._reach(back, back))))
+        self.stage.run(text, back[0].path)
         return text
 
     def _ship(self, *changes: RoutineChange) -> None:
@@ -463,7 +462,9 @@ class _Reach:
             self.notes.append(f"{text.path}: shipped with it, for it depends on it")
         else:
             self.others[name] = text
-            self.notes.append(f"{text.path}: created again, for it depends on it")
+            told = read_directives(text.text, text.path) != Directives()
+            but = "; what its header sets does not hold there" if told else ""
+            self.notes.append(f"{text.path}: created again, for it depends on it{but}")
 
 
 def _moves(changes: Sequence[RoutineChange]) -> Iterator[Shipment]:
@@ -478,6 +479,14 @@ def _moves(changes: Sequence[RoutineChange]) -> Iterator[Shipment]:
                 Section(gone.name, gone.version),
             )
             yield Shipment((change, gone), parts, MOVED, (f"{gone.path}: moved to here",))
+
+
+def _without_directives(anew: _Anew) -> _Anew:
+    """Take directives, which nobody can take out of a snapshot, from texts that share."""
+    if len(anew.changes) + len(anew.others) == 1:
+        return anew
+    changes = (replace(c, new=without_header_directives(c.new)) for c in anew.changes)
+    return replace(anew, changes=tuple(changes))
 
 
 def latest_texts(settings: Settings) -> dict[str, Text]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 from alembic_pgpipe.routines.catalog import (
     Address,
@@ -20,7 +21,7 @@ from alembic_pgpipe.routines.dependencies import read_graph
 from alembic_pgpipe.routines.order import in_order
 from alembic_pgpipe.routines.rehearsal import Rehearsal
 from alembic_pgpipe.run.executor import StatementError
-from alembic_pgpipe.source import Statement, read_statements
+from alembic_pgpipe.source import Statement, read_statements, without_comments
 
 # Something of that name is there and cannot be replaced: an invalid definition of a
 # function or a view, another kind of object, a duplicate of each kind.
@@ -29,7 +30,8 @@ MISSING_ROLE = re.compile(r'role "(?P<name>.+)" does not exist')
 _WORD = r'(?:"(?:[^"]|"")+"|[\w$]+)'
 _NAME = rf"{_WORD}(?:\s*\.\s*{_WORD})*"
 REPLACEABLE = re.compile(
-    r"CREATE\s+(?=(?:FUNCTION|PROCEDURE|AGGREGATE|VIEW|RECURSIVE\s+VIEW|TRIGGER)\b)", re.I
+    r"\ACREATE\s+(?=(?:FUNCTION|PROCEDURE|AGGREGATE|VIEW|RECURSIVE\s+VIEW|TRIGGER|RULE)\b)",
+    re.I,
 )
 NAMED = re.compile(
     rf"CREATE\s+(?:OR\s+REPLACE\s+)?(?:RECURSIVE\s+|CONSTRAINT\s+)?"
@@ -42,6 +44,8 @@ ON_TABLE = re.compile(
     rf"(?P<name>{_WORD})\s.*?\bON\s+(?P<table>{_NAME})",
     re.I | re.S,
 )
+
+T = TypeVar("T")
 
 
 class _Undo(Exception):  # noqa: N818  it is no error
@@ -95,12 +99,31 @@ class Stage:
 
         Raises StatementError where the server refuses a statement, and SourceError.
         """
+        return self._with_roles(lambda: self._create(text, path))
+
+    def _create(self, text: str, path: str) -> tuple[DatabaseObject, ...]:
+        created = _Created(self.objects)
+        with self.rehearsal.savepoint():
+            self.rehearsal.run(text, path, created.see)
+        return created.left()
+
+    def run(self, text: str, path: str) -> None:
+        """Run what a source is to say.
+
+        Raises StatementError where the server refuses a statement, and SourceError.
+        """
+
+        def attempt() -> None:
+            with self.rehearsal.savepoint():
+                self.rehearsal.run(text, path)
+
+        self._with_roles(attempt)
+
+    def _with_roles(self, attempt: Callable[[], T]) -> T:
+        """Attempt something that an error takes back, until no role is missing for it."""
         while True:
-            created = _Created(self.objects)
             try:
-                with self.rehearsal.savepoint():
-                    self.rehearsal.run(text, path, created.see)
-                return created.left()
+                return attempt()
             except StatementError as error:
                 self._make_missing_role(error)
 
@@ -117,6 +140,9 @@ class Stage:
 
         Nothing of it stays.  Raises StatementError where the text cannot be run any more.
         """
+        return self._with_roles(lambda: self._created_by(text, path))
+
+    def _created_by(self, text: str, path: str) -> tuple[DatabaseObject, ...]:
         before = self.objects()
         created = _Created(self.objects)
         with self.undone():
@@ -136,7 +162,7 @@ class Stage:
             with self.rehearsal.savepoint():
                 self.rehearsal.send(replacing)
         except StatementError as error:
-            dropped = _dropped(body)
+            dropped = _dropped(without_comments(replacing).strip())
             if error.error.sqlstate not in CANNOT_REPLACE or dropped is None:
                 raise
             self.rehearsal.send(statement._replace(text=dropped, lead=0))

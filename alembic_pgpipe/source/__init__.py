@@ -9,6 +9,7 @@ from alembic_pgpipe.source.directives import (
     Directives,
     Transaction,
     read_directives,
+    without_header_directives,
 )
 from alembic_pgpipe.source.files import (
     SourceFile,
@@ -63,4 +64,5 @@ __all__ = [
     "statement_hash",
     "undo_file",
     "without_comments",
+    "without_header_directives",
 ]

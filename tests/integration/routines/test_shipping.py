@@ -390,7 +390,7 @@ def test_the_plan_is_shown_before_anything_is_written(project: Project) -> None:
         assert sources(project) == before
         return False
 
-    with pytest.raises(RoutineError, match="Not written, as you wish"):
+    with pytest.raises(RoutineError, match="No routine was written, as you wish"):
         wrap(config, agree=refuse)
     assert [one.name for one in seen] == ["f.v002.sql"]
     assert seen[0].notes == ("public.f(integer): dropped, the file no longer creates it",)
