@@ -28,7 +28,8 @@ class Kind(str, Enum):
 
 
 KINDS = tuple(Kind)
-# A row's xmin alone would miss a second change within one transaction.
+# A row's xmin alone would miss a second change within one transaction.  Of a view its query
+# counts: a trigger, rule or index on it writes the row of the view as well.
 OBJECTS = """
 WITH own AS MATERIALIZED (
     SELECT oid, nspname, pg_catalog.quote_ident(nspname) AS shown
@@ -41,8 +42,7 @@ WITH own AS MATERIALIZED (
     WHERE deptype = 'i' AND classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
 ), relation AS MATERIALIZED (
     SELECT c.oid, c.relkind, c.relname, n.nspname,
-        n.shown || '.' || pg_catalog.quote_ident(c.relname) AS shown,
-        c.xmin::text || c.ctid::text AS written
+        n.shown || '.' || pg_catalog.quote_ident(c.relname) AS shown
     FROM pg_catalog.pg_class AS c JOIN own AS n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm') AND c.oid NOT IN (
         SELECT objid FROM part WHERE classid = 'pg_catalog.pg_class'::pg_catalog.regclass)
@@ -64,8 +64,8 @@ UNION ALL
 SELECT 'pg_catalog.pg_class'::pg_catalog.regclass::oid, r.oid,
     CASE r.relkind WHEN 'v' THEN 'VIEW' ELSE 'MATERIALIZED VIEW' END,
     r.nspname, r.relname, NULL, r.shown,
-    r.written || (SELECT pg_catalog.string_agg(w.xmin::text || w.ctid::text, ' ' ORDER BY w.oid)
-        FROM pg_catalog.pg_rewrite AS w WHERE w.ev_class = r.oid)
+    (SELECT w.xmin::text || w.ctid::text FROM pg_catalog.pg_rewrite AS w
+        WHERE w.ev_class = r.oid AND w.rulename = '_RETURN')
 FROM relation AS r WHERE r.relkind IN ('v', 'm')
 UNION ALL
 SELECT 'pg_catalog.pg_trigger'::pg_catalog.regclass::oid, t.oid, 'TRIGGER',

@@ -15,6 +15,8 @@ from alembic_pgpipe.routines.session import Catalogue, catalogue
 
 INTERNAL = "i"
 AUTO = "a"
+# On a partition, the same as on the partitioned table.
+PARTITION = "P"
 
 
 class Node(NamedTuple):
@@ -166,7 +168,7 @@ def _owners(
         is_part = edge.type == AUTO and (
             edge.on.address in objects and edge.dependant.address not in objects
         )
-        if edge.type == INTERNAL or is_part:
+        if edge.type in (INTERNAL, PARTITION) or is_part:
             yield edge.dependant, whole
 
 

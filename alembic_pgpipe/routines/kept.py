@@ -21,9 +21,9 @@ KEEP = """\
 SELECT set_config('pgpipe.kept_' || n, string_agg(statement, ';' ORDER BY place), true)
 FROM (VALUES
     {}
-) AS old (n, kind, identity, name, heir), LATERAL (
+) AS old (n, kind, identity, name, becomes, heir), LATERAL (
     SELECT oid, 'pg_proc' AS catalog, proowner AS owner, proacl AS acl,
-        acldefault('f', proowner) AS usual, replace(kind, 'AGGREGATE', 'FUNCTION') AS granted
+        acldefault('f', proowner) AS usual, replace(becomes, 'AGGREGATE', 'FUNCTION') AS granted
     FROM pg_catalog.pg_proc WHERE oid = to_regprocedure(
         CASE WHEN kind IN ('FUNCTION', 'PROCEDURE', 'AGGREGATE') THEN identity END)
     UNION ALL
@@ -43,7 +43,7 @@ FROM (VALUES
     SELECT oid, 'pg_policy', NULL, NULL, NULL, NULL FROM pg_catalog.pg_policy
     WHERE polname = name AND polrelid = to_regclass(CASE kind WHEN 'POLICY' THEN identity END)
 ) AS found, LATERAL (
-    SELECT 1 AS place, format('ALTER %s %s OWNER TO %s', kind, heir, owner::regrole)
+    SELECT 1 AS place, format('ALTER %s %s OWNER TO %s', becomes, heir, owner::regrole)
     WHERE owner::regrole::text <> quote_ident(current_user)
     UNION ALL
     SELECT 2, format('REVOKE ALL ON %s %s FROM %s', granted, heir, role) FROM (
@@ -57,7 +57,7 @@ FROM (VALUES
         || CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END
     FROM aclexplode(CASE WHEN acl <> usual THEN acl END)
     UNION ALL
-    SELECT 4, format('COMMENT ON %s %s IS %L', kind, heir, obj_description(oid, catalog))
+    SELECT 4, format('COMMENT ON %s %s IS %L', becomes, heir, obj_description(oid, catalog))
     WHERE obj_description(oid, catalog) IS NOT NULL
     UNION ALL
     SELECT 5, format('GRANT %s (%I) ON %s TO %s', privilege_type, attname, heir,
@@ -112,7 +112,8 @@ def _row(heir: Heir) -> str:
         # The one way to write an aggregate without arguments that to_regprocedure knows.
         identity = identity.replace("(*)", "()")
     words = (kind.value, identity)
-    texts = (*map(_literal, words), name, _literal(heir.new.identity))
+    heirs = (heir.new.kind.value, heir.new.identity)
+    texts = (*map(_literal, words), name, *map(_literal, heirs))
     return f"({heir.number}, {', '.join(texts)})"
 
 

@@ -7,7 +7,8 @@ and created anew, with those that depend on them, if the project has their texts
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
@@ -24,23 +25,44 @@ from alembic_pgpipe.routines.composed import (
     bare,
     composed,
     header,
+    is_create,
     refuse_directives,
     spliced,
     without_creates,
 )
+from alembic_pgpipe.routines.copies import PARTS_OF, names_in
 from alembic_pgpipe.routines.definitions import Definition, read_definitions
 from alembic_pgpipe.routines.dependencies import Dependant, read_dependants
 from alembic_pgpipe.routines.domains import altered, read_domain
+from alembic_pgpipe.routines.heads import head_of
 from alembic_pgpipe.routines.kept import Heir, drop, give_back, keep
 from alembic_pgpipe.routines.order import Order, try_in_order
 from alembic_pgpipe.routines.stage import CANNOT_REPLACE, Stage, key
 from alembic_pgpipe.routines.working import RoutineChange, moved, read_snapshots, shown
 from alembic_pgpipe.run.executor import StatementError
 from alembic_pgpipe.run.failure import problem_of
+from alembic_pgpipe.run.routine_lines import parts as parts_of
 from alembic_pgpipe.settings import Settings
-from alembic_pgpipe.source import Directives, read_directives, without_header_directives
+from alembic_pgpipe.source import (
+    Directives,
+    read_directives,
+    read_statements,
+    without_header_directives,
+)
 
+# Whoever is the owner of one, or may use it, may be so of its heir of another kind too.
+FAMILIES = (
+    {Kind.FUNCTION, Kind.PROCEDURE, Kind.AGGREGATE},
+    {Kind.VIEW, Kind.MATERIALIZED_VIEW},
+)
+INDEX = re.compile(r'CREATE (?:UNIQUE )?INDEX (?P<name>"(?:[^"]|"")+"|\S+) ON ')
 LOST = "what it created has to go, and with it what no file here creates again: "
+# Parts of an object of ours, what ends with the session, and what can be run twice.
+FITTING = PARTS_OF | {"TEMP", "TEMPORARY", "IF"}
+UNFIT = (
+    "{} makes no routine, view or the like, and a downgrade would leave it behind: put it into "
+    "a source of its own, which comes ahead"
+)
 MOVED = "-- The file was moved, and nothing else.\n"
 Objects = Mapping[str, DatabaseObject]
 
@@ -76,9 +98,9 @@ class Plan:
 
 
 class _Declined(Exception):  # noqa: N818  another way may do
-    """A change cannot be shipped in this way."""
+    """A change cannot be shipped in this way; None: what was said before is the reason."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem | None) -> None:
         super().__init__(str(problem))
         self.problem = problem
 
@@ -122,7 +144,8 @@ class Shipping:
         shipments = list(_moves(changes))
         settled = {change for shipment in shipments for change in shipment.changes}
         self._ship(*settled)
-        waiting = [change for change in changes if change not in settled]
+        unfit = {change: problem for change in changes if (problem := _unfit(change))}
+        waiting = [change for change in changes if change not in {*settled, *unfit}]
         refused: dict[str, Problem] = {}
         while waiting:
             found = self._next(waiting, refused)
@@ -131,7 +154,8 @@ class Shipping:
             shipments.append(found)
             shipped(found)
             waiting = [change for change in waiting if change not in found.changes]
-        return Plan(tuple(shipments), tuple(refused[change.name] for change in waiting))
+        problems = (*unfit.values(), *(refused[change.name] for change in waiting))
+        return Plan(tuple(shipments), problems)
 
     def _next(
         self, waiting: Sequence[RoutineChange], refused: dict[str, Problem]
@@ -144,7 +168,7 @@ class Shipping:
                 try:
                     return way(change, waiting)
                 except _Declined as error:
-                    refused[change.name] = error.problem
+                    refused[change.name] = error.problem or refused[change.name]
         return None
 
     # -- a text that simply runs ---------------------------------------------------------
@@ -153,8 +177,9 @@ class Shipping:
         before = self.stage.objects()
         taken = self._taken_over(change)
         with _declining(change), self.stage.rehearsal.savepoint():
-            created, left = self._simply(change, keep_old=self.keep_old)
-            self._refuse_shared(change, created, before)
+            old = self._created_by(change)
+            created, left = self._simply(change, old, keep_old=self.keep_old)
+            self._refuse_shared(change, set(map(key, old)), created, before)
         self._ship(change)
         if change.old and not left:
             undo = self._undo((change,), before)
@@ -165,12 +190,11 @@ class Shipping:
         return Shipment((change,), (Copied(change.new),), undo, tuple(notes))
 
     def _simply(
-        self, change: RoutineChange, *, keep_old: bool
+        self, change: RoutineChange, old: Sequence[DatabaseObject], *, keep_old: bool
     ) -> tuple[Sequence[DatabaseObject], Sequence[DatabaseObject]]:
         """Run a text; return what it creates, and what it no longer does."""
         if not change.new:
             raise _Declined(_problem(change, "this file is gone"))
-        old = self._created_by(change)
         created = self.stage.create(change.new, change.path)
         left = self._left_over(old, created)
         if left and not keep_old:
@@ -179,11 +203,14 @@ class Shipping:
         return created, left
 
     def _refuse_shared(
-        self, change: RoutineChange, created: Iterable[DatabaseObject], before: Objects
+        self,
+        change: RoutineChange,
+        own: Container[str],
+        created: Iterable[DatabaseObject],
+        before: Objects,
     ) -> None:
-        """Refuse a new file that creates what another file creates as well."""
-        twice = [] if change.old else [one for one in created if key(one) in before]
-        for one in twice:
+        """Refuse a file that comes to create what another file creates as well."""
+        for one in (o for o in created if key(o) in before and key(o) not in own):
             owner = self._owner_of(one)
             if owner is not None and owner != change.name:
                 path = self.texts[owner].path
@@ -239,7 +266,7 @@ class Shipping:
         """Return what makes the domain of a file the one that it describes now."""
         old = self._created_by(change)
         if [one.kind for one in old] != [Kind.DOMAIN] or not change.new:
-            raise _Declined(_problem(change, "it is no domain that could be altered"))
+            raise _Declined(None)
         connection = self.stage.rehearsal.connection
         was = read_domain(connection, old[0])
         with self.stage.undone():
@@ -259,7 +286,9 @@ class Shipping:
         with _declining(change):
             attached = self.stage.attached()
             anew = self._reach((change,), waiting)
-            parts = self._parts(anew)
+            if not anew.drops:
+                raise _Declined(None)  # nothing is in its way
+            parts, notes = self._parts(anew)
             with self.stage.rehearsal.savepoint():
                 self.stage.run(composed(parts), change.path)
                 lost = {*self._lost(anew, before), *(attached - self.stage.attached())}
@@ -267,7 +296,8 @@ class Shipping:
                     names = ", ".join(sorted(lost))
                     raise _Declined(_problem(change, f"{LOST}{names}"))
         self._ship(*anew.changes)
-        return Shipment(anew.changes, parts, self._undo(anew.changes, before), anew.notes)
+        undo = self._undo(anew.changes, before)
+        return Shipment(anew.changes, parts, undo, (*anew.notes, *notes))
 
     def _lost(self, anew: _Anew, before: Objects) -> Iterator[str]:
         """Yield what is gone that no changed file has created before."""
@@ -343,22 +373,37 @@ class Shipping:
                     self._owners.update({key(one): name for one in created})
         return self._owners.get(key(found))
 
-    def _parts(self, anew: _Anew) -> tuple[Part, ...]:
-        """Return the text of a revision that drops objects and creates them again."""
-        created = self._recreated(anew)
-        heirs = tuple(_heirs(anew.drops, [one for each in created for one in each.objects]))
+    def _parts(self, anew: _Anew) -> tuple[tuple[Part, ...], Sequence[str]]:
+        """Return the text of a revision that drops objects and creates them again, and notes.
+
+        The notes say what does not get back what the database knows of it.
+        """
+        before = self.stage.objects()
+        created = self._fitting(anew, before)
+        made = [one for each in created for one in each.objects]
+        heirs = tuple(_heirs(anew.drops, made, before))
+        new = [one for one in made if key(one) not in before]
+        notes = tuple(_unsure(anew.drops, heirs, new))
         ahead = "\n".join(filter(None, [keep(heirs), *map(drop, anew.drops)]))
         several = len(anew.changes) > 1
         parts: list[Part] = []
         for each in created:
-            if each.change is not None and len(created) > 1:
-                refuse_directives(each.text.text, each.text.path)
             names = {key(one) for one in each.objects}
             back = [give_back(heir) for heir in heirs if key(heir.new) in names]
             parts += _shown(each, ahead, "\n".join([*back, *each.indexes]), several=several)
             ahead = ""
         gone = [Section(c.name, c.version) for c in anew.changes if not c.new and several]
-        return (*parts, *gone) if parts else (Written(ahead), *gone)
+        return ((*parts, *gone) if parts else (Written(ahead), *gone)), notes
+
+    def _fitting(self, anew: _Anew, before: Objects) -> Sequence[_Recreated]:
+        """Return the texts as they are run; refused are those that would touch others."""
+        created = self._recreated(anew)
+        for each in created:
+            if each.change is not None:
+                self._refuse_shared(each.change, anew.own, each.objects, before)
+                if len(created) > 1:
+                    refuse_directives(each.text.text, each.text.path)
+        return created
 
     def _recreated(self, anew: _Anew) -> Sequence[_Recreated]:
         """Return the texts in an order in which they run, and what each creates."""
@@ -371,11 +416,12 @@ class Shipping:
             _, text, change = item
             with self.stage.rehearsal.savepoint():
                 created = self.stage.create(text.text, text.path)
+            own = _indexes_of(change.old, change.path) if change is not None else frozenset()
             lost = (
                 definition
                 for one in created
                 for definition in indexes.get(key(one), ())
-                if definition not in self.stage.indexes(one)
+                if definition not in self.stage.indexes(one) and not own & _index(definition)
             )
             done.append(_Recreated(text, tuple(created), change, tuple(lost)))
 
@@ -410,14 +456,15 @@ class Shipping:
         if len(back) == 1:
             with suppress(StatementError, _Declined):
                 with self.stage.rehearsal.savepoint():
-                    self._simply(back[0], keep_old=False)
+                    self._simply(back[0], self._created_by(back[0]), keep_old=False)
                 plain = back[0].before is not None and back[0].before.plain
                 return None if plain else back[0].new
             with suppress(_Declined):
                 text = header(back[0].new, back[0].path) + self._alterations(back[0])
                 self.stage.run(text, back[0].path)
                 return text
-        text = script(self._parts(_without_directives(self._reach(back, back))))
+        parts, _ = self._parts(_without_directives(self._reach(back, back)))
+        text = script(parts)
         self.stage.run(text, back[0].path)
         return text
 
@@ -489,6 +536,17 @@ def _without_directives(anew: _Anew) -> _Anew:
     return replace(anew, changes=tuple(changes))
 
 
+def _unfit(change: RoutineChange) -> Problem | None:
+    """Return where a text creates what its downgrade would leave behind."""
+    with suppress(SourceError):  # which has its place when the text is tried
+        for statement in read_statements(change.new, change.path):
+            words = frozenset(statement.words)
+            if is_create(statement) and not words & FITTING and head_of(statement) is None:
+                said = UNFIT.format(" ".join(statement.words[:2]))
+                return Problem(change.path, said, statement.line, statement.column)
+    return None
+
+
 def latest_texts(settings: Settings) -> dict[str, Text]:
     """Return what the latest snapshots say, by the names of their working copies."""
     found = read_snapshots(settings).values()
@@ -514,25 +572,49 @@ def _shown(each: _Recreated, ahead: str, back: str, *, several: bool) -> Sequenc
     return (Section(each.change.name, each.change.version), *own) if several else own
 
 
+def _indexes_of(text: str, path: str) -> frozenset[str]:
+    """Return what the indexes are called that a text creates, and more."""
+    made = [s for s in read_statements(text, path) if "INDEX" in s.words[:3]]
+    return frozenset(name for statement in made for name in names_in(statement))
+
+
+def _index(definition: str) -> frozenset[str]:
+    match = INDEX.match(definition)
+    return frozenset(parts_of(match["name"])) if match else frozenset()
+
+
 def _heirs(
-    drops: Sequence[DatabaseObject], created: Sequence[DatabaseObject]
+    drops: Sequence[DatabaseObject], created: Sequence[DatabaseObject], before: Objects
 ) -> Iterator[Heir]:
     """Yield the dropped objects that something takes the place of.
 
-    It is the one of its identity, else the only one of its name and kind.
+    It is the one of its identity, else the only new one of its name and family of kinds.
     """
     there = {key(one): one for one in created}
-    taken = {key(one) for one in drops}
+    new = [one for one in created if key(one) not in before]
     for number, old in enumerate(drops, 1):
-        same = [one for one in created if key(one) not in taken and _namesakes(one, old)]
+        same = [one for one in new if _namesakes(one, old)]
         if key(old) in there:
             yield Heir(number, old, there[key(old)])
         elif len(same) == 1:
             yield Heir(number, old, same[0])
 
 
+def _unsure(
+    drops: Iterable[DatabaseObject], heirs: Iterable[Heir], new: Sequence[DatabaseObject]
+) -> Iterator[str]:
+    """Yield which dropped objects have no heir because there are several to choose from."""
+    done = {key(heir.old) for heir in heirs}
+    for old in (one for one in drops if key(one) not in done):
+        names = ", ".join(one.identity for one in new if _namesakes(one, old))
+        if names:
+            yield f"{old.identity}: nobody gets its owner, privileges and comment ({names}?)"
+
+
 def _namesakes(one: DatabaseObject, other: DatabaseObject) -> bool:
-    return (one.kind, one.schema, one.name) == (other.kind, other.schema, other.name)
+    family = next((kinds for kinds in FAMILIES if other.kind in kinds), {other.kind})
+    names = (one.schema, one.name, one.relation), (other.schema, other.name, other.relation)
+    return one.kind in family and names[0] == names[1]
 
 
 @contextmanager

@@ -308,7 +308,7 @@ def test_a_body_s_error_has_the_line_of_the_file(project: Project) -> None:
         g=body("g", "n := later.h(1);", "a int, OUT b text, OUT c int", "record", "").replace(
             "RETURN ;", ""
         ),
-        h="CREATE SCHEMA later;\n"
+        h="CREATE SCHEMA IF NOT EXISTS later;\n"
         + body("h", "n := a;", "a int").replace("public.h", "later.h"),
         clean=body("clean", "n := 1;"),
     )

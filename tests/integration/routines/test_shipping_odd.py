@@ -175,3 +175,162 @@ def test_a_role_that_only_the_databases_have_is_granted_something(
     project.wrapped(t="CREATE TABLE public.t (a int);\n")
     shipped(project, p=f"CREATE POLICY p ON public.t TO {role} USING (true);\n")
     assert sources(project) > {"p.v001.sql"}
+
+
+# -- names, kinds and what hangs on an object --------------------------------------------------
+
+ODD = '"Od%d \\ $wrap$ {} "" :x"'
+TF = (
+    "CREATE FUNCTION public.tf() RETURNS trigger LANGUAGE plpgsql\n"
+    "AS $$BEGIN RETURN NEW; END$$;\n"
+)
+
+
+def test_names_of_every_kind_go_there_and_back(project: Project, dump: Dump) -> None:
+    f = f"CREATE FUNCTION public.{ODD}(a int) RETURNS int LANGUAGE sql AS $$SELECT 1 % 2$$;\n"
+    v = f'CREATE VIEW public."V%" AS SELECT public.{ODD}(1) AS "a%b";\n'
+    wider = f.replace("(a int)", "(a int, b int)")
+    there_and_back(
+        project,
+        dump,
+        {"f": f, "v": v},
+        {"f": f.replace("a int", "b int")},
+        {"f": wider, "v": v.replace("(1)", "(1, 2)")},
+    )
+
+
+def test_triggers_go_there_and_back(project: Project, dump: Dump) -> None:
+    project.wrapped(
+        a='CREATE TABLE public."T on %" (a int);\n',
+        b="CREATE TABLE public.p (a int) PARTITION BY RANGE (a);\n",
+        c="CREATE TABLE public.q PARTITION OF public.p FOR VALUES FROM (1) TO (9);\n",
+    )
+    row = "FOR EACH ROW EXECUTE FUNCTION public.tf();\n"
+    a = f'CREATE TRIGGER "x ON %" -- on this\nAFTER INSERT ON public."T on %" {row}'
+    c = f'CREATE CONSTRAINT TRIGGER c AFTER INSERT ON public."T on %" DEFERRABLE {row}'
+    p = f"CREATE TRIGGER p BEFORE INSERT ON public.p {row}"
+    texts = {"tf": TF, "a": a, "c": c, "p": p}
+    there_and_back(
+        project,
+        dump,
+        texts,
+        {"a": a.replace("AFTER", "BEFORE"), "p": p.replace("BEFORE", "AFTER")},
+        {"c": c.replace("DEFERRABLE", "DEFERRABLE INITIALLY DEFERRED")},
+        {name: text.replace("tf()", "tg()") for name, text in texts.items()},
+    )
+
+
+def test_a_trigger_on_a_view_does_not_make_the_view(project: Project, dump: Dump) -> None:
+    view = "CREATE VIEW public.v AS SELECT 1 AS a, 2 AS b;\n"
+    instead = (
+        "CREATE TRIGGER i INSTEAD OF INSERT ON public.v FOR EACH ROW EXECUTE FUNCTION tf();\n"
+    )
+    there_and_back(
+        project,
+        dump,
+        {"v": view, "i": TF + instead},
+        {"v": view.replace(", 2 AS b", "")},
+        {"i": TF + instead.replace("INSERT", "UPDATE")},
+        {"i": None},
+    )
+
+
+def test_an_event_trigger_goes_there_and_back(project: Project, dump: Dump) -> None:
+    f = "CREATE FUNCTION ef() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';\n"
+    e = "CREATE EVENT TRIGGER \"E%\" ON ddl_command_end WHEN TAG IN ('CREATE VIEW')\n"
+    e += "EXECUTE FUNCTION ef();\n"
+    there_and_back(
+        project, dump, {"e": f + e}, {"e": f + e.replace("VIEW", "TABLE")}, {"e": None}
+    )
+
+
+def test_a_rule_in_the_file_of_its_view_goes_there_and_back(
+    project: Project, dump: Dump
+) -> None:
+    view = (
+        "CREATE VIEW public.v AS SELECT 1 AS a, 2 AS b;\n"
+        "CREATE RULE r AS ON INSERT TO public.v DO INSTEAD NOTHING;\n"
+        "ALTER VIEW public.v ALTER COLUMN a SET DEFAULT 5;\n"
+    )
+    there_and_back(
+        project,
+        dump,
+        {"v": view},
+        {"v": view.replace(", 2 AS b", "")},
+        {"v": view.replace("NOTHING", "NOTIFY x")},
+    )
+
+
+def test_indexes_in_the_file_are_those_that_it_has_now(project: Project, dump: Dump) -> None:
+    view = "CREATE MATERIALIZED VIEW public.m AS SELECT 1 AS a, 2 AS b;\n"
+    index = "CREATE UNIQUE INDEX i ON public.m (a);\n"
+    dependant = "CREATE MATERIALIZED VIEW public.n AS SELECT a FROM public.m;\n"
+    there_and_back(
+        project,
+        dump,
+        {"m": view + index, "n": dependant},
+        {"m": view + index.replace("(a)", "(b)")},
+        {"m": view.replace("1 AS", "3 AS")},
+    )
+
+
+def test_what_becomes_of_another_kind_keeps_owner_and_grants(
+    project: Project, role: str
+) -> None:
+    f = "CREATE FUNCTION public.f(a int) RETURNS void LANGUAGE sql AS 'SELECT 1';\n"
+    view = "CREATE VIEW public.v AS SELECT 1 AS a;\n"
+    shipped(project, f=f, v=view)
+    for one in ("FUNCTION public.f(int)", "VIEW public.v"):
+        project.query(f"ALTER {one} OWNER TO {role}; COMMENT ON {one} IS 'by hand'")
+    project.query("GRANT SELECT ON public.v TO PUBLIC")
+    before = project.query(KNOWN)
+    assert before == [
+        (role, None, "by hand"),
+        (role, f"{{{role}=arwdDxt/{role},=r/{role}}}", "by hand"),
+    ]
+    procedure = f.replace("FUNCTION", "PROCEDURE").replace(" RETURNS void", "")
+    shipped(project, f=procedure, v=view.replace("VIEW", "MATERIALIZED VIEW"))
+    assert project.scalar("SELECT relkind FROM pg_class WHERE relname = 'v'") == "m"
+    assert project.query(KNOWN) == before
+    project.ok("downgrade", "-2")
+    assert project.scalar("SELECT relkind FROM pg_class WHERE relname = 'v'") == "v"
+    assert project.query(KNOWN) == before
+
+
+KNOWN = """
+SELECT proowner::regrole::text, proacl::text, obj_description(oid, 'pg_proc')
+FROM pg_proc WHERE proname = 'f' UNION ALL
+SELECT relowner::regrole::text, relacl::text, obj_description(oid, 'pg_class')
+FROM pg_class WHERE relname = 'v'
+"""
+
+
+def test_an_overload_that_stays_is_no_heir(project: Project, role: str) -> None:
+    other = OR_REPLACE.replace("a int", "a text").replace("SELECT a", "SELECT 1")
+    shipped(project, f=OR_REPLACE + other)
+    project.query(f"ALTER FUNCTION public.f(int) OWNER TO {role}")
+    wider = F_WIDER.replace("CREATE", "CREATE OR REPLACE")
+    shipped(project, f=wider + other)
+    owner = "SELECT proowner::regrole::text FROM pg_proc WHERE oid = %s::regprocedure"
+    assert project.scalar(owner, "public.f(int, int)") == role
+    assert project.scalar(owner, "public.f(text)") != role
+    said = shipped(project, f=OR_REPLACE + wider.replace("b int", "b int, c int") + other)
+    assert "public.f(integer,integer): nobody gets its owner, privileges" in said
+    assert "(public.f(integer), public.f(integer,integer,integer)?)" in said
+
+
+@pytest.mark.parametrize(
+    "other", ["CREATE TYPE public.t AS (a int);\n", "CREATE TABLE public.t (a int);\n"]
+)
+def test_what_a_downgrade_would_leave_behind_is_refused(project: Project, other: str) -> None:
+    said = refused(project, f=f"-- both\n{other}{F}")
+    assert f"alembic/routines/f.sql:2:1: {' '.join(other.split()[:2])} makes no routine" in said
+    table = "CREATE TABLE IF NOT EXISTS public.t (a int);\nCREATE TEMP TABLE u (a int);\n"
+    shipped(project, f=table + F)
+
+
+def test_a_changed_file_does_not_take_the_object_of_another(project: Project) -> None:
+    g = F.replace("public.f", "public.g")
+    shipped(project, f=OR_REPLACE, g=g)
+    said = refused(project, g=g + OR_REPLACE.replace("T a", "T a * 3"))
+    assert "g.sql: alembic/routines/f.sql creates public.f(integer) as well" in said
