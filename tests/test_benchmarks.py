@@ -24,7 +24,9 @@ def test_a_large_file_is_measured_beside_psql() -> None:
     with large.bench() as bench:
         rows = bench.measure("COPY", size=300_000, rounds=1)
     assert [row[1] for row in rows] == ["psql", "alembic upgrade head", "idle"]
-    assert all(float(number) > 0 for row in rows for number in (row[2], row[4], *row[6:]))
+    assert all(float(number) > 0 for row in rows for number in (row[2], row[4]))
+    # Of psql there may be no sample: at this size it is gone at once.
+    assert all(float(number) > 0 for row in rows[1:] for number in row[6:])
 
 
 def test_changed_routines_are_measured() -> None:
