@@ -140,6 +140,11 @@ class DatabaseObject:
     relation: str | None = None
 
 
+def key(found: DatabaseObject) -> str:
+    """Return what an object is called, whichever database it is in."""
+    return f"{found.kind.value} {found.identity}"
+
+
 def read_objects(connection: Connection) -> tuple[DatabaseObject, ...]:
     """Return the objects of all kinds, sorted by kind and identity.
 

@@ -53,15 +53,22 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-ROUTINES = """
-SELECT p.oid, pg_catalog.pg_get_functiondef(p.oid) AS definition, ARRAY(
-    SELECT pg_catalog.quote_ident(e.extname) FROM pg_catalog.pg_depend AS d
-    JOIN pg_catalog.pg_extension AS e ON e.oid = d.refobjid
-    WHERE d.deptype = 'x' AND d.objid = p.oid
-        AND d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
-    ORDER BY 1) AS extensions
+# The extensions without which an object is not to be dropped.
+EXTENSIONS = """\
+ARRAY(SELECT pg_catalog.quote_ident(e.extname) FROM pg_catalog.pg_depend AS d
+        JOIN pg_catalog.pg_extension AS e ON e.oid = d.refobjid
+        WHERE d.deptype = 'x' AND d.objid = {0}.oid
+            AND d.classid = 'pg_catalog.{1}'::pg_catalog.regclass
+        ORDER BY 1) AS extensions"""
+ROUTINES = (
+    """
+SELECT p.oid, pg_catalog.pg_get_functiondef(p.oid) AS definition,
+    """
+    + EXTENSIONS.format("p", "pg_proc")
+    + """
 FROM pg_catalog.pg_proc AS p WHERE p.oid = ANY (%s::pg_catalog.oid[])
 """
+)
 
 
 def _routine(found: DatabaseObject, row: Row[Any]) -> Iterator[str]:
@@ -177,7 +184,8 @@ def _replacing(statement: str, head: str) -> str:
     return statement
 
 
-MATERIALIZED_VIEWS = """
+MATERIALIZED_VIEWS = (
+    """
 SELECT c.oid, pg_catalog.pg_get_viewdef(c.oid) AS definition,
     COALESCE(c.reloptions, '{}') AS reloptions, c.relispopulated,
     (SELECT NULLIF(pg_catalog.quote_ident(m.amname), 'heap') FROM pg_catalog.pg_am AS m
@@ -202,13 +210,12 @@ SELECT c.oid, pg_catalog.pg_get_viewdef(c.oid) AS definition,
     ARRAY(SELECT pg_catalog.pg_get_statisticsobjdef(s.oid)
         FROM pg_catalog.pg_statistic_ext AS s WHERE s.stxrelid = c.oid
         ORDER BY s.stxname) AS statistics,
-    ARRAY(SELECT pg_catalog.quote_ident(e.extname) FROM pg_catalog.pg_depend AS d
-        JOIN pg_catalog.pg_extension AS e ON e.oid = d.refobjid
-        WHERE d.deptype = 'x' AND d.objid = c.oid
-            AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
-        ORDER BY 1) AS extensions
+    """
+    + EXTENSIONS.format("c", "pg_class")
+    + """
 FROM pg_catalog.pg_class AS c WHERE c.oid = ANY (%s::pg_catalog.oid[])
 """
+)
 
 
 def _materialized_view(found: DatabaseObject, row: Row[Any]) -> Iterator[str]:
@@ -229,7 +236,8 @@ def _materialized_view(found: DatabaseObject, row: Row[Any]) -> Iterator[str]:
 
 
 # A partition's copy of a trigger may be on or off by itself.
-TRIGGERS = """
+TRIGGERS = (
+    """
 SELECT t.oid, pg_catalog.pg_get_triggerdef(t.oid) AS definition, t.tgenabled,
     t.tgrelid::pg_catalog.regclass::text AS shown, pg_catalog.quote_ident(t.tgname) AS quoted,
     ARRAY(
@@ -240,13 +248,12 @@ SELECT t.oid, pg_catalog.pg_get_triggerdef(t.oid) AS definition, t.tgenabled,
             FROM pg_catalog.pg_trigger AS c JOIN copy ON c.tgparentid = copy.oid)
         SELECT ARRAY[copy.tgenabled::text, copy.tgrelid::pg_catalog.regclass::text]
         FROM copy WHERE copy.tgenabled <> t.tgenabled ORDER BY 1) AS copies,
-    ARRAY(SELECT pg_catalog.quote_ident(e.extname) FROM pg_catalog.pg_depend AS d
-        JOIN pg_catalog.pg_extension AS e ON e.oid = d.refobjid
-        WHERE d.deptype = 'x' AND d.objid = t.oid
-            AND d.classid = 'pg_catalog.pg_trigger'::pg_catalog.regclass
-        ORDER BY 1) AS extensions
+    """
+    + EXTENSIONS.format("t", "pg_trigger")
+    + """
 FROM pg_catalog.pg_trigger AS t WHERE t.oid = ANY (%s::pg_catalog.oid[])
 """
+)
 
 
 def _trigger(found: DatabaseObject, row: Row[Any]) -> Iterator[str]:

@@ -11,10 +11,10 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from alembic_pgpipe.errors import SourceError
-from alembic_pgpipe.routines.catalog import DatabaseObject, read_objects
+from alembic_pgpipe.routines.catalog import DatabaseObject, key, read_objects
 from alembic_pgpipe.routines.definitions import Definition, read_definitions
 from alembic_pgpipe.routines.heads import Head
-from alembic_pgpipe.routines.stage import Stage, key
+from alembic_pgpipe.routines.stage import Stage
 from alembic_pgpipe.run.executor import StatementError
 
 

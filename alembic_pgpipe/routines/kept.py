@@ -8,11 +8,16 @@ transaction.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from alembic_pgpipe.routines.catalog import DatabaseObject, Kind
+from alembic_pgpipe.routines.catalog import DatabaseObject, Kind, key
 
+# Whoever is the owner of one, or may use it, may be so of its heir of another kind too.
+FAMILIES = (
+    {Kind.FUNCTION, Kind.PROCEDURE, Kind.AGGREGATE},
+    {Kind.VIEW, Kind.MATERIALIZED_VIEW},
+)
 ON_TABLE = (Kind.TRIGGER, Kind.POLICY)
 # Each kind of object in its own catalogue; of the table's name and its own, the one that
 # does not apply is NULL, which finds nothing.
@@ -94,6 +99,40 @@ def keep(heirs: Iterable[Heir]) -> str:
 def give_back(heir: Heir) -> str:
     """Return the statement that gives an heir what was remembered."""
     return GIVE_BACK.format(heir.number)
+
+
+def heirs_of(
+    drops: Sequence[DatabaseObject], created: Sequence[DatabaseObject], before: Container[str]
+) -> Iterator[Heir]:
+    """Yield the dropped objects that something takes the place of.
+
+    It is the one of its identity, else the only new one of its name and family of kinds.
+    """
+    there = {key(one): one for one in created}
+    new = [one for one in created if key(one) not in before]
+    for number, old in enumerate(drops, 1):
+        same = [one for one in new if _namesakes(one, old)]
+        if key(old) in there:
+            yield Heir(number, old, there[key(old)])
+        elif len(same) == 1:
+            yield Heir(number, old, same[0])
+
+
+def without_heirs(
+    drops: Iterable[DatabaseObject], heirs: Iterable[Heir], new: Sequence[DatabaseObject]
+) -> Iterator[str]:
+    """Yield which dropped objects have no heir because there are several to choose from."""
+    done = {key(heir.old) for heir in heirs}
+    for old in (one for one in drops if key(one) not in done):
+        names = ", ".join(one.identity for one in new if _namesakes(one, old))
+        if names:
+            yield f"{old.identity}: nobody gets its owner, privileges and comment ({names}?)"
+
+
+def _namesakes(one: DatabaseObject, other: DatabaseObject) -> bool:
+    family = next((kinds for kinds in FAMILIES if other.kind in kinds), {other.kind})
+    names = (one.schema, one.name, one.relation), (other.schema, other.name, other.relation)
+    return one.kind in family and names[0] == names[1]
 
 
 def drop(old: DatabaseObject) -> str:

@@ -12,37 +12,26 @@ from alembic_pgpipe.routines.catalog import (
     Address,
     DatabaseObject,
     Kind,
+    key,
     read_attached,
     read_indexes,
     read_objects,
 )
 from alembic_pgpipe.routines.composed import is_create
 from alembic_pgpipe.routines.dependencies import read_graph
+from alembic_pgpipe.routines.heads import WITH_ARGUMENTS, head_of
 from alembic_pgpipe.routines.order import in_order
 from alembic_pgpipe.routines.rehearsal import Rehearsal
 from alembic_pgpipe.run.executor import StatementError
-from alembic_pgpipe.source import Statement, read_statements, without_comments
+from alembic_pgpipe.source import Statement, read_statements
 
 # Something of that name is there and cannot be replaced: an invalid definition of a
 # function or a view, another kind of object, a duplicate of each kind.
 CANNOT_REPLACE = frozenset({"42P13", "42P16", "42809", "42723", "42P07", "42710"})
 MISSING_ROLE = re.compile(r'role "(?P<name>.+)" does not exist')
-_WORD = r'(?:"(?:[^"]|"")+"|[\w$]+)'
-_NAME = rf"{_WORD}(?:\s*\.\s*{_WORD})*"
 REPLACEABLE = re.compile(
     r"\ACREATE\s+(?=(?:FUNCTION|PROCEDURE|AGGREGATE|VIEW|RECURSIVE\s+VIEW|TRIGGER|RULE)\b)",
     re.I,
-)
-NAMED = re.compile(
-    rf"CREATE\s+(?:OR\s+REPLACE\s+)?(?:RECURSIVE\s+|CONSTRAINT\s+)?"
-    rf"(?P<kind>MATERIALIZED\s+VIEW|VIEW|DOMAIN|EVENT\s+TRIGGER)\s+(?:IF\s+NOT\s+EXISTS\s+)?"
-    rf"(?P<name>{_NAME})",
-    re.I,
-)
-ON_TABLE = re.compile(
-    rf"CREATE\s+(?:OR\s+REPLACE\s+)?(?:CONSTRAINT\s+)?(?P<kind>TRIGGER|POLICY)\s+"
-    rf"(?P<name>{_WORD})\s.*?\bON\s+(?P<table>{_NAME})",
-    re.I | re.S,
 )
 
 T = TypeVar("T")
@@ -162,7 +151,7 @@ class Stage:
             with self.rehearsal.savepoint():
                 self.rehearsal.send(replacing)
         except StatementError as error:
-            dropped = _dropped(without_comments(replacing).strip())
+            dropped = _dropped(statement)
             if error.error.sqlstate not in CANNOT_REPLACE or dropped is None:
                 raise
             self.rehearsal.send(statement._replace(text=dropped, lead=0))
@@ -191,20 +180,18 @@ class _Created:
         return tuple(now[name] for name in self._names if name in now)
 
 
-def key(found: DatabaseObject) -> str:
-    """Return what an object is called, whichever database it is in."""
-    return f"{found.kind.value} {found.identity}"
-
-
 def _versions(objects: Iterable[DatabaseObject]) -> dict[Address, int]:
     return {one.address: one.version for one in objects}
 
 
-def _dropped(body: str) -> str | None:
+def _dropped(statement: Statement) -> str | None:
     """Return what makes room for an object that its name alone tells from others."""
-    if match := NAMED.match(body):
-        return f"DROP {match['kind']} IF EXISTS {match['name']} CASCADE"
-    if match := ON_TABLE.match(body):
-        table = f"{match['name']} ON {match['table']}"
-        return f"DROP {match['kind']} IF EXISTS {table} CASCADE"
-    return None
+    head = head_of(statement)
+    if head is None or head.kind in WITH_ARGUMENTS:
+        return None
+    on = f" ON {_quoted(head.relation)}" if head.relation is not None else ""
+    return f"DROP {head.kind.value} IF EXISTS {_quoted(head.name)}{on} CASCADE"
+
+
+def _quoted(name: Iterable[str]) -> str:
+    return ".".join('"' + part.replace('"', '""') + '"' for part in name)

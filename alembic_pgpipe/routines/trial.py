@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from alembic_pgpipe.model import Problem
 from alembic_pgpipe.routines.bodies import Bodies
 from alembic_pgpipe.routines.rehearsal import Rehearsal
-from alembic_pgpipe.routines.shipping import Shipment, Shipping, latest_texts
+from alembic_pgpipe.routines.shipment import Shipment
+from alembic_pgpipe.routines.shipping import Shipping
 from alembic_pgpipe.routines.stage import Stage
+from alembic_pgpipe.routines.texts import Texts, latest_texts
 from alembic_pgpipe.routines.working import RoutineChange
 
 
@@ -33,7 +35,8 @@ def try_changes(rehearsed: Rehearsal, changes: Iterable[RoutineChange]) -> Trial
         for change in shipment.changes:
             bodies.note(change.path, change.new)
 
-    shipping = Shipping(Stage(rehearsed), latest_texts(rehearsed.settings))
-    plan = shipping.plan(changes, note)
+    stage = Stage(rehearsed)
+    texts = Texts(stage, latest_texts(rehearsed.settings))
+    plan = Shipping(stage, texts).plan(changes, note)
     report = bodies.report()
     return Trial((*plan.problems, *report.problems), report.notes)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.routines.composed import copied_text, is_plain, sections
+from alembic_pgpipe.routines.heads import heads
 from alembic_pgpipe.settings import Settings
 from alembic_pgpipe.source import checksum, decode, natural_key, read_statements
 
@@ -102,9 +103,14 @@ def changed_routines(settings: Settings) -> tuple[RoutineChange, ...]:
     gone = [
         RoutineChange(name, shown(settings, name), before.text, "", before)
         for name, before in latest.items()
-        if name not in copies and before.text
+        if name not in copies and _has_objects(before)
     ]
     return (*changed, *gone)
+
+
+def _has_objects(snapshot: Snapshot) -> bool:
+    """Tell a snapshot from another source that goes by such a name."""
+    return any(heads(read_statements(snapshot.text, snapshot.file)))
 
 
 def moved(changes: Iterable[RoutineChange]) -> Mapping[str, RoutineChange]:

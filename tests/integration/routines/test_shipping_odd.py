@@ -334,3 +334,15 @@ def test_a_changed_file_does_not_take_the_object_of_another(project: Project) ->
     shipped(project, f=OR_REPLACE, g=g)
     said = refused(project, g=g + OR_REPLACE.replace("T a", "T a * 3"))
     assert "g.sql: alembic/routines/f.sql creates public.f(integer) as well" in said
+
+
+def test_a_source_that_goes_by_the_name_of_a_snapshot_is_none(project: Project) -> None:
+    project.wrapped(**{"users.v001": "CREATE TABLE public.users (id int);\n"})
+    assert project.ok("pgpipe", "wrap").output == "every source has its wrapper\n"
+
+
+def test_bodies_that_were_never_read_may_change_their_signature(project: Project) -> None:
+    unread = "SET check_function_bodies = off;\n"
+    shipped(project, f=unread + F)
+    shipped(project, f=unread + F_WIDER)
+    assert signatures(project) == ["f(integer,integer)"]

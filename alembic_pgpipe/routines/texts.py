@@ -1,0 +1,95 @@
+"""What the working copies say by now, and which of them an object comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+from alembic_pgpipe.routines.catalog import DatabaseObject, key
+from alembic_pgpipe.routines.dependencies import Dependant
+from alembic_pgpipe.routines.shipment import Declined, problem
+from alembic_pgpipe.routines.stage import Stage
+from alembic_pgpipe.routines.working import RoutineChange, read_snapshots, shown
+from alembic_pgpipe.run.executor import StatementError
+from alembic_pgpipe.settings import Settings
+
+Objects = Mapping[str, DatabaseObject]
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What a working copy says, and the path that people know it by."""
+
+    path: str
+    text: str
+
+
+@dataclass(slots=True)
+class Texts:
+    """The latest text of each working copy, by its name, on a stage that has run them."""
+
+    stage: Stage
+    latest: dict[str, Text]
+    _owners: dict[str, str] = field(default_factory=dict)
+
+    def ship(self, *changes: RoutineChange) -> None:
+        """Let changes have run: their new texts are the latest."""
+        for change in changes:
+            self.latest[change.name] = Text(change.path, change.new)
+        self._owners = {}
+
+    @contextmanager
+    def undone(self) -> Iterator[None]:
+        """Take back all that is done on the stage within the context, and ``ship`` there."""
+        latest = dict(self.latest)
+        try:
+            with self.stage.undone():
+                yield
+        finally:
+            self.latest, self._owners = latest, {}
+
+    def created_by(self, change: RoutineChange) -> tuple[DatabaseObject, ...]:
+        """Return what the text before a change has created, as it is now."""
+        return self.stage.created_by(change.old, change.path) if change.old else ()
+
+    def left_over(
+        self, old: Iterable[DatabaseObject], created: Iterable[DatabaseObject]
+    ) -> tuple[DatabaseObject, ...]:
+        """Return what was there by an old text, is there now, and is in no new one."""
+        kept = {key(one) for one in created}
+        there = self.stage.objects()
+        return tuple(one for one in old if key(one) not in kept and key(one) in there)
+
+    def owner_of_dependant(self, dependant: Dependant) -> str | None:
+        """Return the working copy that an object comes from."""
+        return None if dependant.object is None else self.owner(dependant.object)
+
+    def owner(self, found: DatabaseObject) -> str | None:
+        """Return the working copy whose latest text creates an object."""
+        if not self._owners:
+            for name, text in self.latest.items():
+                with suppress(StatementError):
+                    created = self.stage.created_by(text.text, text.path)
+                    self._owners.update({key(one): name for one in created})
+        return self._owners.get(key(found))
+
+    def refuse_shared(
+        self,
+        change: RoutineChange,
+        own: Container[str],
+        created: Iterable[DatabaseObject],
+        before: Objects,
+    ) -> None:
+        """Refuse a file that comes to create what another file creates as well."""
+        for one in (o for o in created if key(o) in before and key(o) not in own):
+            owner = self.owner(one)
+            if owner is not None and owner != change.name:
+                path = self.latest[owner].path
+                raise Declined(problem(change, f"{path} creates {one.identity} as well"))
+
+
+def latest_texts(settings: Settings) -> dict[str, Text]:
+    """Return what the latest snapshots say, by the names of their working copies."""
+    found = read_snapshots(settings).values()
+    return {one.name: Text(shown(settings, one.name), one.text) for one in found if one.text}
