@@ -119,6 +119,7 @@ class Rebuilding:
         """Return the objects that a text cannot replace, or would leave over."""
         old = self.texts.created_by(change)
         if not change.new:
+            notes += (f"{one.identity}: dropped, its file is gone" for one in old)
             return old
         try:
             with self.stage.undone():

@@ -264,7 +264,7 @@ def test_a_gone_file_asks(project: Project) -> None:
     assert "alembic/routines/v.sql: gone since the last snapshot" in result.text
     assert "alembic pgpipe wrap --drop" in result.text
     assert sources(project) == before
-    shipped(project, "--drop")
+    assert "public.v: dropped, its file is gone" in shipped(project, "--drop")
     assert project.scalar("SELECT to_regclass('public.v')") is None
     assert project.ok("pgpipe", "wrap").output == "every source has its wrapper\n"
     project.ok("downgrade", "-1")
