@@ -144,6 +144,17 @@ def header(text: str, path: str) -> str:
     return text[: statements[0].offset] if statements else text
 
 
+def followed(text: str, more: str) -> str:
+    """Return a text with statements behind it, inside its transaction if it has one."""
+    statements = read_statements(text, "")
+    commits = [one for one in statements if one.words and one.words[0] in CONTROL][1:]
+    if commits:
+        at = commits[-1].offset
+        return f"{text[:at]}{more}{text[at:]}"
+    end = "" if not statements or statements[-1].text.endswith(";") else "\n;"
+    return f"{text}{end}\n{more}"
+
+
 def bare(text: str, path: str) -> str:
     """Return a text's statements without owners, privileges and comments."""
     statements = read_statements(text, path)

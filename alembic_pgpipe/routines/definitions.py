@@ -15,6 +15,8 @@ from alembic_pgpipe.routines.creation import literal, read_creations
 from alembic_pgpipe.routines.session import Catalogue, catalogue
 
 NO_ARGUMENTS = re.compile(r"\(\*\)\Z")
+GIVEN = re.compile(r"GRANT (?P<what>.+) TO (?P<role>.+?)(?: WITH GRANT OPTION)?;\n", re.S)
+SAID = re.compile(r" IS E?'.*", re.S)
 RELATIONS = (Kind.VIEW, Kind.MATERIALIZED_VIEW)
 
 
@@ -54,6 +56,25 @@ class Definition:
         owner = "" if self.owner == user else self.ownership
         parts = (owner, "".join(self.grants), self.comment_statement, *self.part_comments)
         return "\n".join(filter(None, (self.create, "".join(parts))))
+
+
+def taken_back(now: Definition, was: Definition) -> Iterator[str]:
+    """Yield what gives an object the privileges and comments again that it had."""
+    yield from (_opposite(one) for one in now.grants if one not in was.grants)
+    yield from (one for one in was.grants if one not in now.grants)
+    if now.comment != was.comment:
+        yield was.comment_statement or SAID.sub(" IS NULL;\n", now.comment_statement)
+    new = (one for one in now.part_comments if one not in was.part_comments)
+    yield from (SAID.sub(" IS NULL;\n", one) for one in new)
+    yield from (one for one in was.part_comments if one not in now.part_comments)
+
+
+def _opposite(statement: str) -> str:
+    """Return what a GRANT or a REVOKE of ours is taken back by."""
+    if match := GIVEN.fullmatch(statement):
+        return f"REVOKE {match['what']} FROM {match['role']};\n"
+    what, _, role = statement.removeprefix("REVOKE ").rpartition(" FROM ")
+    return f"GRANT {what} TO {role}"
 
 
 def read_definitions(

@@ -21,12 +21,13 @@ from alembic_pgpipe.routines.composed import (
     Told,
     Written,
     composed,
+    followed,
     header,
     is_create,
     without_creates,
 )
 from alembic_pgpipe.routines.copies import PARTS_OF
-from alembic_pgpipe.routines.definitions import Definition, read_definitions
+from alembic_pgpipe.routines.definitions import Definition, read_definitions, taken_back
 from alembic_pgpipe.routines.domains import altered, read_domain
 from alembic_pgpipe.routines.heads import head_of
 from alembic_pgpipe.routines.kept import drop
@@ -109,11 +110,12 @@ class Shipping:
         taken = self._taken_over(change)
         with declining(), self.stage.rehearsal.savepoint():
             old = self.texts.created_by(change)
+            was = self._definitions(old)
             created, left = self._simply(change, old, keep_old=self.keep_old)
             self.texts.refuse_shared(change, set(map(key, old)), created, before)
         self.texts.ship(change)
         if change.old and not left:
-            undo = self._undo((change,), before)
+            undo = self._undo((change,), before, was)
         else:
             new = [one for one in created if key(one) not in before]
             undo = self._dropped(new) + "".join(one.create for one in taken)
@@ -214,19 +216,33 @@ class Shipping:
 
     # -- the way back ----------------------------------------------------------------------
 
-    def _undo(self, changes: Sequence[RoutineChange], before: Objects) -> str | None:
+    def _undo(
+        self,
+        changes: Sequence[RoutineChange],
+        before: Objects,
+        was: Sequence[Definition] = (),
+    ) -> str | None:
         """Return what brings the objects back that were there; None: the old snapshot does.
 
-        Raises Declined where the way back does not lead there.
+        ``was`` is how those were that are not dropped on the way.  Raises Declined where the
+        way back does not lead there.
         """
         back = tuple(replace(one, old=one.new, new=one.old) for one in reversed(changes))
         with declining(), self.texts.undone():
             undo = self._way_back(back)
+            left = self._left_behind(was)
             missing = before.keys() ^ self.stage.objects().keys()
         if missing:
             names = ", ".join(sorted(missing))
             raise Declined(problem(changes[0], f"its downgrade would not end well: {names}"))
-        return undo
+        return followed(changes[0].old if undo is None else undo, left) if left else undo
+
+    def _left_behind(self, was: Sequence[Definition]) -> str:
+        """Return what takes back the privileges and comments that a new text has given."""
+        there = self.stage.objects()
+        old = {key(one.object): one for one in was if key(one.object) in there}
+        now = self._definitions([there[name] for name in old])
+        return "".join(s for one in now for s in taken_back(one, old[key(one.object)]))
 
     def _way_back(self, back: Sequence[RoutineChange]) -> str | None:
         if len(back) == 1:

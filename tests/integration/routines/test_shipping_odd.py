@@ -346,3 +346,21 @@ def test_bodies_that_were_never_read_may_change_their_signature(project: Project
     shipped(project, f=unread + F)
     shipped(project, f=unread + F_WIDER)
     assert signatures(project) == ["f(integer,integer)"]
+
+
+def test_a_downgrade_takes_back_what_a_newer_text_allows_and_says(
+    project: Project, dump: Dump
+) -> None:
+    view = "CREATE OR REPLACE VIEW public.v AS SELECT 1 AS a"
+    function = "CREATE OR REPLACE FUNCTION public.g() RETURNS int LANGUAGE sql AS 'SELECT 1';\n"
+    allowed = (
+        f"{view};\nGRANT SELECT, UPDATE (a) ON public.v TO PUBLIC;\n"
+        "COMMENT ON VIEW public.v IS 'it''s new';\nCOMMENT ON COLUMN public.v.a IS 'too';\n"
+    )
+    there_and_back(
+        project,
+        dump,
+        {"v": f"{view} -- no end", "g": function},
+        {"v": allowed, "g": f"{function}REVOKE ALL ON FUNCTION public.g() FROM PUBLIC;\n"},
+        {"v": f"{view};\nGRANT SELECT ON public.v TO PUBLIC;\n", "g": function},
+    )

@@ -15,6 +15,7 @@ from alembic_pgpipe.routines.composed import (
     bare,
     composed,
     copied_text,
+    followed,
     is_plain,
     sections,
     spliced,
@@ -103,3 +104,16 @@ def test_control_is_refused_with_its_place(line: str) -> None:
 
 def test_a_source_of_somebody_elses_has_no_sections() -> None:
     assert list(sections("CREATE TABLE t ();\n")) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "whole"),
+    [
+        ("SELECT 1;\n", "SELECT 1;\n\nMORE;"),
+        ("SELECT 1 -- one", "SELECT 1 -- one\n;\nMORE;"),
+        ("-- nothing\n", "-- nothing\n\nMORE;"),
+        ("BEGIN;\nSELECT 1;\nCOMMIT;\n", "BEGIN;\nSELECT 1;\nMORE;COMMIT;\n"),
+    ],
+)
+def test_what_follows_a_text_is_in_its_transaction(text: str, whole: str) -> None:
+    assert followed(text, "MORE;") == whole
