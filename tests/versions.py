@@ -58,7 +58,10 @@ def fetch(major: int) -> None:
             archive.extractall(work)
         [packed] = work.glob("*/*.tar.gz")
         with tarfile.open(packed) as archive:
-            archive.extractall(work / "unpacked", filter="data")
+            # Python's own later releases refuse paths that lead elsewhere; older ones cannot.
+            if hasattr(tarfile, "data_filter"):
+                archive.extraction_filter = tarfile.data_filter
+            archive.extractall(work / "unpacked")
         [unpacked] = (work / "unpacked").iterdir()
         unpacked.rename(CACHE / str(major))
 
