@@ -124,9 +124,7 @@ def _move(
     build = current_build(environ, settings.build_number_env)
     display: Display | None = environment.config.attributes.get(DISPLAY)
     log = BuildLog(build, settings.log_file, _echo(environment.config, display))
-    log.hide(environ.get("PGPASSWORD"))
-    with log, open_database(settings, environ) as database:
-        log.hide(database.engine.url.password)
+    with log, open_database(settings, environ, hide=log.hide, say=log.say) as database:
         log.say(f"build {build.number} · {database.label}")
         with (
             _journal(database, settings, revisions) as journal,

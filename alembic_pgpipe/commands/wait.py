@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from alembic.config import Config
 
+from alembic_pgpipe.connect.connector import IMPATIENT
 from alembic_pgpipe.connect.database import open_database
 from alembic_pgpipe.environment import Visit
 from alembic_pgpipe.errors import UnreachableError
@@ -43,5 +44,9 @@ def _wait(visit: Visit, timeout: float, say: Callable[[str], None]) -> str:
 
 
 def _ask(visit: Visit) -> str:
-    with open_database(visit.settings, os.environ) as database, database.connect():
+    with (
+        # The loop has its own pauses, and the time that was given.
+        open_database(visit.settings, os.environ, waiting=IMPATIENT) as database,
+        database.connect(),
+    ):
         return database.label

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
-from typing import Any
 
 from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from alembic_pgpipe.connect import secrets, url
+from alembic_pgpipe.connect import url
+from alembic_pgpipe.connect.connector import (
+    APPLICATION,
+    PATIENT,
+    Connector,
+    Listener,
+    Waiting,
+    is_not_accepted,
+)
+from alembic_pgpipe.connect.credentials import ByToken, Credentials, Given, InSecret
+from alembic_pgpipe.connect.secret_shape import Access
+from alembic_pgpipe.connect.secrets import Aws
 from alembic_pgpipe.errors import LedgerError, PgpipeError, SettingsError, UnreachableError
 from alembic_pgpipe.settings import Settings, in_ci
 
-# application_name holds 63 bytes; whoever waits for the lock reads the build from it.
-APPLICATION = "alembic-pgpipe"
 NAME_LIMIT = 63
 INSUFFICIENT_PRIVILEGE = "42501"
 READ_ONLY = "25006"
@@ -36,25 +45,17 @@ TIME_OUTS: Mapping[str, int] = MappingProxyType(
         "transaction_timeout": 17,
     }
 )
-CONNECT_ARGUMENTS: Mapping[str, object] = {
-    "connect_timeout": 10,
-    "keepalives_idle": 30,
-    "keepalives_interval": 10,
-    "keepalives_count": 3,
-    "client_encoding": "utf8",
-    "application_name": APPLICATION,
-}
 
 
 @dataclass(frozen=True, slots=True)
 class Database:
     """The database of this project and environment; each connection is a new one.
 
-    Of libpq's variables a connection sees those in ``environ``.
+    Of libpq's variables a connection sees those that it was opened for.
     """
 
     engine: Engine
-    environ: Mapping[str, str]
+    connector: Connector = field(repr=False)
     role: str | None = None
 
     @contextmanager
@@ -70,7 +71,8 @@ class Database:
         try:
             connection = self.engine.connect()
         except DBAPIError as error:
-            raise UnreachableError(refusal(self.engine.url, str(error.orig))) from error
+            said = refusal(self.engine.url, str(error.orig), self.connector.credentials)
+            raise UnreachableError(said) from error
         with connection:
             if autocommit:
                 connection = connection.execution_options(isolation_level="AUTOCOMMIT")
@@ -78,47 +80,77 @@ class Database:
             yield connection
 
     def elsewhere(self, name: str) -> Database:
-        """Return another database of the same server, under the same user."""
-        engine = _engine(self.engine.url.set(database=name), self.environ)
-        return Database(engine, self.environ, self.role)
+        """Return another database of the same server, with the same credentials."""
+        connector = self.connector.elsewhere(name)
+        return Database(
+            _engine(self.engine.url.set(database=name), connector), connector, self.role
+        )
 
     @property
     def label(self) -> str:
         """Return ``database at host:port as user`` without any secret."""
         return describe(self.engine.url)
 
+    @property
+    def from_aws(self) -> bool:
+        """Return whether AWS has the credentials, so that they may be another user's soon."""
+        return self.connector.credentials.from_aws
+
 
 @contextmanager
-def open_database(settings: Settings, environ: Mapping[str, str]) -> Iterator[Database]:
+def open_database(
+    settings: Settings,
+    environ: Mapping[str, str],
+    *,
+    hide: Callable[[str], None] = lambda secret: None,
+    say: Callable[[str], None] = lambda line: None,
+    waiting: Waiting = PATIENT,
+) -> Iterator[Database]:
     """Resolve the URL and give the database; a scratch server runs as long as it is used.
 
-    Raises SettingsError for a URL that cannot be used, UnreachableError where a secret,
-    the scratch server or the connection cannot be had, and LedgerError where the server
-    refuses a statement of the tool's own.
+    ``hide`` hears of every password and token before it is used, ``say`` of a wait for
+    newer ones.  Raises SettingsError for a URL that cannot be used, UnreachableError where
+    a secret, the scratch server or the connection cannot be had, and LedgerError where the
+    server refuses a statement of the tool's own.
     """
+    if environ.get("PGPASSWORD"):
+        hide(environ["PGPASSWORD"])
     with ExitStack() as stack:
-        resolved, seen = _resolve(settings, environ, stack)
-        engine = _engine(resolved, seen)
+        credentials, seen = _resolve(settings, environ, stack)
+        secured = partial(_secured, from_aws=credentials.from_aws)
+        connector = Connector(credentials, seen, secured, Listener(hide, say), waiting)
+        engine = _engine(connector.where(), connector)
         try:
-            yield Database(engine, seen, settings.role)
+            yield Database(engine, connector, settings.role)
         except DBAPIError as error:
             raise _server_refusal(error, engine.url, settings) from error
 
 
 def _resolve(
     settings: Settings, environ: Mapping[str, str], stack: ExitStack
-) -> tuple[URL, Mapping[str, str]]:
-    """Return the URL, and the variables that may complete it: none for a scratch server."""
+) -> tuple[Credentials, Mapping[str, str]]:
+    """Return the credentials, and the variables that libpq sees: none of a scratch server's."""
     folder = url.scratch_folder(settings.url, settings.project)
     if folder is not None:
         from alembic_pgpipe.connect.server import scratch_server
 
         _allow_scratch(settings, environ)
-        return stack.enter_context(scratch_server(folder, environ)).url(), {}
-    secret = url.secret_name(settings.url, environ)
-    if secret is not None:
-        return secrets.resolve(secret, environ), environ
-    return url.database_url(settings.url, environ), environ
+        server = stack.enter_context(scratch_server(folder, environ))
+        return Given(Access(server.url())), {}
+    reference = url.secret_reference(settings.url, environ)
+    if reference is not None:
+        return InSecret(reference, environ, Aws(environ)), environ
+    target, iam = url.iam_apart(url.database_url(settings.url, environ))
+    if iam is not None:
+        return ByToken(target, iam, environ, Aws(environ)), environ
+    return Given(Access(*url.password_apart(target))), environ
+
+
+def _secured(target: URL, environ: Mapping[str, str], *, from_aws: bool) -> URL:
+    """Return the URL with TLS required where AWS has the credentials and nobody says else."""
+    if not from_aws or "sslmode" in target.query:
+        return target
+    return target.update_query_dict({"sslmode": environ.get("PGSSLMODE") or "require"})
 
 
 def _allow_scratch(settings: Settings, environ: Mapping[str, str]) -> None:
@@ -130,40 +162,14 @@ def _allow_scratch(settings: Settings, environ: Mapping[str, str]) -> None:
         )
 
 
-def _engine(target: URL, environ: Mapping[str, str]) -> Engine:
+def _engine(target: URL, connector: Connector) -> Engine:
     engine = create_engine(target, poolclass=NullPool)
 
     @event.listens_for(engine, "do_connect")
-    def connect(
-        dialect: Dialect, _record: object, args: tuple[Any, ...], kw: dict[str, Any]
-    ) -> object:
-        with _seen_by_libpq(environ):
-            return dialect.connect(*args, **{**CONNECT_ARGUMENTS, **kw})
+    def connect(dialect: Dialect, _record: object, _args: object, _kw: object) -> object:
+        return connector.open(dialect)
 
     return engine
-
-
-@contextmanager
-def _seen_by_libpq(environ: Mapping[str, str]) -> Iterator[None]:
-    """Let libpq, which asks the process for its variables, see those in ``environ``."""
-    before, wanted = _of_libpq(os.environ), _of_libpq(environ)
-    _exchange(os.environ, before, wanted)
-    try:
-        yield
-    finally:
-        _exchange(os.environ, wanted, before)
-
-
-def _of_libpq(environ: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environ.items() if name.startswith("PG")}
-
-
-def _exchange(
-    variables: MutableMapping[str, str], old: Mapping[str, str], new: Mapping[str, str]
-) -> None:
-    for name in old.keys() - new.keys():
-        del variables[name]
-    variables.update(new)
 
 
 def _introduce(
@@ -206,13 +212,16 @@ def describe(target: URL) -> str:
     return f"database {database} at {where} as {user}"
 
 
-def refusal(target: URL, text: str) -> str:
+def refusal(target: URL, text: str, credentials: Credentials) -> str:
     """Return the sentence for a refused connection: what, where, what to type next.
 
     ``text`` is libpq's own message; it has no SQLSTATE for a connection that failed,
     so its wording decides.
     """
     reason = " ".join(text.split())
+    if is_not_accepted(reason):
+        advice = credentials.advice(_user(target))
+        return f"{_sentence(describe(target))} refuses the connection: {reason}. {advice}"
     for sign, advice in ADVICE:
         if sign in reason:
             return f"{_sentence(describe(target))} refuses the connection: {reason}. {advice}"
@@ -283,10 +292,6 @@ def _sentence(text: str) -> str:
 
 NO_ROOM = "The server has no free connection; try again, or raise max_connections."
 ADVICE = (
-    (
-        "password authentication failed",
-        "Check the user and the password (PGPASSWORD, or the secret).",
-    ),
     ("no password supplied", "Set PGPASSWORD, or put the password into the secret."),
     ("does not exist", "Check the name in the URL, or create it."),
     ("no pg_hba.conf entry", "The server's pg_hba.conf does not let this user in from here."),

@@ -15,7 +15,8 @@ from contextlib import contextmanager
 
 from sqlalchemy import Connection, text
 
-from alembic_pgpipe.connect.database import APPLICATION, Database
+from alembic_pgpipe.connect.connector import APPLICATION
+from alembic_pgpipe.connect.database import Database
 from alembic_pgpipe.errors import LockError
 from alembic_pgpipe.model import Holder
 

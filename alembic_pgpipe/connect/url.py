@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import URL
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from alembic_pgpipe.connect.reference import SCHEME, SecretReference, is_iam, read_reference
 from alembic_pgpipe.errors import SettingsError
 
 DRIVER = "postgresql+psycopg2"
 SCRATCH = "scratch://"
-SECRET = "secretsmanager://"
 SECRET_VARIABLES = ("PGPIPE_SECRET", "SECRET_NAME")
 LIBPQ_VARIABLES = (
     "PGHOST",
@@ -49,13 +50,14 @@ def scratch_folder(url: str, project: Path) -> Path | None:
     return project / folder
 
 
-def secret_name(url: str, environ: Mapping[str, str]) -> str | None:
+def secret_reference(url: str, environ: Mapping[str, str]) -> SecretReference | None:
     """Return the secret that holds the credentials, or None where none is named."""
-    if url.startswith(SECRET):
-        return url.removeprefix(SECRET)
+    if url.startswith(SCHEME):
+        return read_reference(url, "sqlalchemy.url")
     if url:
         return None
-    return next((environ[name] for name in SECRET_VARIABLES if environ.get(name)), None)
+    given = next((name for name in SECRET_VARIABLES if environ.get(name)), None)
+    return read_reference(environ[given], given) if given is not None else None
 
 
 def database_url(url: str, environ: Mapping[str, str]) -> URL:
@@ -71,13 +73,41 @@ def database_url(url: str, environ: Mapping[str, str]) -> URL:
 
 
 def database_name(url: str) -> str | None:
-    """Return the database that an ordinary URL names, else None; nothing is resolved."""
-    if not url or url.startswith((SCRATCH, SECRET)):
+    """Return the database that a URL names, else None; nothing is resolved."""
+    if not url or url.startswith(SCRATCH):
         return None
     try:
+        if url.startswith(SCHEME):
+            return read_reference(url, "sqlalchemy.url").database
         return _parse(url).database
     except SettingsError:
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class IamAuth:
+    """The wish for a token of RDS in place of a password, and its region where given."""
+
+    region: str | None
+
+
+def iam_apart(url: URL) -> tuple[URL, IamAuth | None]:
+    """Take ``auth=iam`` and ``region=`` out of a URL, for libpq knows neither."""
+    given = url.query.get("auth")
+    if given is None or not is_iam(str(given), "sqlalchemy.url"):
+        return url, None
+    if url.password:
+        raise SettingsError(
+            "sqlalchemy.url has a password and auth=iam, which makes one. Remove one of them."
+        )
+    region = url.query.get("region")
+    bare = url.difference_update_query(["auth", "region"])
+    return bare, IamAuth(str(region) if region else None)
+
+
+def password_apart(url: URL) -> tuple[URL, str | None]:
+    """Return a URL without its password, and the password."""
+    return url._replace(password=None), str(url.password) if url.password else None
 
 
 def _from_libpq(environ: Mapping[str, str]) -> URL:

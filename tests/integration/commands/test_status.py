@@ -10,7 +10,7 @@ from alembic.config import Config
 from sqlalchemy import URL
 
 from alembic_pgpipe.commands.status import status
-from alembic_pgpipe.connect.database import APPLICATION
+from alembic_pgpipe.connect.connector import APPLICATION
 from alembic_pgpipe.connect.lock import lock_key
 from alembic_pgpipe.render.terminal import status_table
 from alembic_pgpipe.revisions.wrapper import revision_id

@@ -1,0 +1,165 @@
+"""Opens connections: each with the credentials of its moment, and libpq's variables."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+from sqlalchemy import URL, Dialect
+
+from alembic_pgpipe.connect.credentials import Credentials
+from alembic_pgpipe.connect.secret_shape import Access
+from alembic_pgpipe.errors import SettingsError
+
+# application_name holds 63 bytes; whoever waits for the lock reads the build from it.
+APPLICATION = "alembic-pgpipe"
+CONNECT_ARGUMENTS: Mapping[str, object] = MappingProxyType(
+    {
+        "connect_timeout": 10,
+        "keepalives_idle": 30,
+        "keepalives_interval": 10,
+        "keepalives_count": 3,
+        "client_encoding": "utf8",
+        "application_name": APPLICATION,
+    }
+)
+# A rotation changes the database first and the secret a moment later.
+PAUSES = (1.0, 2.0, 4.0, 8.0)
+NOT_ACCEPTED = ("password authentication failed", "PAM authentication failed")
+PLAIN_MODES = ("disable", "allow", "prefer")
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who is told of credentials: ``hide`` of each before it is used, ``say`` of a wait."""
+
+    hide: Callable[[str], None]
+    say: Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How long newer credentials are waited for, in seconds before each further try."""
+
+    pauses: Sequence[float] = PAUSES
+    sleep: Callable[[float], None] = time.sleep
+
+
+PATIENT = Waiting()
+IMPATIENT = Waiting(pauses=())
+
+
+@dataclass(frozen=True, slots=True)
+class Connector:
+    """Opens the connections of one database of a server.
+
+    ``environ`` are the variables that libpq sees; ``secured`` completes what a URL says
+    of TLS, given what else the variables say.  ``database`` is another one than the
+    credentials name.
+    """
+
+    credentials: Credentials
+    environ: Mapping[str, str]
+    secured: Callable[[URL, Mapping[str, str]], URL]
+    listener: Listener
+    waiting: Waiting
+    database: str | None = None
+    # What was fetched to know where the database is, and no connection has used yet.
+    _unused: list[Access] = field(default_factory=list, repr=False)
+
+    def where(self) -> URL:
+        """Return where connections go to, without a password."""
+        access = self._fetch()
+        self._unused.append(access)
+        return access.url
+
+    def elsewhere(self, database: str) -> Connector:
+        """Return what opens connections to another database of the same server."""
+        return replace(self, database=database, _unused=[])
+
+    def open(self, dialect: Dialect) -> Any:
+        """Open one connection of the driver.
+
+        Where AWS has the credentials and the server does not accept them, they are
+        fetched again, for they may just be rotated.  Raises the driver's error.
+        """
+        for pause in self.waiting.pauses if self.credentials.from_aws else ():
+            try:
+                return self._open(dialect)
+            except dialect.loaded_dbapi.OperationalError as error:
+                if not is_not_accepted(str(error)):
+                    raise
+                self._tell(pause)
+            self.waiting.sleep(pause)
+        return self._open(dialect)
+
+    def _open(self, dialect: Dialect) -> Any:
+        access = self._unused.pop() if self._unused else self._fetch()
+        arguments, keywords = dialect.create_connect_args(access.url)
+        keywords = {**CONNECT_ARGUMENTS, **keywords}
+        if access.password is not None:
+            keywords["password"] = access.password
+        with _seen_by_libpq({**access.variables, **self.environ}):
+            return dialect.connect(*arguments, **keywords)
+
+    def _fetch(self) -> Access:
+        access = self.credentials.fetch()
+        if access.password is not None:
+            self.listener.hide(access.password)
+        url = self.secured(access.url, {**access.variables, **self.environ})
+        if self.credentials.is_token:
+            _refuse_plain(url)
+        return replace(
+            access, url=url if self.database is None else url.set(database=self.database)
+        )
+
+    def _tell(self, pause: float) -> None:
+        """Say once that something is waited for."""
+        if pause == self.waiting.pauses[0]:
+            self.listener.say(
+                "the server does not accept the credentials from AWS; they may just be "
+                f"rotated: asking for newer ones, for up to {sum(self.waiting.pauses):g} s"
+            )
+
+
+def is_not_accepted(text: str) -> bool:
+    """Return whether libpq's message says that the credentials are not accepted."""
+    return any(sign in text for sign in NOT_ACCEPTED)
+
+
+def _refuse_plain(url: URL) -> None:
+    """Never send a token where TLS is not certain."""
+    mode = url.query.get("sslmode")
+    if mode in PLAIN_MODES:
+        raise SettingsError(
+            f"auth=iam needs TLS, and sslmode is {mode}. Write sslmode=require, or verify-full "
+            "with sslrootcert."
+        )
+
+
+@contextmanager
+def _seen_by_libpq(environ: Mapping[str, str]) -> Iterator[None]:
+    """Let libpq, which asks the process for its variables, see those in ``environ``."""
+    before, wanted = _of_libpq(os.environ), _of_libpq(environ)
+    _exchange(os.environ, before, wanted)
+    try:
+        yield
+    finally:
+        _exchange(os.environ, wanted, before)
+
+
+def _of_libpq(environ: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environ.items() if name.startswith("PG")}
+
+
+def _exchange(
+    variables: MutableMapping[str, str], old: Mapping[str, str], new: Mapping[str, str]
+) -> None:
+    for name in old.keys() - new.keys():
+        del variables[name]
+    variables.update(new)
