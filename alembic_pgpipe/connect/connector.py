@@ -14,7 +14,6 @@ from sqlalchemy import URL, Dialect
 
 from alembic_pgpipe.connect.credentials import Credentials
 from alembic_pgpipe.connect.secret_shape import Access
-from alembic_pgpipe.errors import SettingsError
 
 # application_name holds 63 bytes; whoever waits for the lock reads the build from it.
 APPLICATION = "alembic-pgpipe"
@@ -31,7 +30,6 @@ CONNECT_ARGUMENTS: Mapping[str, object] = MappingProxyType(
 # A rotation changes the database first and the secret a moment later.
 PAUSES = (1.0, 2.0, 4.0, 8.0)
 NOT_ACCEPTED = ("password authentication failed", "PAM authentication failed")
-PLAIN_MODES = ("disable", "allow", "prefer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +110,6 @@ class Connector:
         if access.password is not None:
             self.listener.hide(access.password)
         url = self.secured(access.url, {**access.variables, **self.environ})
-        if self.credentials.is_token:
-            _refuse_plain(url)
         return replace(
             access, url=url if self.database is None else url.set(database=self.database)
         )
@@ -130,16 +126,6 @@ class Connector:
 def is_not_accepted(text: str) -> bool:
     """Return whether libpq's message says that the credentials are not accepted."""
     return any(sign in text for sign in NOT_ACCEPTED)
-
-
-def _refuse_plain(url: URL) -> None:
-    """Never send a token where TLS is not certain."""
-    mode = url.query.get("sslmode")
-    if mode in PLAIN_MODES:
-        raise SettingsError(
-            f"auth=iam needs TLS, and sslmode is {mode}. Write sslmode=require, or verify-full "
-            "with sslrootcert."
-        )
 
 
 @contextmanager

@@ -127,6 +127,8 @@ def _with_token(
     """Return an access with a token; the token holds for one host, port and user only."""
     url = access.url
     host, user = _host(url) or environ.get("PGHOST"), url.username or environ.get("PGUSER")
+    # A socket of this machine is no place that RDS makes tokens for.
+    host = None if host and host.startswith("/") else host
     if not host or not user:
         lacking = " and ".join(
             name for name, value in (("a host", host), ("a user", user)) if not value

@@ -31,6 +31,7 @@ from alembic_pgpipe.settings import Settings, in_ci
 NAME_LIMIT = 63
 INSUFFICIENT_PRIVILEGE = "42501"
 READ_ONLY = "25006"
+PLAIN_MODES = ("disable", "allow", "prefer")
 # Connection exceptions, and a backend or a server that was told to stop.
 LOST_CONNECTION = ("08", "57P")
 # Temporary tables come last: they would hide everything else.
@@ -117,7 +118,7 @@ def open_database(
         hide(environ["PGPASSWORD"])
     with ExitStack() as stack:
         credentials, seen = _resolve(settings, environ, stack)
-        secured = partial(_secured, from_aws=credentials.from_aws)
+        secured = partial(_secured, from_aws=credentials.from_aws, iam=credentials.is_token)
         connector = Connector(credentials, seen, secured, Listener(hide, say), waiting)
         engine = _engine(connector.where(), connector)
         try:
@@ -146,11 +147,17 @@ def _resolve(
     return Given(Access(*url.password_apart(target))), environ
 
 
-def _secured(target: URL, environ: Mapping[str, str], *, from_aws: bool) -> URL:
+def _secured(target: URL, environ: Mapping[str, str], *, from_aws: bool, iam: bool) -> URL:
     """Return the URL with TLS required where AWS has the credentials and nobody says else."""
-    if not from_aws or "sslmode" in target.query:
+    if not from_aws:
         return target
-    return target.update_query_dict({"sslmode": environ.get("PGSSLMODE") or "require"})
+    mode = str(target.query.get("sslmode") or environ.get("PGSSLMODE") or "require")
+    if iam and mode in PLAIN_MODES:
+        raise SettingsError(
+            f"auth=iam needs TLS, and sslmode is {mode}. Write sslmode=require, or verify-full "
+            "with sslrootcert."
+        )
+    return target.update_query_dict({"sslmode": mode})
 
 
 def _allow_scratch(settings: Settings, environ: Mapping[str, str]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, cast
@@ -15,7 +14,6 @@ from sqlalchemy.engine import make_url
 from alembic_pgpipe.connect.connector import PAUSES, Connector, Listener, Waiting
 from alembic_pgpipe.connect.credentials import Credentials, Given
 from alembic_pgpipe.connect.secret_shape import Access
-from alembic_pgpipe.errors import SettingsError
 
 HERE = make_url("postgresql+psycopg2://app@db:5432/shop")
 REFUSED = 'FATAL:  password authentication failed for user "app"'
@@ -83,13 +81,10 @@ class Told:
         self,
         credentials: Credentials,
         environ: dict[str, str] | None = None,
-        secured: Callable[[URL], URL] = lambda url: url,
     ) -> Connector:
         listener = Listener(self.events.append, lambda line: self.events.append("said"))
         waiting = Waiting(sleep=self.events.append)
-        return Connector(
-            credentials, environ or {}, lambda url, _: secured(url), listener, waiting
-        )
+        return Connector(credentials, environ or {}, lambda url, _: url, listener, waiting)
 
 
 def test_every_connection_fetches_its_credentials_anew() -> None:
@@ -171,18 +166,6 @@ def test_a_password_that_is_not_known_is_libpq_s_to_find() -> None:
     with pytest.raises(RefusedError):
         Told().connector(Given(Access(HERE))).open(server.dialect)
     assert "password" not in server.given[0]
-
-
-@pytest.mark.parametrize("mode", ["disable", "allow", "prefer"])
-def test_a_token_is_never_sent_where_tls_is_not_certain(mode: str) -> None:
-    server = Server("two")
-    connector = Told().connector(
-        Rotated(["two"], is_token=True),
-        secured=lambda url: url.update_query_dict({"sslmode": mode}),
-    )
-    with pytest.raises(SettingsError, match=f"auth=iam needs TLS, and sslmode is {mode}"):
-        connector.open(server.dialect)
-    assert server.given == []
 
 
 def test_nothing_that_is_shown_has_a_password() -> None:
