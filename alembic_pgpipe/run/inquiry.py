@@ -8,15 +8,18 @@ from sqlalchemy import Connection, TextClause, text
 
 # The session has the search_path of the source, so that its names mean what they meant there:
 # functions and types are qualified, because it may hold others of the same name.
+# A role that was set does not see when its own session began: that is its user's to see.
+# For one message only, which is a transaction of its own where none is open.
+AS_USER = "SET LOCAL ROLE NONE;"
 IDENTITY = text(
-    """
+    f"""{AS_USER}
     SELECT pid, pg_catalog.date_part('epoch', backend_start)::pg_catalog.float8
     FROM pg_catalog.pg_stat_activity WHERE pid = pg_catalog.pg_backend_pid()
     """
 )
 # A pooler keeps the process after its client is gone; then it is idle.
 AT_WORK = text(
-    """
+    f"""{AS_USER}
     SELECT 1 FROM pg_catalog.pg_stat_activity
     WHERE pid = :process AND pid <> pg_catalog.pg_backend_pid()
       AND pg_catalog.abs(

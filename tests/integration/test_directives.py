@@ -49,6 +49,17 @@ def test_role_holds_for_its_source_alone(project: Project, role: str) -> None:
     assert project.scalar(owner, "migrations") == "postgres"
 
 
+def test_a_role_runs_what_cannot_be_in_a_transaction(project: Project, role: str) -> None:
+    project.wrapped(
+        a1=f"-- pgpipe: role = {role}\nCREATE TABLE a (id int);\n",
+        a2=f"-- pgpipe: role = {role}\nCREATE INDEX CONCURRENTLY a_id ON a (id);\n",
+    )
+    result = project.upgrade()
+    assert result.code == 0, result.text
+    owner = "SELECT pg_get_userbyid(relowner) FROM pg_class WHERE relname = %s"
+    assert project.scalar(owner, "a_id") == role
+
+
 def test_a_role_that_may_not_is_an_error_of_the_source(project: Project, role: str) -> None:
     project.query("CREATE TABLE public.vault ()")
     project.wrapped(a1=f"-- PGPIPE: ROLE = {role}\nDROP TABLE public.vault;\n")
