@@ -121,10 +121,11 @@ def open_database(
         secured = partial(_secured, from_aws=credentials.from_aws, iam=credentials.is_token)
         connector = Connector(credentials, seen, secured, Listener(hide, say), waiting)
         engine = _engine(connector.where(), connector)
+        database = Database(engine, connector, settings.role)
         try:
-            yield Database(engine, connector, settings.role)
+            yield database
         except DBAPIError as error:
-            raise _server_refusal(error, engine.url, settings) from error
+            raise _server_refusal(error, database, settings) from error
 
 
 def _resolve(
@@ -238,12 +239,13 @@ def refusal(target: URL, text: str, credentials: Credentials) -> str:
     )
 
 
-def _server_refusal(error: DBAPIError, target: URL, settings: Settings) -> PgpipeError:
+def _server_refusal(error: DBAPIError, database: Database, settings: Settings) -> PgpipeError:
     """Return the error for a statement of the tool's own that the server refused.
 
     A source's errors never come here; its step has them.
     """
     reason, code = _reason(error), getattr(error.orig, "pgcode", None)
+    target = database.engine.url
     if settings.role is not None and f'role "{settings.role}"' in reason:
         return _role_refusal(reason, target, settings.role)
     if code == INSUFFICIENT_PRIVILEGE:
@@ -251,6 +253,7 @@ def _server_refusal(error: DBAPIError, target: URL, settings: Settings) -> Pgpip
             f"The ledger in schema {settings.schema} is out of reach: {reason}. Let the owner "
             f"run: GRANT {_grant(reason, target, settings.schema)} TO "
             f"{settings.role or _user(target)}; or name another schema in pgpipe.schema."
+            f"{ONE_OWNER if database.from_aws and settings.role is None else ''}"
         )
     if code == READ_ONLY:
         return LedgerError(
@@ -297,6 +300,7 @@ def _sentence(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
+ONE_OWNER = " Where a rotation swaps users, let one role own it all: set pgpipe.role."
 NO_ROOM = "The server has no free connection; try again, or raise max_connections."
 ADVICE = (
     ("no password supplied", "Set PGPASSWORD, or put the password into the secret."),

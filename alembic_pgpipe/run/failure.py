@@ -17,6 +17,17 @@ from alembic_pgpipe.run.step import Step
 from alembic_pgpipe.source import Source, Statement, read_lines
 
 COPY_LINE = re.compile(r"^COPY [^\n]*?, line (\d+)", re.MULTILINE)
+INSUFFICIENT_PRIVILEGE = "42501"
+MUST_BE_OWNER = "must be owner of "
+BEFORE_ROLE = (
+    "What was made before pgpipe.role was set keeps its owner. Let a superuser run: "
+    "REASSIGN OWNED BY … TO {role};"
+)
+ONE_OWNER = (
+    "The credentials come from AWS, and a rotation may swap users: what one has made is not "
+    "the other's. Let one role own it all: CREATE ROLE shop_owner; GRANT shop_owner TO both; "
+    "REASSIGN OWNED BY both TO shop_owner; and set pgpipe.role = shop_owner."
+)
 LINE_LIMIT = 160
 LINES_AFTER = 1
 # A routine that calls itself without an end has a context of thousands of lines.
@@ -48,6 +59,15 @@ def describe_failure(
         path = source.path if source else revision.path
         return _deferred_failure(said, path) if at_end else _server_failure(said, path)
     return _python_failure(error, revision)
+
+
+def owner_advice(failure: Failure, role: str | None, *, from_aws: bool) -> tuple[str, ...]:
+    """Return how objects get one owner, where a rotation that swaps users is to blame."""
+    if failure.sqlstate != INSUFFICIENT_PRIVILEGE or MUST_BE_OWNER not in failure.message:
+        return ()
+    if role is not None:
+        return (BEFORE_ROLE.format(role=role),)
+    return (ONE_OWNER,) if from_aws else ()
 
 
 def cause_of(revision: Revision, failure: Failure) -> Cause:

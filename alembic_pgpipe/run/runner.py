@@ -23,7 +23,7 @@ from alembic_pgpipe.run.executor import (
     is_unanswered,
     server_error,
 )
-from alembic_pgpipe.run.failure import describe_failure, ending
+from alembic_pgpipe.run.failure import describe_failure, ending, owner_advice
 from alembic_pgpipe.run.progress import Display, Schedule
 from alembic_pgpipe.run.resume import refuse_transaction, unfinished
 from alembic_pgpipe.run.session import Session
@@ -254,7 +254,8 @@ class Runner:
             at_end=running.at_end,
         )
         end = ending(step, what_is_left(running), again=again)
-        text = "\n".join([failure.text, *self._blockers(error), end])
+        owner = owner_advice(failure, self.settings.role, from_aws=self.database.from_aws)
+        text = "\n".join([failure.text, *self._blockers(error), *owner, end])
         return self.log.redacted(replace(failure, text=text))
 
     def _blockers(self, error: BaseException) -> tuple[str, ...]:
