@@ -125,9 +125,16 @@ class LockError(PgpipeError):
 
 
 class UnreachableError(PgpipeError):
-    """Report that the database or the secret does not answer."""
+    """Report that the database or the secret does not answer.
+
+    ``final`` says that waiting does not help.
+    """
 
     exit_code = 5
+
+    def __init__(self, message: str, *, final: bool = False) -> None:
+        self.final = final
+        super().__init__(message)
 
 
 class CheckError(PgpipeError):

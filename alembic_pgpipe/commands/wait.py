@@ -23,7 +23,8 @@ def wait(
     """Wait until the database answers a query; return its label.
 
     ``timeout`` is in seconds; ``say`` hears each new reason why it does not answer.
-    Raises UnreachableError with the last reason when the time is up.
+    Raises UnreachableError with the last reason when the time is up, and at once where
+    waiting does not help: no secret, no permission.
     """
     return visit_project(config, lambda visit: _wait(visit, timeout, say))
 
@@ -35,6 +36,8 @@ def _wait(visit: Visit, timeout: float, say: Callable[[str], None]) -> str:
         try:
             return _ask(visit)
         except UnreachableError as error:
+            if error.final:
+                raise
             if time.monotonic() + PAUSE_SECONDS > deadline:
                 raise UnreachableError(f"Gave up after {timeout:g} s. {error}") from error
             if str(error) != told:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 ACCOUNT = re.compile(r"\barn:(?P<partition>aws[\w-]*):(?:sts|iam)::(?P<account>\d{12}):")
+KEY = re.compile(r"\barn:aws[\w-]*:kms:[\w-]+:\d+:key/[\w-]+")
+PARTITIONS = (("cn-", "aws-cn"), ("us-gov-", "aws-us-gov"))
 POLICY = re.compile(r"because no (?P<policy>[\w -]*policy|permissions boundary) allows")
 LONGEST = 500
 NOT_FOUND = frozenset(
@@ -41,6 +44,19 @@ class Asked:
         region = f"region {self.region}" if self.region else "no region"
         return f"{region} of account {self.account}" if self.account else region
 
+    @property
+    def named(self) -> str:
+        """Return the options with which AWS's own command line finds the secret."""
+        region = f" --region {self.region}" if self.region else ""
+        return f"--secret-id {shlex.quote(self.resource)}{region}"
+
+    @property
+    def partition(self) -> str:
+        """Return the partition that the region is in."""
+        return next(
+            (p for start, p in PARTITIONS if (self.region or "").startswith(start)), "aws"
+        )
+
 
 def explain(asked: Asked, kind: str, said: str) -> str:
     """Return the sentence for a refusal.
@@ -48,7 +64,7 @@ def explain(asked: Asked, kind: str, said: str) -> str:
     ``kind`` is AWS's error code, or the class of botocore's exception; ``said`` are the
     words with it.
     """
-    said = " ".join(said.split())[:LONGEST].rstrip(". ")
+    said = " ".join(said.split())[:LONGEST].rstrip(". ") or kind
     advice = ADVICE.get(kind)
     reason = advice(asked, said) if advice is not None else _unknown(kind, said)
     return (
@@ -63,12 +79,17 @@ def needs_account(kind: str, said: str) -> bool:
     return kind in NOT_FOUND or (kind in DENIED and ACCOUNT.search(said) is None)
 
 
+def passes(kind: str) -> bool:
+    """Return whether a refusal may be over in a minute."""
+    return kind in PASSING
+
+
 def statement(asked: Asked, said: str) -> str:
     """Return the IAM statement that allows what was asked, as one line of JSON."""
     who = ACCOUNT.search(said)
     resource = _arn(asked, who["partition"], who["account"]) if who else asked.resource
     if not resource.startswith("arn:"):
-        resource = _arn(asked, "aws", asked.account or "*")
+        resource = _arn(asked, asked.partition, asked.account or "*")
     return _allow(asked.action, resource)
 
 
@@ -98,7 +119,7 @@ def _not_found(asked: Asked, said: str) -> str:
         version = said.partition("for ")[2] or "that version"
         return (
             f"in {asked.where} it has no {version}. See its versions: aws secretsmanager "
-            f"list-secret-version-ids --secret-id {asked.resource}"
+            f"list-secret-version-ids {asked.named}"
         )
     return (
         f"it is not in {asked.where}. Check its name and the region (AWS_REGION, or region=), "
@@ -115,7 +136,7 @@ def _database_not_found(asked: Asked, said: str) -> str:
 
 
 def _denied(asked: Asked, said: str) -> str:
-    if "KMS" in said:
+    if "kms" in said.lower():
         return _key(asked, said)
     if "explicit deny" in said:
         return f"an explicit deny forbids it, which no other statement undoes: {said}."
@@ -125,26 +146,22 @@ def _denied(asked: Asked, said: str) -> str:
 
 
 def _key(asked: Asked, said: str) -> str:
-    region = asked.region or "*"
-    allow = _allow(
-        "kms:Decrypt",
-        f"arn:aws:kms:{region}:*:key/KEY-ID",
-        Condition={
-            "StringEquals": {"kms:ViaService": f"secretsmanager.{region}.amazonaws.com"}
-        },
-    )
+    region, found = asked.region or "*", KEY.search(said)
+    key = found[0] if found else f"arn:{asked.partition}:kms:{region}:*:key/KEY-ID"
+    domain = "amazonaws.com.cn" if asked.partition == "aws-cn" else "amazonaws.com"
+    through = {"StringEquals": {"kms:ViaService": f"secretsmanager.{region}.{domain}"}}
     return (
         f"its key does not decrypt it ({said}). The key must be enabled, and this role allowed "
-        f"to use it: {allow} See which key: aws secretsmanager describe-secret --secret-id "
-        f"{asked.resource} --query KmsKeyId"
+        f"to use it: {_allow('kms:Decrypt', key, Condition=through)} See which key: aws "
+        f"secretsmanager describe-secret {asked.named} --query KmsKeyId"
     )
 
 
 def _request(asked: Asked, said: str) -> str:
     if "deletion" in said or "deleted" in said:
         return (
-            f"it is scheduled for deletion. Bring it back: aws secretsmanager restore-secret "
-            f"--secret-id {asked.resource} --region {asked.region}"
+            "it is scheduled for deletion. Bring it back: aws secretsmanager restore-secret "
+            f"{asked.named}"
         )
     return f"{said}. Check version_stage and version_id in the URL."
 
@@ -257,5 +274,12 @@ ADVICE: Mapping[str, Callable[[Asked, str], str]] = {
 }  # fmt: skip
 
 
+PASSING = frozenset(
+    kind
+    for kind, advice in ADVICE.items()
+    if advice in (_throttled, _internal, _network, _silent)
+)
+
+
 def _unknown(kind: str, said: str) -> str:
-    return f"AWS refuses ({kind}{': ' if said else ''}{said}). {WHICH}"
+    return f"AWS refuses ({kind if said == kind else f'{kind}: {said}'}). {WHICH}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -97,7 +98,7 @@ class InSecret:
         return (
             f"The password in secret {self.reference.name!r} is not that of the database. See "
             "whether a rotation has failed: aws secretsmanager describe-secret --secret-id "
-            f"{self.reference.name}"
+            f"{shlex.quote(self.reference.name)}"
         )
 
 

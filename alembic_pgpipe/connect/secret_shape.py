@@ -182,4 +182,4 @@ def _refuse_missing(
 
 
 def _unusable(name: str, what: str) -> UnreachableError:
-    return UnreachableError(f"Secret {name!r} {what}")
+    return UnreachableError(f"Secret {name!r} {what}", final=True)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from alembic_pgpipe.connect.aws_refusal import Asked, explain, needs_account
+from alembic_pgpipe.connect.aws_refusal import Asked, explain, needs_account, passes
 from alembic_pgpipe.connect.reference import SecretReference
 from alembic_pgpipe.connect.secret_shape import refuse_engine
 from alembic_pgpipe.errors import UnreachableError
@@ -92,7 +92,8 @@ class Aws:
                 return describe(reference, found[tag])
         raise UnreachableError(
             f"Secret {reference.name!r} holds no host, and no tag of RDS says which database "
-            f"it is for. {asked.instead}"
+            f"it is for. {asked.instead}",
+            final=True,
         )
 
     def _instance(self, reference: SecretReference, arn: str) -> Endpoint:
@@ -166,7 +167,7 @@ class Aws:
         account = self._account(region) if needs_account(kind, said) else None
         asked = replace(asked, region=region, account=account)
         # The exchange with AWS is no part of a traceback.
-        raise UnreachableError(explain(asked, kind, said)) from None
+        raise UnreachableError(explain(asked, kind, said), final=not passes(kind)) from None
 
     def _used_region(self, asked: Asked) -> str | None:
         """Return the region that was asked, also where a profile has named it."""

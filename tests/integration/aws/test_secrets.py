@@ -244,6 +244,12 @@ def test_an_aws_that_is_silent_is_not_waited_for(
         upgrade_refused(project_of(tmp_path, "shop"), "does not answer in time", env=env)
 
 
+def test_nobody_waits_for_a_secret_that_is_not_there(aws: FakeAws, tmp_path: Path) -> None:
+    result = project_of(tmp_path, "nowhere").alembic("pgpipe", "wait", "--timeout", "600")
+    line = refused(result, "it is not in region", code=5)
+    assert "Gave up" not in line
+
+
 def test_an_unknown_parameter_is_refused_before_aws_is_asked(tmp_path: Path) -> None:
     project = project_of(tmp_path, "shop?verion_id=1")
     refused(project.upgrade(), "no parameter 'verion_id'. Did you mean version_id?")

@@ -72,10 +72,13 @@ def stubs() -> Iterator[Stubs]:
         stubber.assert_no_pending_responses()
 
 
-def refusal(stubs: Stubs, reference: SecretReference = SHOP) -> str:
+def refusal(
+    stubs: Stubs, reference: SecretReference = SHOP, *, final: bool | None = None
+) -> str:
     with pytest.raises(UnreachableError) as refused:
         stubs.aws.secret(reference)
     assert refused.value.exit_code == 5
+    assert final in (None, refused.value.final)
     assert refused.value.__suppress_context__
     return str(refused.value)
 
@@ -309,6 +312,21 @@ def test_what_boto3_raises_by_itself_has_its_own_next_step(
     told = refusal(stubs)
     assert said in told
     assert "hidden" not in told
+
+
+@pytest.mark.parametrize(
+    ("code", "final"),
+    [
+        ("ThrottlingException", False),
+        ("InternalServiceError", False),
+        ("DecryptionFailure", True),
+        ("ExpiredTokenException", True),
+        ("SomethingNew", True),
+    ],
+)
+def test_a_refusal_tells_whether_waiting_helps(stubs: Stubs, code: str, final: bool) -> None:
+    stubs.refuses(code)
+    refusal(stubs, final=final)
 
 
 # -- secrets that RDS manages -----------------------------------------------------------
