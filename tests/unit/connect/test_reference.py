@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from sqlalchemy.engine import make_url
 
-from alembic_pgpipe.connect.reference import SecretReference, read_reference
+from alembic_pgpipe.connect.reference import (
+    PARAMETERS,
+    SCHEME,
+    SecretReference,
+    read_reference,
+)
+from alembic_pgpipe.connect.url import database_url, iam_apart
 from alembic_pgpipe.errors import SettingsError
 
 ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:rds!db-1-AbCdEf"
@@ -101,3 +110,23 @@ def test_a_host_that_is_named_takes_the_place_of_one_in_the_query() -> None:
 def test_a_port_of_the_environment_that_is_none_is_refused() -> None:
     with pytest.raises(SettingsError, match="PGPORT is no port"):
         read("s").placed(HELD, {"PGPORT": "five"})
+
+
+# -- what the README shows --------------------------------------------------------------
+
+README = (Path(__file__).parents[3] / "README.md").read_text("utf-8")
+SHOWN = re.findall(r"^sqlalchemy\.url = (\S+)$", README, re.MULTILINE)
+
+
+@pytest.mark.parametrize("url", SHOWN)
+def test_every_url_of_the_readme_can_be_read(url: str) -> None:
+    if url.startswith(SCHEME):
+        assert read(url).name
+    else:
+        assert iam_apart(database_url(url, {}))[1] is not None
+
+
+def test_the_readme_has_every_parameter() -> None:
+    assert len(SHOWN) == 4
+    [listed] = re.findall(r"Behind a `\?` you may say more: (.*?)\. What", README, re.DOTALL)
+    assert tuple(re.findall(r"`(\w+)`", listed)) == PARAMETERS
