@@ -6,6 +6,7 @@ database does not take at once waits for the next chance; a log never fails a bu
 
 from __future__ import annotations
 
+import json
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -208,8 +209,9 @@ def _signature(number: str | None, id_: str | None) -> str:
 
 
 def spellings(secret: str) -> frozenset[str]:
-    """Return a secret as it is, and as SQL, a URL and Python would write it."""
+    """Return a secret as it is, and as SQL, a URL, Python and JSON would write it."""
     written = {secret, secret.replace("'", "''"), repr(secret)[1:-1]}
+    written |= {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
     return frozenset(written | {quote(secret), quote(secret, safe="")})
 
 
