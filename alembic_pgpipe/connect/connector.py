@@ -29,6 +29,10 @@ CONNECT_ARGUMENTS: Mapping[str, object] = MappingProxyType(
 )
 # A rotation changes the database first and the secret a moment later.
 PAUSES = (1.0, 2.0, 4.0, 8.0)
+ROTATED = (
+    "the server does not accept the credentials from AWS; they may just be rotated: asking for "
+    "newer ones, for up to {seconds:g} s"
+)
 NOT_ACCEPTED = ("password authentication failed", "PAM authentication failed")
 
 
@@ -86,13 +90,15 @@ class Connector:
         Where AWS has the credentials and the server does not accept them, they are
         fetched again, for they may just be rotated.  Raises the driver's error.
         """
-        for pause in self.waiting.pauses if self.credentials.from_aws else ():
+        pauses = self.waiting.pauses if self.credentials.from_aws else ()
+        for number, pause in enumerate(pauses):
             try:
                 return self._open(dialect)
             except dialect.loaded_dbapi.OperationalError as error:
                 if not is_not_accepted(str(error)):
                     raise
-                self._tell(pause)
+            if number == 0:
+                self.listener.say(ROTATED.format(seconds=sum(pauses)))
             self.waiting.sleep(pause)
         return self._open(dialect)
 
@@ -113,14 +119,6 @@ class Connector:
         return replace(
             access, url=url if self.database is None else url.set(database=self.database)
         )
-
-    def _tell(self, pause: float) -> None:
-        """Say once that something is waited for."""
-        if pause == self.waiting.pauses[0]:
-            self.listener.say(
-                "the server does not accept the credentials from AWS; they may just be "
-                f"rotated: asking for newer ones, for up to {sum(self.waiting.pauses):g} s"
-            )
 
 
 def is_not_accepted(text: str) -> bool:

@@ -87,9 +87,11 @@ class InSecret:
                 database=url.database or found.database,
             )
         access = replace(access, url=reference.placed(url, self.environ))
-        if reference.iam:
-            return _with_token(access, self.environ, self.aws, reference.region)
-        return access
+        if not reference.iam:
+            return access
+        # The secret's region is not always the database's, which its host name tells.
+        region = region_of_host(access.url.host or "") or reference.region
+        return _with_token(access, self.environ, self.aws, region)
 
     def advice(self, user: str) -> str:
         """Return how to find out why the secret and the database do not agree."""

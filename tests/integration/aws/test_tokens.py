@@ -119,6 +119,17 @@ def test_a_secret_may_only_say_who_and_where(
     assert all(f"DBUser={USER}" in token for token in hidden)
 
 
+def test_a_token_is_for_the_region_of_the_database_and_not_of_its_secret(
+    aws: FakeAws, tmp_path: Path
+) -> None:
+    hidden: list[str] = []
+    secret = aws.secret({"username": "app", "host": RDS})
+    with opened(
+        settings_of(tmp_path, f"secretsmanager://{secret}?auth=iam"), dict(os.environ), hidden
+    ):
+        assert "%2Fus-east-2%2Frds-db" in hidden[0]
+
+
 def test_a_token_that_the_server_does_not_take_says_what_it_needs(
     aws: FakeAws, server: TlsServer, identity: Identity, tmp_path: Path
 ) -> None:
