@@ -245,7 +245,7 @@ def test_an_aws_that_is_silent_is_not_waited_for(
 
 
 def test_nobody_waits_for_a_secret_that_is_not_there(aws: FakeAws, tmp_path: Path) -> None:
-    result = project_of(tmp_path, "nowhere").alembic("pgpipe", "wait", "--timeout", "600")
+    result = project_of(tmp_path, "nowhere").alembic("pgpipe", "wait", "--timeout", "5")
     line = refused(result, "it is not in region", code=5)
     assert "Gave up" not in line
 
