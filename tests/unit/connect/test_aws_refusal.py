@@ -15,7 +15,7 @@ def asked(resource: str = "shop", region: str | None = "eu-west-1") -> Asked:
     return Asked(f"Secret {resource!r} cannot be read", GET, resource, region)
 
 
-@pytest.mark.parametrize("kind", [*ADVICE, "SomethingNew"])
+@pytest.mark.parametrize("kind", [*sorted(ADVICE), "SomethingNew"])
 @pytest.mark.parametrize("said", ["", "Some words."])
 def test_every_refusal_names_the_secret_and_something_to_do(kind: str, said: str) -> None:
     text = explain(asked(), kind, said)
