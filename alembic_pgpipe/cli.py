@@ -7,8 +7,9 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 from alembic.config import Config
@@ -32,7 +33,33 @@ def _utf8(context: click.Context, parameter: click.Parameter, value: str | None)
     return value
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class Findings(click.ClickException):
+    """What a check found: its own words on standard output, and the exit code."""
+
+    exit_code = CheckError.exit_code
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the findings as they are."""
+        click.echo(self.message, file=file)
+
+
+class Verbs(click.Group):
+    """The commands; what one says that fails in a CI build stays in the build's log file."""
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run the command that was typed."""
+        try:
+            return super().invoke(context)
+        except (click.ClickException, CommandError) as error:
+            if context.obj is not None:
+                _keep(context, error)
+            raise
+
+
+@click.group(
+    cls=Verbs,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.option("-c", "--config", "file", metavar="FILE", help="Alembic's configuration file.")
 @click.option("-n", "--name", metavar="SECTION", help="Section of the .ini file to use.")
 @click.option("-x", "arguments", multiple=True, metavar="NAME=VALUE", help="As alembic -x.")
@@ -90,10 +117,10 @@ def wrap(config: Config, /, check: bool, merge: bool, yes: bool, **ways: Any) ->
 
     way = Ways(**ways)
     written = run(config, merge=merge, check=check, ways=way, wrote=wrote, agree=agree)
-    if check or not written:
-        click.echo(terminal.wrapped(written, check=check))
     if check and written:
-        raise click.exceptions.Exit(CheckError.exit_code)
+        raise Findings(terminal.wrapped(written, check=True))
+    if not written:
+        click.echo(terminal.wrapped(written, check=check))
 
 
 @pgpipe.command()
@@ -232,9 +259,9 @@ def check(config: Config, no_rehearsal: bool) -> None:
     from alembic_pgpipe.render import terminal
 
     report = run(config, rehearse=not no_rehearsal)
-    click.echo(terminal.problems(report))
     if report.problems:
-        raise click.exceptions.Exit(CheckError.exit_code)
+        raise Findings(terminal.problems(report))
+    click.echo(terminal.problems(report))
 
 
 @pgpipe.command()
@@ -246,6 +273,67 @@ def wait(config: Config, timeout: float) -> None:
 
     label = run(config, timeout=timeout, say=lambda line: click.echo(line, err=True))
     click.echo(f"{label} answers")
+
+
+@pgpipe.command()
+@click.option(
+    "--status",
+    type=click.Choice(["success", "failure", "cancelled"], case_sensitive=False),
+    help="How the build stands; by default what the CI system's variables say.",
+)
+@click.option(
+    "--junit",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write a test report: one case for each revision.",
+)
+@click.option(
+    "--timeout",
+    default=10.0,
+    show_default=True,
+    help="Seconds to wait for a run of this build that is still at work.",
+)
+@click.pass_obj
+def close(config: Config, status: str | None, junit: Path | None, timeout: float) -> None:
+    """Give this build its outcome, whatever failed before; the last step of a pipeline.
+
+    A build that failed before any run gets its row, with the log file as its log. A build
+    whose run died, or that failed after its run, becomes a FAILURE. Exit 0 where it is
+    closed, whatever the outcome. CodeBuild, GitLab and Azure say how the build stands;
+    elsewhere --status does. The test report is written though the database does not answer.
+    """
+    from alembic_pgpipe.commands.close import close as run
+    from alembic_pgpipe.render import terminal
+    from alembic_pgpipe.render.junit import junit as report
+
+    succeeded = None if status is None else status.lower() == "success"
+    closed = run(config, succeeded=succeeded, timeout=timeout)
+    if junit is not None:
+        _write(junit, report(closed))
+    if closed.error is not None:
+        raise closed.error
+    click.echo(terminal.closed(closed))
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise click.FileError(str(file), error.strerror or str(error)) from error
+
+
+def _keep(context: click.Context, error: click.ClickException | CommandError) -> None:
+    """Keep why a command failed; a file that cannot be had is no reason to fail otherwise."""
+    from alembic_pgpipe.run.build_log import keep_failure
+    from alembic_pgpipe.settings import read_settings
+
+    said = error.format_message() if isinstance(error, click.ClickException) else str(error)
+    code = getattr(error, "exit_code", PgpipeError.exit_code)
+    with suppress(CommandError):
+        settings = read_settings(context.obj)
+        told = f"{PROGRAM} {context.invoked_subcommand} (exit code {code})\n{said}"
+        keep_failure(settings, os.environ, told)
 
 
 def _drift(config: Config, *, as_json: bool, diff: bool) -> str:

@@ -93,7 +93,7 @@ class UnderWay:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One row of ``migration_attempts``, as far as decisions need it.
+    """One row of ``migration_attempts``, as far as decisions and reports need it.
 
     ``statement_hashes`` and ``statement_texts`` are those of the finished statements; a
     text may be cut short.
@@ -115,6 +115,10 @@ class Attempt:
     under_way: UnderWay | None = None
     statements_total: int | None = None
     transaction_id: int | None = None
+    name: str | None = None
+    message: str | None = None
+    sqlstate: str | None = None
+    duration_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,12 @@ def lock_key(schema: str) -> int:
 
 def holder(connection: Connection, schema: str) -> Holder | None:
     """Return who holds the lock now, or None."""
-    found = connection.execute(HOLDER, {"key": lock_key(schema)}).first()
+    return holder_of(connection, lock_key(schema))
+
+
+def holder_of(connection: Connection, key: int) -> Holder | None:
+    """Return who holds an advisory lock of ours in this database now, or None."""
+    found = connection.execute(HOLDER, {"key": key}).first()
     if found is None:
         return None
     build = str(found.application_name or "").removeprefix(APPLICATION).strip() or "unknown"

@@ -6,11 +6,27 @@ import getpass
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
 
-from alembic_pgpipe.errors import SettingsError
+from alembic_pgpipe.errors import LedgerError, SettingsError
 from alembic_pgpipe.model import Build
 
 LOCAL = "local_run"
+HEADING = "== build "
+# What a CI system says of the whole build while its last commands run.
+STATUS_VARIABLES: Mapping[str, Mapping[str, bool]] = MappingProxyType(
+    {
+        "CODEBUILD_BUILD_SUCCEEDING": {"1": True, "0": False},
+        "CI_JOB_STATUS": {"success": True, "failed": False, "canceled": False},
+        "AGENT_JOBSTATUS": {
+            "Succeeded": True,
+            "SucceededWithIssues": True,
+            "Failed": False,
+            "Canceled": False,
+        },
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +118,44 @@ def current_build(environ: Mapping[str, str], number_variable: str | None = None
     if system is None:
         return Build(number=LOCAL, id=LOCAL, who=person(environ))
     return _build(environ[system.number], system, environ)
+
+
+def said_to_succeed(environ: Mapping[str, str]) -> bool | None:
+    """Return whether the CI system says that the build succeeds; None where it is silent."""
+    said = (known.get(environ.get(name, "")) for name, known in STATUS_VARIABLES.items())
+    return next((one for one in said if one is not None), None)
+
+
+def signature(number: str | None, id_: str | None) -> str:
+    """Return how the heading of a build's log begins; it tells builds of one number apart."""
+    return f"{HEADING}{number} ({id_})"
+
+
+def own_signature(build: Build) -> str:
+    """Return what a log holds that is this build's; on a desk all runs share one."""
+    return "" if build.number == LOCAL else signature(build.number, build.id)
+
+
+def heading(build: Build, now: datetime) -> str:
+    """Return the line that begins the log of a run; ``now`` is in UTC."""
+    commit = f", commit {build.commit}" if build.commit else ""
+    begins = signature(build.number, build.id)
+    return f"{begins}, {now:%Y-%m-%d %H:%M:%S} UTC{commit}, by {build.who}"
+
+
+def row_numbers(build: Build) -> tuple[str, ...]:
+    """Return the numbers that a build's row may have, the first that is free or its own."""
+    named = f"{build.number}@{build.project or build.id}"
+    return tuple(dict.fromkeys((build.number, named, f"{build.number}@{build.id}")))
+
+
+def numbers_taken(build: Build, schema: str) -> LedgerError:
+    """Return the error for a build whose numbers all belong to other builds."""
+    return LedgerError(
+        f"{schema}.migration_logs has rows of other builds under "
+        f"{', '.join(row_numbers(build))}. Name the variable of another number in "
+        "pgpipe.build_number_env."
+    )
 
 
 def person(environ: Mapping[str, str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Table, extract, func, insert, literal, select, text, update
@@ -89,10 +90,20 @@ class Recorder:
 
         Two first runs may meet here: the second waits and then finds the tables.
         """
+        self._create(*self.tables.metadata.tables.values())
+
+    def create_builds(self) -> None:
+        """Create ``migration_logs`` alone, as ``create`` does.
+
+        That ``migrations`` is missing tells the first run to look for a history elsewhere.
+        """
+        self._create(self.tables.builds)
+
+    def _create(self, *tables: Table) -> None:
         self.connection.execute(CREATION_LOCK, {"name": f"alembic-pgpipe {self.schema}"})
         if self.connection.scalar(SCHEMA_EXISTS, {"schema": self.schema}) is None:
             self.connection.execute(CreateSchema(self.schema))
-        self.tables.metadata.create_all(self.connection)
+        self.tables.metadata.create_all(self.connection, tables=tables)
 
     def _columns(self) -> dict[str, tuple[str, set[str]]]:
         """Return the kind and the columns of each relation that has one of our names."""
@@ -169,6 +180,18 @@ class Recorder:
         found = self.connection.execute(wanted.order_by(table.c.id.desc()).limit(1))
         values = found.mappings().first()
         return _attempt(values) if values is not None else None
+
+    def attempts_in(self, build: Build, since: datetime | None = None) -> tuple[Attempt, ...]:
+        """Return the attempts and decisions of a build, oldest first.
+
+        ``since`` is a time by the server's clock, as the build's row has it.
+        """
+        table = self.tables.attempts
+        own = [table.c.build_number == build.number, table.c.build_id == build.id]
+        if since is not None:
+            own.append(table.c.started_at >= since)
+        found = self.connection.execute(select(table).where(*own).order_by(table.c.id))
+        return tuple(_attempt(values) for values in found.mappings())
 
     def build(self, number: str | None = None) -> BuildRecord | None:
         """Return a build by its number, or the latest one; None where there is none."""
@@ -334,9 +357,8 @@ class Recorder:
         that of the latest run, as its outcome is.  For as long as the connection lives,
         others can see that the build does.
         """
-        self.connection.execute(
-            select(func.pg_catalog.pg_advisory_lock_shared(self._alive(number)))
-        )
+        alive = self._alive(number)
+        self.connection.execute(select(func.pg_catalog.pg_advisory_lock_shared(alive)))
         table = self.tables.builds
         adding = postgresql.insert(table).values(build_number=number, logs=heading)
         logs = table.c.logs + literal("\n") + heading
@@ -345,7 +367,24 @@ class Recorder:
             set_={"logs": logs, "status": None, "timestamp": func.localtimestamp()},
             where=func.strpos(table.c.logs, signature) > 0,
         )
-        return bool(self.connection.execute(again).rowcount)
+        opened = bool(self.connection.execute(again).rowcount)
+        if not opened:
+            self.connection.execute(select(func.pg_catalog.pg_advisory_unlock_shared(alive)))
+        return opened
+
+    def reserve_build(self, number: str) -> bool:
+        """Keep the runs of a build away until the transaction ends; False where one lives."""
+        free = func.pg_catalog.pg_try_advisory_xact_lock(self._alive(number))
+        return bool(self.connection.scalar(select(free)))
+
+    def alive_key(self, number: str) -> int:
+        """Return the key of the lock that the runs of a build share while they live."""
+        return int(self.connection.scalar(select(self._alive(number))) or 0)
+
+    def add_build(self, number: str, logs: str, succeeded: bool) -> None:
+        """Record a build that no run has opened."""
+        values = {"build_number": number, "logs": logs, "status": _outcome(succeeded)}
+        self.connection.execute(insert(self.tables.builds).values(**values))
 
     def close_dead_build(self, signature: str, own: str, line: str) -> None:
         """Close the build that a signature names as FAILURE, unless it is closed, or ours.
@@ -378,7 +417,6 @@ class Recorder:
             )
 
     def _alive(self, number: str) -> Any:
-        """Return the key of the lock that the runs of a build share while they live."""
         name = f"alembic-pgpipe {self.schema} build {number}"
         return func.pg_catalog.hashtextextended(name, 0)
 
@@ -394,10 +432,12 @@ class Recorder:
     def close_build(self, number: str, succeeded: bool) -> None:
         """Close a build with its outcome."""
         table = self.tables.builds
-        status = "SUCCESS" if succeeded else "FAILURE"
-        self.connection.execute(
-            update(table).where(table.c.build_number == number).values(status=status)
-        )
+        change = update(table).where(table.c.build_number == number)
+        self.connection.execute(change.values(status=_outcome(succeeded)))
+
+
+def _outcome(succeeded: bool) -> str:
+    return "SUCCESS" if succeeded else "FAILURE"
 
 
 def _refuse_long_id(revision: Revision) -> None:
@@ -473,6 +513,10 @@ def _attempt(values: Any) -> Attempt:
         under_way=_under_way(values["under_way"]),
         statements_total=values["statements_total"],
         transaction_id=values["transaction_id"],
+        name=values["migration_name"],
+        message=values["message"],
+        sqlstate=values["sqlstate"],
+        duration_ms=values["duration_ms"],
     )
 
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from alembic_pgpipe.commands.check import CheckReport
+from alembic_pgpipe.commands.close import ClosedBuild
 from alembic_pgpipe.commands.decide import Change
 from alembic_pgpipe.commands.drift import DriftReport, FoundDrift
 from alembic_pgpipe.commands.init import ProjectFile
@@ -164,6 +165,13 @@ def build_log(record: BuildRecord) -> str:
     """Return a build's log with its outcome."""
     outcome = record.status or "not closed: it is running, or it died"
     return f"build {record.number}: {outcome}\n{record.logs.rstrip()}"
+
+
+def closed(build: ClosedBuild) -> str:
+    """Return how a build's row was found and what it says now."""
+    outcome = "SUCCESS" if build.succeeded else "FAILURE"
+    first = f"build {build.number}: {outcome} · {build.what} · {build.database}"
+    return "\n".join([first, *(f"note: {note}" for note in build.notes)])
 
 
 def project_files(files: Iterable[ProjectFile]) -> str:

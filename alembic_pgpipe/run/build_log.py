@@ -7,6 +7,7 @@ database does not take at once waits for the next chance; a log never fails a bu
 from __future__ import annotations
 
 import json
+import os
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -20,14 +21,25 @@ from urllib.parse import quote
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from alembic_pgpipe.errors import LedgerError
-from alembic_pgpipe.ledger.build import LOCAL
+from alembic_pgpipe.ledger.build import (
+    HEADING,
+    LOCAL,
+    current_build,
+    heading,
+    numbers_taken,
+    own_signature,
+    row_numbers,
+    signature,
+)
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.model import Attempt, Build, Failure
+from alembic_pgpipe.settings import Settings, in_ci
 
 FLUSH_SECONDS = 2.0
 HIDDEN = "***"
-HEADING = "== build "
+# A row holds this much of a log file, in bytes: how it began, and most of how it ended.
+KEPT_HEAD = 100_000
+KEPT_TAIL = 400_000
 # What moves a terminal's cursor, colours it or turns its text round is shown as a picture of
 # itself, each as wide as one character so that a caret below it stays where it is.
 PICTURES: Mapping[int, str] = MappingProxyType(
@@ -52,7 +64,8 @@ class BuildLog:
     ) -> None:
         self.build = build
         self.number = build.number
-        self._file = _open(file)
+        self._heading = heading(build, datetime.now(timezone.utc))
+        self._file = _open(file, build, self._heading)
         self._echo = echo
         self._secrets = secrets
         self._waiting: list[str] = []
@@ -133,9 +146,9 @@ class BuildLog:
         """
         if self._recorder is None:
             return
-        signature = _signature(attempt.build_number, attempt.build_id)
+        dead = signature(attempt.build_number, attempt.build_id)
         line = f"died in {attempt.revision}; build {self.number} found it so\nFAILURE\n"
-        self._recorder.close_dead_build(signature, self.number, line)
+        self._recorder.close_dead_build(dead, self.number, line)
 
     def bury_abandoned(self) -> None:
         """Close the builds whose runs are gone, though no attempt of theirs is open."""
@@ -156,18 +169,11 @@ class BuildLog:
 
     def _open_row(self, recorder: Recorder) -> str:
         """Open the row and return its number: a row of another build is never touched."""
-        build = self.build
-        # On a desk all runs share one row, whoever began it.
-        signature = "" if build.number == LOCAL else _signature(build.number, build.id)
-        names = (build.number, f"{build.number}@{build.project or build.id}")
-        for number in (*names, f"{build.number}@{build.id}"):
-            if recorder.open_build(number, self._heading() + "\n", signature):
+        own = own_signature(self.build)
+        for number in row_numbers(self.build):
+            if recorder.open_build(number, self._heading + "\n", own):
                 return number
-        raise LedgerError(
-            f"{recorder.schema}.migration_logs has rows of other builds under "
-            f"{', '.join(names)}. Name the variable of another number in "
-            "pgpipe.build_number_env."
-        )
+        raise numbers_taken(self.build, recorder.schema)
 
     def _end(self, recorder: Recorder, *, succeeded: bool) -> None:
         self._keep("SUCCESS" if succeeded else "FAILURE")
@@ -191,21 +197,23 @@ class BuildLog:
             self._file.write(text + "\n")
             self._file.flush()
 
-    def _heading(self) -> str:
-        now = datetime.now(timezone.utc)
-        commit = f", commit {self.build.commit}" if self.build.commit else ""
-        signature = _signature(self.build.number, self.build.id)
-        return f"{signature}, {now:%Y-%m-%d %H:%M:%S} UTC{commit}, by {self.build.who}"
+
+def keep_failure(settings: Settings, environ: Mapping[str, str], said: str) -> None:
+    """Add what a command said that failed in a CI build to that build's log file.
+
+    At a desk somebody has read it.  Raises SettingsError for a number that is not set.
+    """
+    if not in_ci(environ):
+        return
+    build = current_build(environ, settings.build_number_env)
+    with BuildLog(build, settings.log_file, lambda _: None) as log:
+        log.hide(environ.get("PGPASSWORD"))
+        log.note(said)
 
 
 def harmless(text: str) -> str:
     """Return a text with pictures in place of control characters, and without NUL."""
     return text.replace("\x00", "").replace("\r\n", "\n").translate(PICTURES)
-
-
-def _signature(number: str | None, id_: str | None) -> str:
-    """Return how the heading of a build's log begins; it tells builds of one number apart."""
-    return f"{HEADING}{number} ({id_})"
 
 
 def spellings(secret: str) -> frozenset[str]:
@@ -215,11 +223,45 @@ def spellings(secret: str) -> frozenset[str]:
     return frozenset(written | {quote(secret), quote(secret, safe="")})
 
 
-def _open(file: Path | None) -> TextIO | None:
+def log_of(build: Build, file: Path | None) -> str:
+    """Return the log that a file keeps of a build; empty where it keeps none of this one.
+
+    Of a long one the middle is left out.
+    """
+    if file is None or not _is_of(file, build):
+        return ""
+    with file.open("rb") as stream:
+        size = stream.seek(0, os.SEEK_END)
+        stream.seek(0)
+        if size <= KEPT_HEAD + KEPT_TAIL:
+            return harmless(stream.read().decode("utf-8", "replace"))
+        head = stream.read(KEPT_HEAD)
+        stream.seek(size - KEPT_TAIL)
+        tail = stream.read()
+    left_out = size - KEPT_HEAD - KEPT_TAIL
+    note = f"\n… {left_out:,} bytes are left out here; the log file has them …\n"
+    return harmless(head.decode("utf-8", "replace") + note + tail.decode("utf-8", "replace"))
+
+
+def _open(file: Path | None, build: Build, begins: str) -> TextIO | None:
+    """Open the log file: what a CI build said before stays, another build's log goes."""
     if file is None:
         return None
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        return file.open("w", encoding="utf-8")
+        goes_on = build.number != LOCAL and _is_of(file, build)
+        stream = file.open("a" if goes_on else "w", encoding="utf-8")
     except OSError:
         return None
+    stream.write(f"\n{begins}\n" if goes_on else f"{begins}\n")
+    return stream
+
+
+def _is_of(file: Path, build: Build) -> bool:
+    """Tell whether a log file is there, and is this build's."""
+    begins = signature(build.number, build.id).encode()
+    try:
+        with file.open("rb") as stream:
+            return stream.read(len(begins)) == begins
+    except OSError:
+        return False

@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from alembic_pgpipe.errors import SettingsError
-from alembic_pgpipe.ledger.build import LOCAL, current_build, person
+from alembic_pgpipe.ledger.build import (
+    LOCAL,
+    current_build,
+    person,
+    row_numbers,
+    said_to_succeed,
+)
 from alembic_pgpipe.model import Build
 
 ARN = "arn:aws:codebuild:eu-west-1:123456789012:build/shop:0b1c"
@@ -125,3 +131,28 @@ def test_a_named_variable_that_is_not_set_is_refused(environ: dict[str, str]) ->
 def test_who_is_the_one_who_started_the_build() -> None:
     assert person(GITHUB) == "ann"
     assert person({**GITHUB, "GITHUB_ACTOR": ""}) == person({})
+
+
+@pytest.mark.parametrize(
+    ("environ", "succeeds"),
+    [
+        ({}, None),
+        ({"CODEBUILD_BUILD_SUCCEEDING": "1"}, True),
+        ({"CODEBUILD_BUILD_SUCCEEDING": "0"}, False),
+        ({"CI_JOB_STATUS": "success"}, True),
+        ({"CI_JOB_STATUS": "failed"}, False),
+        ({"CI_JOB_STATUS": "canceled"}, False),
+        ({"CI_JOB_STATUS": "running"}, None),
+        ({"AGENT_JOBSTATUS": "SucceededWithIssues"}, True),
+        ({"AGENT_JOBSTATUS": "Canceled"}, False),
+    ],
+)
+def test_ci_systems_say_how_the_build_stands(
+    environ: dict[str, str], succeeds: bool | None
+) -> None:
+    assert said_to_succeed(environ) is succeeds
+
+
+def test_a_build_has_a_number_of_its_own_where_others_have_taken_it() -> None:
+    assert row_numbers(Build("7", "shop:1", project="shop")) == ("7", "7@shop", "7@shop:1")
+    assert row_numbers(Build("7", "x")) == ("7", "7@x")
