@@ -56,7 +56,10 @@ ENV_ADVICE = (
     "target_metadata=target_metadata) in place of its two run_migrations functions"
 )
 TEMPLATE_ADVICE = "'alembic revision' keeps writing Python revisions; 'wrap' needs no template"
-BUILDSPEC_ADVICE = "the commands it needs: alembic pgpipe check, alembic upgrade head"
+BUILDSPEC_ADVICE = (
+    "the commands it needs: alembic pgpipe check, alembic upgrade head, and last, whatever "
+    "failed: alembic pgpipe close"
+)
 
 
 def template(name: str) -> str:
