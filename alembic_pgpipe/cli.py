@@ -332,8 +332,8 @@ def _keep(context: click.Context, error: click.ClickException | CommandError) ->
     code = getattr(error, "exit_code", PgpipeError.exit_code)
     with suppress(CommandError):
         settings = read_settings(context.obj)
-        told = f"{PROGRAM} {context.invoked_subcommand} (exit code {code})\n{said}"
-        keep_failure(settings, os.environ, told)
+        verb = f"{PROGRAM} {context.invoked_subcommand or ''}".rstrip()
+        keep_failure(settings, os.environ, f"{verb} (exit code {code})\n{said}")
 
 
 def _drift(config: Config, *, as_json: bool, diff: bool) -> str:

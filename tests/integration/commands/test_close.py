@@ -274,6 +274,7 @@ def test_what_a_failing_command_said_is_kept_in_a_ci_build(
     assert result.code != 0
     log = log_file(project).read_text()
     assert log.startswith(HEADING)
+    assert "None" not in log
     last = [line for line in result.text.splitlines() if line][-1]
     assert last.removeprefix("FAILED: ").removeprefix("Error: ") in log
 
