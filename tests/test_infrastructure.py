@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
-REPOSITORY = Path(__file__).parents[1]
-TEMPLATE = REPOSITORY / "docs/aws/pipeline.yaml"
+from tests.cloudformation import REPOSITORY, TEMPLATE, lint, resources, statements
+
 STAGES = ("Dev", "Qa", "Prod")
 # One slip each: in a property's value, its presence, a reference, an action of IAM.
 SLIPS = {
@@ -23,42 +17,6 @@ SLIPS = {
     "reference": ("Resource: !Ref ProdSecretArn", "Resource: !Ref ProdSecret"),
     "action": ("secretsmanager:GetSecretValue", "secretsmanager:ReadSecretValue"),
 }
-
-
-class Template(yaml.SafeLoader):
-    """CloudFormation's YAML: ``!Ref X`` is read as ``{"Ref": "X"}``."""
-
-    def short_form(self, name: str, node: yaml.Node) -> dict[str, Any]:
-        """Return a function of CloudFormation in its long form."""
-        if isinstance(node, yaml.SequenceNode):
-            return {name: self.construct_sequence(node, deep=True)}
-        return {name: self.construct_scalar(node)}  # type: ignore[arg-type]
-
-
-Template.add_multi_constructor("!", Template.short_form)
-
-
-@cache
-def resources() -> dict[str, Any]:
-    found: dict[str, Any] = yaml.load(TEMPLATE.read_text("utf-8"), Template)["Resources"]
-    return found
-
-
-def lint(*templates: Path) -> subprocess.CompletedProcess[str]:
-    command = [str(Path(sys.executable).parent / "cfn-lint"), *map(str, templates)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-def statements(part: Any) -> Iterator[dict[str, Any]]:
-    """Yield what is allowed or denied anywhere in a part of the template."""
-    if isinstance(part, dict):
-        if "Effect" in part:
-            yield part
-        for inner in part.values():
-            yield from statements(inner)
-    elif isinstance(part, list):
-        for inner in part:
-            yield from statements(inner)
 
 
 def of_stage(stage: str) -> str:
