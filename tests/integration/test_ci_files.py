@@ -1,0 +1,74 @@
+"""The examples for other CI systems, run: red, then mended and run again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from sqlalchemy import URL
+
+from tests.ci_files import CiFile, github, gitlab, jenkins
+from tests.project import Project
+
+# Who keeps its number when it is run again, and who counts on.
+CASES = [
+    pytest.param(github(), [("7", "SUCCESS")], id="github"),
+    pytest.param(gitlab(), [("7", "SUCCESS")], id="gitlab"),
+    pytest.param(jenkins(), [("7", "FAILURE"), ("8", "SUCCESS")], id="jenkins"),
+]
+
+
+def run(file: CiFile, project: Project, more: Mapping[str, str]) -> str | None:
+    """Run a job as its CI system does, and return the step that failed."""
+    job = file.jobs[0]
+    environ = {**_environment(project), **file.variables, **more}
+    failed = next((step for step in job.ship if _bash(step, project.folder, environ)), None)
+    close, told = file.finished(job.close, failed is None)
+    assert _bash(close, project.folder, {**environ, **told}) == 0
+    return failed
+
+
+def _bash(step: str, folder: Path, environ: Mapping[str, str]) -> int:
+    done = subprocess.run(
+        ["bash", "-e", "-c", step], cwd=folder, env=environ, check=False, capture_output=True
+    )
+    return done.returncode
+
+
+def _environment(project: Project) -> dict[str, str]:
+    assert isinstance(project.url, URL)
+    beside = Path(sys.executable).parent
+    assert shutil.which("alembic", path=str(beside)), "the package is not installed"
+    return {
+        "PATH": f"{beside}:{os.environ['PATH']}",
+        "HOME": os.environ.get("HOME", "/"),
+        "PGHOST": str(project.url.query["host"]),
+        "PGPORT": str(project.url.query["port"]),
+        "PGUSER": str(project.url.username),
+        "PGDATABASE": str(project.url.database),
+    }
+
+
+@pytest.mark.parametrize(("file", "rows"), CASES)
+def test_a_red_build_and_its_next_try_close_their_rows(
+    file: CiFile, rows: list[tuple[str, str]], project: Project
+) -> None:
+    database, project.url = project.url, ""
+    project.configure()
+    project.url = database
+    project.source("a", "CREATE TABLE a ();")
+    assert run(file, project, {}) == "alembic pgpipe wrap --check"
+    assert project.query("SELECT build_number, status FROM migration_logs") == [
+        ("7", "FAILURE")
+    ]
+    project.ok("pgpipe", "wrap")
+    assert run(file, project, file.again) is None
+    found = project.query("SELECT build_number, status FROM migration_logs ORDER BY id")
+    assert found == rows
+    assert project.ledger() == {"a": "SUCCESS"}
+    assert (project.folder / "reports/pgpipe.xml").is_file()
