@@ -6,7 +6,7 @@ import argparse
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -16,11 +16,13 @@ from alembic.config import Config
 from alembic.util import CommandError
 
 from alembic_pgpipe.errors import CheckError, PgpipeError
+from alembic_pgpipe.settings import HIDE
 
 if TYPE_CHECKING:
     from alembic_pgpipe.commands.wrap import Wrapped
 
 PROGRAM = "alembic pgpipe"
+SECRETS = "alembic_pgpipe.secrets"
 
 
 def _utf8(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
@@ -48,11 +50,13 @@ class Verbs(click.Group):
 
     def invoke(self, context: click.Context) -> Any:
         """Run the command that was typed."""
+        secrets: set[str] = set()
+        context.meta[SECRETS] = secrets
         try:
             return super().invoke(context)
         except (click.ClickException, CommandError) as error:
             if context.obj is not None:
-                _keep(context, error)
+                _keep(context, error, secrets)
             raise
 
 
@@ -70,6 +74,7 @@ def pgpipe(
     """Ship SQL files and routines to PostgreSQL: status, retry, skip, logs."""
     if context.obj is None or file or name or arguments:
         context.obj = _config(file, name, arguments)
+    context.obj.attributes[HIDE] = context.meta[SECRETS].add
 
 
 @pgpipe.command()
@@ -323,7 +328,9 @@ def _write(file: Path, text: str) -> None:
         raise click.FileError(str(file), error.strerror or str(error)) from error
 
 
-def _keep(context: click.Context, error: click.ClickException | CommandError) -> None:
+def _keep(
+    context: click.Context, error: click.ClickException | CommandError, secrets: Iterable[str]
+) -> None:
     """Keep why a command failed; a file that cannot be had is no reason to fail otherwise."""
     from alembic_pgpipe.run.build_log import keep_failure
     from alembic_pgpipe.settings import read_settings
@@ -333,7 +340,7 @@ def _keep(context: click.Context, error: click.ClickException | CommandError) ->
     with suppress(CommandError):
         settings = read_settings(context.obj)
         verb = f"{PROGRAM} {context.invoked_subcommand or ''}".rstrip()
-        keep_failure(settings, os.environ, f"{verb} (exit code {code})\n{said}")
+        keep_failure(settings, os.environ, f"{verb} (exit code {code})\n{said}", secrets)
 
 
 def _drift(config: Config, *, as_json: bool, diff: bool) -> str:

@@ -34,7 +34,7 @@ from alembic_pgpipe.run.planner import Planner
 from alembic_pgpipe.run.progress import DISPLAY, Display
 from alembic_pgpipe.run.runner import Runner
 from alembic_pgpipe.run.step import Sources
-from alembic_pgpipe.settings import Settings, read_settings
+from alembic_pgpipe.settings import HIDE, Settings, read_settings
 
 VISIT = "alembic_pgpipe.visit"
 ELSEWHERE = "alembic_pgpipe.elsewhere"
@@ -56,12 +56,16 @@ class Elsewhere:
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """What a command of ours gets to see of a project: all that ``run`` has resolved."""
+    """What a command of ours gets to see of a project: all that ``run`` has resolved.
+
+    ``hide`` is to hear of every password and token that is used.
+    """
 
     settings: Settings
     revisions: ProjectRevisions
     options: Mapping[str, Any]
     environ: Mapping[str, str]
+    hide: Callable[[str], None]
 
     def heads(self, connection: Connection) -> tuple[str, ...]:
         """Return what ``alembic_version`` says, through Alembic's own reading of it.
@@ -88,7 +92,8 @@ def run(context: EnvironmentContext | ModuleType, **options: Any) -> None:
     revisions = ProjectRevisions(environment.script, settings)
     visit: Callable[[Visit], None] | None = attributes.get(VISIT)
     if visit is not None:
-        visit(Visit(settings, revisions, options, elsewhere.environ))
+        hide = attributes.get(HIDE, lambda secret: None)
+        visit(Visit(settings, revisions, options, elsewhere.environ, hide))
     elif environment.is_offline_mode():
         _write_script(environment, settings, revisions, options)
     elif "destination_rev" in environment.context_opts:

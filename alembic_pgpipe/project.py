@@ -84,7 +84,7 @@ class OpenLedger:
 def open_ledger(visit: Visit) -> Iterator[OpenLedger]:
     """Connect to the project's database, each statement committing by itself."""
     with (
-        open_database(visit.settings, visit.environ) as database,
+        open_database(visit.settings, visit.environ, hide=visit.hide) as database,
         database.connect(autocommit=True) as connection,
     ):
         recorder = Recorder.on(connection, visit.settings.schema)

@@ -17,6 +17,8 @@ from alembic.config import Config
 from alembic_pgpipe.errors import SettingsError
 
 PREFIX = "pgpipe."
+# An attribute of ``Config``: a function that hears of every password and token.
+HIDE = "alembic_pgpipe.hide"
 LEDGER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]{0,62}\Z")
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|h)?\Z")
 SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}

@@ -49,7 +49,9 @@ def _wait(visit: Visit, timeout: float, say: Callable[[str], None]) -> str:
 def _ask(visit: Visit) -> str:
     with (
         # The loop has its own pauses, and the time that was given.
-        open_database(visit.settings, os.environ, waiting=IMPATIENT) as database,
+        open_database(
+            visit.settings, os.environ, hide=visit.hide, waiting=IMPATIENT
+        ) as database,
         database.connect(),
     ):
         return database.label

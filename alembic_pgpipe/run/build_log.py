@@ -10,7 +10,7 @@ import json
 import os
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -198,16 +198,20 @@ class BuildLog:
             self._file.flush()
 
 
-def keep_failure(settings: Settings, environ: Mapping[str, str], said: str) -> None:
+def keep_failure(
+    settings: Settings, environ: Mapping[str, str], said: str, secrets: Iterable[str]
+) -> None:
     """Add what a command said that failed in a CI build to that build's log file.
 
-    At a desk somebody has read it.  Raises SettingsError for a number that is not set.
+    ``secrets`` are those that it used.  At a desk somebody has read it.  Raises
+    SettingsError for a number that is not set.
     """
     if not in_ci(environ):
         return
     build = current_build(environ, settings.build_number_env)
     with BuildLog(build, settings.log_file, lambda _: None) as log:
-        log.hide(environ.get("PGPASSWORD"))
+        for secret in (*secrets, environ.get("PGPASSWORD")):
+            log.hide(secret)
         log.note(said)
 
 

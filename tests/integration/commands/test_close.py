@@ -312,6 +312,17 @@ def test_a_password_is_not_kept(project: Project) -> None:
     assert "Xq7" not in row(project)[0]
 
 
+def test_a_password_that_a_source_holds_is_not_kept_of_a_check(project: Project) -> None:
+    assert isinstance(project.url, URL)
+    project.url = project.url.set(password="Xq7-secret")
+    project.configure()
+    project.wrapped(a="SELECT 'Xq7-secret'::int;\n")
+    check = project.alembic("pgpipe", "check", env=BUILD)
+    assert check.code == 6
+    log = log_file(project).read_text()
+    assert '"***"' in log and "Xq7" not in log
+
+
 def test_a_long_log_is_kept_without_its_middle(project: Project) -> None:
     project.alembic("pgpipe", "retry", "nothing", env=BUILD)
     with log_file(project).open("a") as file:
