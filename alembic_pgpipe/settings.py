@@ -21,6 +21,8 @@ PREFIX = "pgpipe."
 HIDE = "alembic_pgpipe.hide"
 LEDGER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]{0,62}\Z")
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|h)?\Z")
+# What libpq takes for the authorities that the operating system trusts.
+SYSTEM_ROOTS = "system"
 SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
 
 
@@ -40,12 +42,50 @@ class RetryFailed(str, Enum):
     ALWAYS = "always"
 
 
+class SslMode(str, Enum):
+    """What TLS has to give, in libpq's words, from nothing to everything."""
+
+    DISABLE = "disable"
+    ALLOW = "allow"
+    PREFER = "prefer"
+    REQUIRE = "require"
+    VERIFY_CA = "verify-ca"
+    VERIFY_FULL = "verify-full"
+
+    @property
+    def encrypts(self) -> bool:
+        """Return whether nothing ever travels in plain text."""
+        return self.verifies or self is SslMode.REQUIRE
+
+    @property
+    def verifies(self) -> bool:
+        """Return whether the server has to prove who it is."""
+        return self in (SslMode.VERIFY_CA, SslMode.VERIFY_FULL)
+
+
+def read_sslmode(where: str, value: str) -> SslMode:
+    """Return what a text asks of TLS; ``where`` names for people who says so.
+
+    Raises SettingsError, with the nearest of libpq's words, for any other.
+    """
+    try:
+        return SslMode(value)
+    except ValueError:
+        known = [mode.value for mode in SslMode]
+        near = difflib.get_close_matches(value.lower(), known, n=1, cutoff=0.5)
+        meant = f" Did you mean {near[0]}?" if near else ""
+        raise SettingsError(
+            f"{where}: {value!r} is none of {', '.join(known)}.{meant}"
+        ) from None
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The options of one project in one environment; the README lists them.
 
     ``lock_wait`` is in seconds.  ``lock_timeout`` and ``statement_timeout`` are
-    PostgreSQL's own spellings, such as ``5s``; ``0`` means no limit.
+    PostgreSQL's own spellings, such as ``5s``; ``0`` means no limit.  ``sslrootcert`` is
+    an absolute path, or libpq's own word ``system``.
     """
 
     url: str
@@ -64,6 +104,8 @@ class Settings:
     log_file: Path | None = None
     scratch_in_ci: bool = False
     rehearsal_url: str | None = None
+    sslmode: SslMode | None = None
+    sslrootcert: str | None = None
 
     def __repr__(self) -> str:
         return f"Settings(project={str(self.project)!r}, schema={self.schema!r})"
@@ -91,6 +133,8 @@ OPTIONS = (
     "log_file",
     "scratch_in_ci",
     "rehearsal_url",
+    "sslmode",
+    "sslrootcert",
 )
 
 
@@ -123,6 +167,8 @@ def read_settings(config: Config) -> Settings:
         log_file=_log_file(project, values.get("log_file", "migration.log")),
         scratch_in_ci=_flag("scratch_in_ci", values),
         rehearsal_url=values.get("rehearsal_url", "").strip() or None,
+        sslmode=_sslmode(values.get("sslmode", "").strip()),
+        sslrootcert=_root_certificates(project, values.get("sslrootcert", "").strip()),
     )
 
 
@@ -241,6 +287,16 @@ def _retry_failed(value: str) -> RetryFailed:
         raise SettingsError(
             f"Option pgpipe.retry_failed: {value!r} is none of changed, directive, always."
         ) from None
+
+
+def _sslmode(value: str) -> SslMode | None:
+    return read_sslmode("Option pgpipe.sslmode", value) if value else None
+
+
+def _root_certificates(project: Path, value: str) -> str | None:
+    if value in ("", SYSTEM_ROOTS):
+        return value or None
+    return str(_folder(project, value))
 
 
 def _flag(name: str, values: Mapping[str, str]) -> bool:

@@ -13,7 +13,7 @@ from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from alembic_pgpipe.connect import url
+from alembic_pgpipe.connect import tls, url
 from alembic_pgpipe.connect.connector import (
     APPLICATION,
     PATIENT,
@@ -31,7 +31,6 @@ from alembic_pgpipe.settings import Settings, in_ci
 NAME_LIMIT = 63
 INSUFFICIENT_PRIVILEGE = "42501"
 READ_ONLY = "25006"
-PLAIN_MODES = ("disable", "allow", "prefer")
 # Connection exceptions, and a backend or a server that was told to stop.
 LOST_CONNECTION = ("08", "57P")
 # Temporary tables come last: they would hide everything else.
@@ -89,8 +88,9 @@ class Database:
 
     @property
     def label(self) -> str:
-        """Return ``database at host:port as user`` without any secret."""
-        return describe(self.engine.url)
+        """Return ``database at host:port as user``, and what TLS gives, without any secret."""
+        spoken = tls.spoken(self.engine.url, self.connector.environ)
+        return describe(self.engine.url) + (spoken and f" · {spoken}")
 
     @property
     def from_aws(self) -> bool:
@@ -118,7 +118,12 @@ def open_database(
         hide(environ["PGPASSWORD"])
     with ExitStack() as stack:
         credentials, seen = _resolve(settings, environ, stack)
-        secured = partial(_secured, from_aws=credentials.from_aws, iam=credentials.is_token)
+        secured = partial(
+            tls.secured,
+            settings=settings,
+            from_aws=credentials.from_aws,
+            iam=credentials.is_token,
+        )
         connector = Connector(credentials, seen, secured, Listener(hide, say), waiting)
         engine = _engine(connector.where(), connector)
         database = Database(engine, connector, settings.role)
@@ -146,19 +151,6 @@ def _resolve(
     if iam is not None:
         return ByToken(target, iam, environ, Aws(environ)), environ
     return Given(Access(*url.password_apart(target))), environ
-
-
-def _secured(target: URL, environ: Mapping[str, str], *, from_aws: bool, iam: bool) -> URL:
-    """Return the URL with TLS required where AWS has the credentials and nobody says else."""
-    if not from_aws:
-        return target
-    mode = str(target.query.get("sslmode") or environ.get("PGSSLMODE") or "require")
-    if iam and mode in PLAIN_MODES:
-        raise SettingsError(
-            f"auth=iam needs TLS, and sslmode is {mode}. Write sslmode=require, or verify-full "
-            "with sslrootcert."
-        )
-    return target.update_query_dict({"sslmode": mode})
 
 
 def _allow_scratch(settings: Settings, environ: Mapping[str, str]) -> None:

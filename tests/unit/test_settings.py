@@ -9,7 +9,7 @@ import pytest
 from alembic.config import Config
 
 from alembic_pgpipe.errors import SettingsError
-from alembic_pgpipe.settings import OPTIONS, RetryFailed, Settings, read_settings
+from alembic_pgpipe.settings import OPTIONS, RetryFailed, Settings, SslMode, read_settings
 
 
 def ini(folder: Path, *lines: str, section: str = "alembic", x: tuple[str, ...] = ()) -> Config:
@@ -52,6 +52,8 @@ def test_every_option_is_read(tmp_path: Path) -> None:
         "log_file": "logs/run.log",
         "scratch_in_ci": "True",
         "rehearsal_url": "postgresql://u@h/copy",
+        "sslmode": "verify-full",
+        "sslrootcert": "certs/global-bundle.pem",
     }
     assert set(lines) == set(OPTIONS)
     config = ini(tmp_path, *(f"pgpipe.{name} = {value}" for name, value in lines.items()))
@@ -72,6 +74,8 @@ def test_every_option_is_read(tmp_path: Path) -> None:
         log_file=tmp_path / "logs/run.log",
         scratch_in_ci=True,
         rehearsal_url="postgresql://u@h/copy",
+        sslmode=SslMode.VERIFY_FULL,
+        sslrootcert=str(tmp_path / "certs/global-bundle.pem"),
     )
 
 
@@ -137,6 +141,7 @@ def test_lock_wait_is_a_time(tmp_path: Path, value: str, seconds: float) -> None
         ("schema", "a.b"),
         ("schema", 'a"b'),
         ("schema", ""),
+        ("sslmode", "verify_full"),
     ],
 )
 def test_a_value_that_cannot_be_read_is_named_with_its_option(
@@ -161,6 +166,31 @@ def test_an_unknown_option_names_the_nearest(
     assert ("Did you mean" in text) is (meant is not None)
     assert meant is None or f"Did you mean pgpipe.{meant}?" in text
     assert all(f"pgpipe.{option}" in text for option in OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("", None),
+        ("system", "system"),
+        ("/etc/ca.pem", "/etc/ca.pem"),
+        ("./system", "{}/system"),
+    ],
+)
+def test_authorities_are_a_file_of_the_project_or_the_systems(
+    tmp_path: Path, value: str, expected: str | None
+) -> None:
+    settings = read_settings(ini(tmp_path, f"pgpipe.sslrootcert = {value}"))
+    assert settings.sslrootcert == (expected and expected.format(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("value", "meant"), [("verify_full", "verify-full"), ("REQUIRE", "require"), ("on", None)]
+)
+def test_the_nearest_sslmode_is_named(tmp_path: Path, value: str, meant: str | None) -> None:
+    with pytest.raises(SettingsError) as refused:
+        read_settings(ini(tmp_path, f"pgpipe.sslmode = {value}"))
+    assert str(refused.value).partition("Did you mean ")[2] == (f"{meant}?" if meant else "")
 
 
 def test_a_url_is_in_no_repr(tmp_path: Path) -> None:
