@@ -24,6 +24,10 @@ class Identity:
     certificate: bytes
     key: bytes
 
+    def followed_by(self, issuer: Authority) -> Identity:
+        """Return the same with its authority's certificate, as some servers send it."""
+        return Identity(self.certificate + issuer.certificate, self.key)
+
 
 @dataclass(frozen=True)
 class Authority:

@@ -13,7 +13,7 @@ from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from alembic_pgpipe.connect import tls, url
+from alembic_pgpipe.connect import tls, tls_refusal, url
 from alembic_pgpipe.connect.connector import (
     APPLICATION,
     PATIENT,
@@ -23,6 +23,7 @@ from alembic_pgpipe.connect.connector import (
     is_not_accepted,
 )
 from alembic_pgpipe.connect.credentials import ByToken, Credentials, Given, InSecret
+from alembic_pgpipe.connect.disbelief import explained
 from alembic_pgpipe.connect.secret_shape import Access
 from alembic_pgpipe.connect.secrets import Aws
 from alembic_pgpipe.errors import LedgerError, PgpipeError, SettingsError, UnreachableError
@@ -71,7 +72,8 @@ class Database:
         try:
             connection = self.engine.connect()
         except DBAPIError as error:
-            said = refusal(self.engine.url, str(error.orig), self.connector.credentials)
+            text = explained(str(error.orig), self.engine.url, self.connector.environ)
+            said = refusal(self.engine.url, text, self.connector.credentials)
             raise UnreachableError(said) from error
         with connection:
             if autocommit:
@@ -218,7 +220,10 @@ def refusal(target: URL, text: str, credentials: Credentials) -> str:
     ``text`` is libpq's own message; it has no SQLSTATE for a connection that failed,
     so its wording decides.
     """
-    reason = " ".join(text.split())
+    reason = " ".join(text.split()).rstrip(".")
+    about_tls = tls_refusal.advice(reason)
+    if about_tls is not None:
+        return f"No connection to {describe(target)}: {reason}. {about_tls}"
     if is_not_accepted(reason):
         advice = credentials.advice(_user(target))
         return f"{_sentence(describe(target))} refuses the connection: {reason}. {advice}"
@@ -297,7 +302,7 @@ NO_ROOM = "The server has no free connection; try again, or raise max_connection
 ADVICE = (
     ("no password supplied", "Set PGPASSWORD, or put the password into the secret."),
     ("does not exist", "Check the name in the URL, or create it."),
-    ("no pg_hba.conf entry", "The server's pg_hba.conf does not let this user in from here."),
+    ("pg_hba.conf", "The server's pg_hba.conf does not let this user in from here."),
     ("permission denied for database", "Grant it: GRANT CONNECT ON DATABASE … TO …;"),
     ("too many clients", NO_ROOM),
     ("remaining connection slots", NO_ROOM),

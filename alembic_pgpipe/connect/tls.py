@@ -101,6 +101,12 @@ def home_root() -> Path:
         return Path(HOME_ROOT)
 
 
+def believed(target: URL, environ: Mapping[str, str]) -> str:
+    """Return whose certificates a secured URL believes: a file's path, or ``system``."""
+    root = _said(ROOT, target, None, environ)
+    return root.value if root else str(home_root())
+
+
 def spoken(target: URL, environ: Mapping[str, str]) -> str:
     """Return what is sure to be spoken at a secured URL, for people; empty if unknown."""
     said = _said(MODE, target, None, environ)

@@ -114,7 +114,7 @@ def test_a_server_that_offers_no_tls_is_sent_nothing(
     project: Project, server: TlsServer
 ) -> None:
     server.present(None, ANY_WAY)
-    told(project, "server does not support SSL")
+    told(project, "server does not support SSL", "pgpipe.sslmode = disable")
     project.configure(sslmode="disable")
     assert "as shipper · no TLS" in spoken(project)
 

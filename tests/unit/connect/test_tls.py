@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from alembic_pgpipe.connect.tls import (
+    believed,
     home_root,
     is_readable,
     is_socket,
@@ -276,6 +277,13 @@ def test_what_is_spoken_is_said_where_it_is_sure(
 
 def test_nothing_is_said_about_a_socket() -> None:
     assert spoken(make_url("postgresql:///shop?host=/run/pg&sslmode=disable"), {}) == ""
+
+
+def test_who_is_believed_is_the_last_word_of_all() -> None:
+    named = make_url(PLACE + "?sslrootcert=/url.pem")
+    assert believed(named, {"PGSSLROOTCERT": "/v.pem"}) == "/url.pem"
+    assert believed(make_url(PLACE), {"PGSSLROOTCERT": "/v.pem"}) == "/v.pem"
+    assert believed(make_url(PLACE), {}) == str(home_root())
 
 
 def test_an_account_without_a_home_believes_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
