@@ -62,8 +62,9 @@ def secured(
     """
     if is_socket(target, environ):
         return target
-    said = _said(MODE, target, settings.sslmode and settings.sslmode.value, environ)
-    root = _said(ROOT, target, settings.sslrootcert, environ)
+    option = settings.sslmode and settings.sslmode.value
+    said = _said(MODE, target, option, environ, from_aws=from_aws)
+    root = _said(ROOT, target, settings.sslrootcert, environ, from_aws=from_aws)
     known = root is not None or readable(home_root())
     if said is None:
         mode = _default(settings, from_aws=from_aws, known=known)
@@ -119,13 +120,20 @@ def spoken(target: URL, environ: Mapping[str, str]) -> str:
 
 
 def _said(
-    name: str, target: URL, option: str | None, environ: Mapping[str, str]
+    name: str,
+    target: URL,
+    option: str | None,
+    environ: Mapping[str, str],
+    *,
+    from_aws: bool = False,
 ) -> Said | None:
     variable = f"PG{name.upper()}"
+    # A secret speaks through the variables that are not set.
+    speaker = f"{variable} (or {name} in the secret)" if from_aws else variable
     places = (
         (f"{name} in the database's URL", target.query.get(name)),
         (f"pgpipe.{name}", option),
-        (variable, environ.get(variable)),
+        (speaker, environ.get(variable)),
     )
     return next((Said(where, str(value)) for where, value in places if value), None)
 

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from tests.certificates import HERE, Authority, authority
+from tests.integration.aws.conftest import FakeAws
 from tests.project import Project
 from tests.refusal import refused
 from tests.tls_server import ANY_WAY, DATABASE, HOST, PASSWORD, USER, TlsServer, tls_server
-
-SECRET = "shop/tls"
-REGION = "eu-west-1"
 
 
 @pytest.fixture(scope="module")
@@ -41,41 +36,25 @@ def server(running: TlsServer, signer: Authority) -> TlsServer:
     return running
 
 
-@pytest.fixture(scope="module")
-def aws() -> Iterator[dict[str, str]]:
-    """Give the variables with which an AWS of the tests' own is found."""
-    moto = ThreadedMotoServer(ip_address=HOST, port=0, verbose=False)
-    moto.start()
-    host, port = moto.get_host_and_port()
-    yield {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "tests",
-        "AWS_SECRET_ACCESS_KEY": "tests",
-        "AWS_DEFAULT_REGION": REGION,
-    }
-    moto.stop()
-
-
 @pytest.fixture
 def project(
     server: TlsServer,
-    aws: Mapping[str, str],
+    aws: FakeAws,
     signer: Authority,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Project]:
+) -> Project:
     """Give a project whose credentials are in AWS, at a desk that knows no authority."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    for name, value in aws.items():
-        monkeypatch.setenv(name, value)
-    client = boto3.client("secretsmanager", region_name=REGION)
-    fields = {"username": USER, "password": PASSWORD, "host": HOST, "port": server.port}
-    text = json.dumps({**fields, "dbname": DATABASE, "engine": "postgres"})
-    secret = client.create_secret(Name=SECRET, SecretString=text)
-    project = Project(tmp_path / "project", f"secretsmanager://{SECRET}")
+    project = Project(tmp_path / "project", f"secretsmanager://{aws.secret(fields(server))}")
     (project.folder / "ca.pem").write_bytes(signer.certificate)
-    yield project
-    client.delete_secret(SecretId=secret["ARN"], ForceDeleteWithoutRecovery=True)
+    return project
+
+
+def fields(server: TlsServer, **more: str) -> dict[str, object]:
+    """Return what RDS would keep in a secret."""
+    login = {"username": USER, "password": PASSWORD, "host": HOST, "port": server.port}
+    return {**login, "dbname": DATABASE, "engine": "postgres", **more}
 
 
 def told(
@@ -121,7 +100,7 @@ def test_a_server_that_offers_no_tls_is_sent_nothing(
 
 @pytest.mark.parametrize("mode", ["prefer", "allow"])
 def test_a_mode_that_leaves_it_to_the_server_is_refused(project: Project, mode: str) -> None:
-    told(project, f"PGSSLMODE is {mode}", "in plain text", code=1, env={"PGSSLMODE": mode})
+    told(project, "PGSSLMODE", f"is {mode}: ", "in plain text", code=1, env={"PGSSLMODE": mode})
     project.configure(sslmode=mode)
     told(project, f"pgpipe.sslmode is {mode}", "in plain text", code=1)
 
@@ -133,3 +112,23 @@ def test_a_service_file_of_libpqs_does_not_weaken_it(
     server.present(None, ANY_WAY)
     env = {"PGSERVICEFILE": str(service), "PGSERVICE": "shop", "PGSSLMODE": "require"}
     told(project, "server does not support SSL", env=env)
+
+
+@pytest.mark.parametrize("mode", ["prefer", "verify_full"])
+def test_a_secret_that_says_what_cannot_be_is_named(
+    project: Project, server: TlsServer, aws: FakeAws, mode: str
+) -> None:
+    project.url = f"secretsmanager://{aws.secret(fields(server, sslmode=mode))}"
+    project.configure()
+    told(project, "sslmode in the secret", mode, code=1)
+
+
+@pytest.mark.parametrize("given", ["variable", "option", "url"])
+def test_a_secret_has_the_last_word_only(
+    project: Project, server: TlsServer, aws: FakeAws, given: str
+) -> None:
+    url = f"secretsmanager://{aws.secret(fields(server, sslmode='disable'))}"
+    project.url = f"{url}?sslmode=require" if given == "url" else url
+    project.configure(**({"sslmode": "require"} if given == "option" else {}))
+    env = {"PGSSLMODE": "require"} if given == "variable" else {}
+    assert "as shipper · TLS require" in spoken(project, env)
