@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from alembic_pgpipe.connect import tls, tls_refusal, url
 from alembic_pgpipe.connect.connector import (
@@ -24,6 +24,7 @@ from alembic_pgpipe.connect.connector import (
 )
 from alembic_pgpipe.connect.credentials import ByToken, Credentials, Given, InSecret
 from alembic_pgpipe.connect.disbelief import explained
+from alembic_pgpipe.connect.pooler import Entrance
 from alembic_pgpipe.connect.secret_shape import Access
 from alembic_pgpipe.connect.secrets import Aws
 from alembic_pgpipe.errors import LedgerError, PgpipeError, SettingsError, UnreachableError
@@ -166,10 +167,17 @@ def _allow_scratch(settings: Settings, environ: Mapping[str, str]) -> None:
 
 def _engine(target: URL, connector: Connector) -> Engine:
     engine = create_engine(target, poolclass=NullPool)
+    entrance = Entrance(describe(target))
 
     @event.listens_for(engine, "do_connect")
-    def connect(dialect: Dialect, _record: object, _args: object, _kw: object) -> object:
-        return connector.open(dialect)
+    def connect(
+        dialect: Dialect, record: ConnectionPoolEntry, _args: object, _kw: object
+    ) -> object:
+        return entrance.admit(lambda: connector.open(dialect), record.info, dialect)
+
+    @event.listens_for(engine, "close")
+    def close(driver: object, record: ConnectionPoolEntry) -> None:
+        entrance.leave(driver, record.info, engine.dialect)
 
     return engine
 
@@ -182,12 +190,10 @@ def _introduce(
         "role": role,
         "search_path": search_path,
     }
-    for name, value in settings.items():
-        if value is not None:
-            connection.exec_driver_sql(
-                "SELECT pg_catalog.set_config(%s, %s, false)", (name, value)
-            )
-    connection.exec_driver_sql(_without_limits(connection.dialect.server_version_info or (0,)))
+    given = [pair for pair in settings.items() if pair[1] is not None]
+    sets = "SELECT pg_catalog.set_config(%s, %s, false);" * len(given)
+    limits = _without_limits(connection.dialect.server_version_info or (0,))
+    connection.exec_driver_sql(sets + limits, tuple(value for pair in given for value in pair))
     connection.commit()
 
 
@@ -309,6 +315,14 @@ ADVICE = (
     (
         "too many connections",
         "A run needs three connections at once: end others, or raise the CONNECTION LIMIT.",
+    ),
+    (
+        "unsupported startup parameter",
+        "Take it out of the URL and PGOPTIONS, or into PgBouncer's ignore_startup_parameters.",
+    ),
+    (
+        "no more connections allowed",
+        "The pooler is full: try again, or raise its max_client_conn.",
     ),
     ("starting up", "Wait for it: alembic pgpipe wait --timeout 60"),
     (

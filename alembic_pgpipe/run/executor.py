@@ -26,6 +26,7 @@ from psycopg2.extensions import (
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from alembic_pgpipe.connect.pooler import PROCESS
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.model import ServerError
 from alembic_pgpipe.run.batch import Ahead, Batch, batches
@@ -190,8 +191,8 @@ class Executor:
 
     @property
     def pid(self) -> int:
-        """Return the server process behind the connection."""
-        return int(self._driver.info.backend_pid)
+        """Return the server process behind the connection, also behind a pooler."""
+        return int(self.connection.info[PROCESS])
 
     def canceller(self) -> Callable[[], None]:
         """Return what makes the server give up its work here; another thread may call it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from alembic_pgpipe.connect.database import OWN_SEARCH_PATH
+from alembic_pgpipe.connect.database import APPLICATION, OWN_SEARCH_PATH
 from alembic_pgpipe.run.executor import Executor
 from alembic_pgpipe.settings import Settings
 from alembic_pgpipe.source import Directives
@@ -17,6 +17,10 @@ WHERE_KNOWN = (
     "FROM pg_catalog.pg_settings WHERE name IN ("
     "'client_connection_check_interval', 'idle_session_timeout', 'transaction_timeout');"
 )
+# What DISCARD ALL and RESET ALL take back is what the connection was opened with: behind a
+# pooler that is the pooler's, and this driver would go on in UTF-8.
+OWN_ENCODING = "SET client_encoding = 'UTF8';"
+OWN = f"SET application_name = '{APPLICATION}';{OWN_ENCODING}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,7 @@ class Session:
         """
         with self.executor.autocommit():
             self.executor.command("DISCARD ALL")
-            self.executor.command(WHERE_KNOWN + entering(self.settings, directives))
+            self.executor.command(WHERE_KNOWN + OWN + entering(self.settings, directives))
 
     def leave(self, *, transactional: bool = True) -> None:
         """Take a source's role and settings back, inside its transaction if it has one.
@@ -47,7 +51,7 @@ class Session:
             with self.executor.autocommit():
                 self.executor.command("DISCARD ALL")
         own_path = f"SET LOCAL search_path = {OWN_SEARCH_PATH};"
-        self.executor.command(leaving(self.settings) + own_path)
+        self.executor.command(leaving(self.settings) + OWN_ENCODING + own_path)
 
 
 def entering(settings: Settings, directives: Directives | None = None) -> str:
