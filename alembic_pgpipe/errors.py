@@ -13,7 +13,7 @@
         ├── StepError               a step failed in the database
         ├── RehearsalError          the history cannot be replayed for a rehearsal
         ├── HeldError               exit code 3: failed revisions wait for a decision
-        ├── LockError               exit code 4: another run holds the lock
+        ├── LockError               exit code 4: another run holds the lock, or it was lost
         ├── UnreachableError        exit code 5: the database or the secret does not answer
         └── CheckError              exit code 6: a check found problems
 
@@ -119,7 +119,7 @@ class HeldError(PgpipeError):
 
 
 class LockError(PgpipeError):
-    """Report that another run holds the lock, and who it is."""
+    """Report that another run holds the lock, and who it is; or that this one has lost it."""
 
     exit_code = 4
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 
 
@@ -149,10 +149,20 @@ class Holder:
     pid: int
     build: str
     since: datetime | None = None
+    age: timedelta | None = None
 
     def __str__(self) -> str:
         since = f", since {self.since:%Y-%m-%d %H:%M:%S %Z}" if self.since else ""
-        return f"build {self.build} (server process {self.pid}{since})"
+        age = f", for {_rounded(self.age)}" if self.age is not None else ""
+        return f"build {self.build} (server process {self.pid}{since}{age})"
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """The lock that a run holds: its 64-bit key, and the server process that has it."""
+
+    key: int
+    process: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,3 +227,11 @@ class RevisionState:
     reason: str | None = None
     logs: str | None = None
     notes: tuple[str, ...] = field(default=())
+
+
+def _rounded(age: timedelta) -> str:
+    """Return an age in its largest unit, as people say it."""
+    seconds = max(0, int(age.total_seconds()))
+    if seconds < 120:
+        return f"{seconds} s"
+    return f"{seconds // 60} min" if seconds < 7200 else f"{seconds // 3600} h"

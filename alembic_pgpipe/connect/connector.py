@@ -23,6 +23,8 @@ CONNECT_ARGUMENTS: Mapping[str, object] = MappingProxyType(
         "keepalives_idle": 30,
         "keepalives_interval": 10,
         "keepalives_count": 3,
+        # What was sent and is not acknowledged suspends keepalives.
+        "tcp_user_timeout": 60_000,
         "client_encoding": "utf8",
         "application_name": APPLICATION,
     }

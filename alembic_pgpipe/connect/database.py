@@ -47,6 +47,16 @@ TIME_OUTS: Mapping[str, int] = MappingProxyType(
         "transaction_timeout": 17,
     }
 )
+# The server's side of the keepalives: the lock, or a table's, of a machine that has vanished without a
+# word is free after a minute.
+SERVER_KEEPALIVES: Mapping[str, str] = MappingProxyType(
+    {
+        "tcp_keepalives_idle": "30",
+        "tcp_keepalives_interval": "10",
+        "tcp_keepalives_count": "3",
+        "tcp_user_timeout": "60000",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +203,7 @@ def _introduce(
     given = [pair for pair in settings.items() if pair[1] is not None]
     sets = "SELECT pg_catalog.set_config(%s, %s, false);" * len(given)
     limits = _without_limits(connection.dialect.server_version_info or (0,))
+    limits += "".join(f"SET {name} = {value};" for name, value in SERVER_KEEPALIVES.items())
     connection.exec_driver_sql(sets + limits, tuple(value for pair in given for value in pair))
     connection.commit()
 

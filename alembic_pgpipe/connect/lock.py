@@ -14,11 +14,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 
 from alembic_pgpipe.connect.connector import APPLICATION
 from alembic_pgpipe.connect.database import Database
+from alembic_pgpipe.connect.pooler import PROCESS
 from alembic_pgpipe.errors import LockError
-from alembic_pgpipe.model import Holder
+from alembic_pgpipe.model import Hold, Holder
 
 POLL_SECONDS = 0.5
 TOLD_EVERY_SECONDS = 30.0
@@ -26,7 +28,8 @@ TRY = text("SELECT pg_catalog.pg_try_advisory_xact_lock(:key)")
 # An advisory lock's 64-bit key shows in pg_locks as two halves, with objsubid 1.
 HOLDER = text(
     """
-    SELECT l.pid, a.application_name, a.xact_start
+    SELECT l.pid, a.application_name, a.xact_start,
+           pg_catalog.clock_timestamp() - a.xact_start AS age
     FROM pg_catalog.pg_locks AS l
     LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
     WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
@@ -54,20 +57,32 @@ def holder_of(connection: Connection, key: int) -> Holder | None:
     if found is None:
         return None
     build = str(found.application_name or "").removeprefix(APPLICATION).strip() or "unknown"
-    return Holder(pid=found.pid, build=build, since=found.xact_start)
+    return Holder(pid=found.pid, build=build, since=found.xact_start, age=found.age)
 
 
 @contextmanager
 def run_lock(
     database: Database, schema: str, build: str, wait: float, say: Callable[[str], None]
-) -> Iterator[None]:
+) -> Iterator[Hold]:
     """Hold the lock for a run; ``wait`` is in seconds.
 
-    Raises LockError, which names the holder, when the lock cannot be had in time.
+    Raises LockError, which names the holder, when the lock cannot be had in time.  Where
+    its session ends before the run does, only the ledger's writes notice.
     """
     with database.connect(f"{APPLICATION} {build}") as connection:
         _poll(connection, schema, wait, say)
-        yield
+        try:
+            yield Hold(lock_key(schema), int(connection.info[PROCESS]))
+        finally:
+            _give_up(connection)
+
+
+def _give_up(connection: Connection) -> None:
+    try:
+        connection.rollback()
+    except DBAPIError:
+        # The session is gone, and the lock with it.
+        connection.invalidate()
 
 
 def _poll(connection: Connection, schema: str, wait: float, say: Callable[[str], None]) -> None:

@@ -7,11 +7,22 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Table, extract, func, insert, literal, select, text, update
+from sqlalchemy import (
+    Connection,
+    Table,
+    extract,
+    func,
+    insert,
+    literal,
+    select,
+    text,
+    true,
+    update,
+)
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateSchema
 
-from alembic_pgpipe.errors import LedgerError
+from alembic_pgpipe.errors import LedgerError, LockError
 from alembic_pgpipe.ledger.history import APPLIED_BY_US, DECISIONS
 from alembic_pgpipe.ledger.tables import ID_LIMIT, NAMES, Tables, ledger_tables
 from alembic_pgpipe.model import (
@@ -20,6 +31,7 @@ from alembic_pgpipe.model import (
     BuildRecord,
     Direction,
     Failure,
+    Hold,
     Outcome,
     Revision,
     Row,
@@ -50,6 +62,20 @@ SCHEMA_EXISTS = text("SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = :sch
 CREATION_LOCK = text(
     "SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext(:name)::bigint)"
 )
+# pg_locks shows an advisory lock's 64-bit key as two halves.
+HELD = text(
+    """
+    EXISTS (SELECT FROM pg_catalog.pg_locks AS l
+            WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+              AND l.pid = :hold_process
+              AND (l.classid::bigint << 32) | l.objid::bigint = :hold_key)
+    """
+)
+LOST = (
+    "The lock was lost: the server has ended the session that held it, so that another run "
+    "may have begun. This one stops where it is. Look what is at work: alembic pgpipe status. "
+    "Then go on: alembic upgrade head"
+)
 # Qualified like every name: the search path is not ours on the main connection.
 CLOCK = func.pg_catalog.clock_timestamp()
 
@@ -59,11 +85,13 @@ class Recorder:
     """The ledger of one schema as seen through one connection.
 
     On the journal each call commits by itself; on the main connection it is part of
-    the step's transaction.
+    the step's transaction.  With ``hold``, a run begins nothing and moves no status once
+    its lock is lost.
     """
 
     connection: Connection
     tables: Tables
+    hold: Hold | None = None
 
     @classmethod
     def on(cls, connection: Connection, schema: str) -> Recorder:
@@ -126,6 +154,19 @@ class Recorder:
             f"{self.schema}.{table.name} belongs to something else: {why}. It was left alone. "
             "Keep the ledger in a schema of its own: set pgpipe.schema = pgpipe in alembic.ini."
         )
+
+    # -- the lock ----------------------------------------------------------------------
+
+    def refuse_lost_lock(self) -> None:
+        """Raise LockError where the run's lock is not held any more."""
+        if not self.connection.scalar(select(self._held())):
+            raise LockError(LOST)
+
+    def _held(self) -> Any:
+        """Return the condition that the run's lock is held; without one, that holds."""
+        if self.hold is None:
+            return true()
+        return HELD.bindparams(hold_process=self.hold.process, hold_key=self.hold.key)
 
     # -- reading -----------------------------------------------------------------------
 
@@ -239,15 +280,18 @@ class Recorder:
         """Move a row from the status it was read with to another one.
 
         Raises LedgerError where the row has changed since it was read: somebody else
-        decided meanwhile, and their decision stands.
+        decided meanwhile, and their decision stands.  Raises LockError where the run's
+        lock is lost.
         """
         table = self.tables.migrations
+        same = (table.c.id == row.id, table.c.applied_status == row.status.value)
         change = (
             update(table)
-            .where(table.c.id == row.id, table.c.applied_status == row.status.value)
+            .where(*same, self._held())
             .values(**_status_values(status, logs, rolled_back))
         )
         if self.connection.execute(change).rowcount != 1:
+            self.refuse_lost_lock()
             raise LedgerError(
                 f"The status of {row.name} (id {row.id}) was {row.status.value} and has been "
                 "changed or removed by somebody else meanwhile; that stands. Look: alembic "
@@ -284,7 +328,7 @@ class Recorder:
     def end_attempt(
         self, attempt: int, outcome: Outcome, failure: Failure | None = None
     ) -> None:
-        """Record how a try ended."""
+        """Record how a try ended; what has ended already keeps its outcome."""
         table = self.tables.attempts
         values: dict[str, Any] = {"outcome": outcome.value, "finished_at": CLOCK}
         elapsed = extract("epoch", CLOCK - table.c.started_at)
@@ -295,7 +339,7 @@ class Recorder:
             values["statements_done"] = func.coalesce(
                 table.c.statements_total, table.c.statements_done
             )
-        self.connection.execute(update(table).where(table.c.id == attempt).values(**values))
+        self._change(attempt, table.c.outcome == Outcome.RUNNING.value, **values)
 
     def interrupt(self, attempt: Attempt, reason: str) -> None:
         """Close an attempt whose run died before it could say how it ended."""
@@ -314,20 +358,29 @@ class Recorder:
         self._change(attempt, **values, statements_done=done)
 
     def record_under_way(self, attempt: int, statement: UnderWay) -> None:
-        """Record that a statement is about to be sent, or what became of it."""
-        self._change(attempt, under_way=asdict(statement))
+        """Record that a statement is about to be sent, or what became of it.
+
+        Raises LockError where the run's lock is lost.
+        """
+        if not self._change(attempt, self._held(), under_way=asdict(statement)):
+            self.refuse_lost_lock()
 
     def record_done(self, attempt: int, done: int) -> None:
         """Record how many statements of a non-transactional source are done."""
         self._change(attempt, statements_done=done, under_way=None)
 
-    def _change(self, attempt: int, **values: Any) -> None:
+    def _change(self, attempt: int, *conditions: Any, **values: Any) -> int:
         table = self.tables.attempts
-        self.connection.execute(update(table).where(table.c.id == attempt).values(**values))
+        change = update(table).where(table.c.id == attempt, *conditions).values(**values)
+        return self.connection.execute(change).rowcount
 
     def record_transaction(self, attempt: int, transaction_id: int) -> None:
-        """Record under which transaction id a source is about to commit elsewhere."""
-        self._change(attempt, transaction_id=transaction_id)
+        """Record under which transaction id a source is about to commit elsewhere.
+
+        Raises LockError where the run's lock is lost.
+        """
+        if not self._change(attempt, self._held(), transaction_id=transaction_id):
+            self.refuse_lost_lock()
 
     def note(
         self,

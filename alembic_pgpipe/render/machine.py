@@ -7,21 +7,31 @@ from typing import Any
 
 from alembic_pgpipe.commands.drift import DriftReport
 from alembic_pgpipe.commands.status import StatusReport
-from alembic_pgpipe.model import BuildRecord, RevisionState
+from alembic_pgpipe.model import BuildRecord, Holder, RevisionState
 
 
 def status_json(report: StatusReport) -> str:
     """Return the status of the revisions as JSON; times are ISO 8601."""
-    holder = report.holder
     return _dump(
         {
             "database": report.database,
             "heads": list(report.heads),
-            "running": {"pid": holder.pid, "build": holder.build} if holder else None,
+            "running": _holder(report.holder),
             "earlier": report.earlier,
             "revisions": [_revision(state) for state in report.revisions],
         }
     )
+
+
+def _holder(holder: Holder | None) -> dict[str, Any] | None:
+    if holder is None:
+        return None
+    return {
+        "pid": holder.pid,
+        "build": holder.build,
+        "since": holder.since.isoformat() if holder.since else None,
+        "seconds": int(holder.age.total_seconds()) if holder.age is not None else None,
+    }
 
 
 def drift_json(report: DriftReport) -> str:

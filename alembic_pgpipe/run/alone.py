@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from alembic_pgpipe.errors import SourceError
+from alembic_pgpipe.errors import LockError, SourceError
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.model import Attempt, UnderWay
 from alembic_pgpipe.run.aftermath import UnclearError, judge, look, remains, verify
@@ -242,7 +242,7 @@ class Alone:
                 self._note(replace(statement, left=()))
             elif statement.last == statement.number:
                 self._note(replace(statement, left=remains(effect, statement, self._ask)))
-        except SQLAlchemyError:
+        except (SQLAlchemyError, LockError):
             # The next run asks again; why this one failed is more important.
             return
 

@@ -6,7 +6,7 @@ import functools
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import sleep
 from typing import Any
 
@@ -15,9 +15,8 @@ from alembic.script.revision import MultipleHeads, ResolutionError
 from alembic.util import CommandError
 
 from alembic_pgpipe.connect.lock import run_lock
-from alembic_pgpipe.errors import SourceError, StepError, UnreachableError
+from alembic_pgpipe.errors import LockError, SourceError, StepError, UnreachableError
 from alembic_pgpipe.ledger.history import History
-from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.model import Direction, Failure, Status
 from alembic_pgpipe.revisions.broken import two_heads
 from alembic_pgpipe.run.executor import sqlstate
@@ -65,7 +64,8 @@ class Pipeline:
         settings, log = self.runner.settings, self.runner.log
         with run_lock(
             self.runner.database, settings.schema, log.number, settings.lock_wait, self._say_now
-        ):
+        ) as hold:
+            self.runner.journal = replace(self.runner.journal, hold=hold)
             self.planner.bury()
             if self.context.purge:
                 self._plan_purge()
@@ -91,8 +91,10 @@ class Pipeline:
             self._follow_stamp(heads)
         elif planned.step.runs:
             self.runner.record()
-        elif planned.step.direction is Direction.DOWNGRADE:
-            self._unpass(planned.step)
+        else:
+            self.runner.recorder.refuse_lost_lock()
+            if planned.step.direction is Direction.DOWNGRADE:
+                self._unpass(planned.step)
 
     # -- the run -----------------------------------------------------------------------
 
@@ -160,8 +162,7 @@ class Pipeline:
                 self._failed(error, running, tries[running.step.revision.id])
             except BaseException:
                 if self.runner.running is not None:
-                    self.runner.interrupt()
-                    self._say(f"  stopped: {what_is_left(self.runner.running)}")
+                    self._interrupt(self.runner.running)
                 raise
 
     def _catch_up(self, planned: Planned) -> None:
@@ -181,7 +182,8 @@ class Pipeline:
     # -- following what Alembic does ---------------------------------------------------
 
     def _follow_stamp(self, heads: Iterable[str]) -> None:
-        recorder = Recorder(self.runner.main, self.runner.journal.tables)
+        recorder = self.runner.recorder
+        recorder.refuse_lost_lock()
         revisions, build = self.planner.revisions, self.runner.log.build
         now = revisions.applied(heads)
         self._say(str(follow_stamp(recorder, revisions, self._passed, now, build)))
@@ -197,9 +199,7 @@ class Pipeline:
     def _unpass(self, step: Step) -> None:
         row = self._history.rows.get(step.revision.id)
         if row is not None and row.status is not Status.ROLLED_BACK:
-            Recorder(self.runner.main, self.runner.journal.tables).set_status(
-                row, Status.WAITING
-            )
+            self.runner.recorder.set_status(row, Status.WAITING)
 
     # -- bad days ----------------------------------------------------------------------
 
@@ -211,6 +211,7 @@ class Pipeline:
                 f"The connection broke while {step.revision.id} ({step.revision.name}) was "
                 "committed. The ledger says that it was. Go on: alembic upgrade head"
             ) from error
+        self._refuse_without_lock(error, running)
         again = self._worth_another_try(error, running, tries)
         failure = self.runner.fail(error, again=again)
         self._say(failure.text)
@@ -219,6 +220,20 @@ class Pipeline:
             cause = error if self.runner.log.may_show(error) else None
             raise self._step_error(step, failure, what_is_left(running)) from cause
         self._pause(tries)
+
+    def _refuse_without_lock(self, error: Exception, running: Running) -> None:
+        """Stop where the lock is lost: the step's status may be another run's by now."""
+        try:
+            self.runner.journal.refuse_lost_lock()
+        except LockError as lost:
+            if not isinstance(error, LockError):
+                self._say(f"  {error}")
+            self._interrupt(running)
+            raise lost from None
+
+    def _interrupt(self, running: Running) -> None:
+        self.runner.interrupt()
+        self._say(f"  stopped: {what_is_left(running)}")
 
     def _worth_another_try(self, error: Exception, running: Running, tries: int) -> bool:
         if not running.undone or tries > self.runner.settings.retries:

@@ -155,12 +155,22 @@ class Runner:
         finally:
             event.remove(self.main, "commit", note)
 
+    @property
+    def recorder(self) -> Recorder:
+        """Return the recorder within the step's own transaction."""
+        return replace(self.journal, connection=self.main)
+
     def record(self) -> None:
-        """Write SUCCESS, or ROLLED_BACK, in the transaction of the step itself."""
+        """Write SUCCESS, or ROLLED_BACK, in the transaction of the step itself.
+
+        Raises LockError where the lock is lost: nothing is committed then.
+        """
         running = self._current()
-        recorder = Recorder(self.main, self.journal.tables)
+        recorder = self.recorder
         upwards = running.step.direction is Direction.UPGRADE
-        if running.row is not None:
+        if running.row is None:
+            recorder.refuse_lost_lock()
+        else:
             recorder.set_status(running.row, Status.SUCCESS if upwards else Status.ROLLED_BACK)
         recorder.end_attempt(running.attempt, Outcome.SUCCESS)
         running.recorded = True
@@ -216,11 +226,13 @@ class Runner:
         return any(r.id == running.row.id and r.status is goal for r in self.journal.rows())
 
     def _start(self, step: Step, row: Row | None, last: Attempt | None) -> Running:
-        if last is not None and last.outcome is Outcome.RUNNING:
-            self.journal.interrupt(last, f"the run of build {last.build_number} died in it")
         # First the row: where somebody has decided meanwhile, no attempt is begun.
         if step.direction is Direction.UPGRADE and row is not None:
             row = self.journal.set_status(row, Status.RUNNING)
+        else:
+            self.journal.refuse_lost_lock()
+        if last is not None and last.outcome is Outcome.RUNNING:
+            self.journal.interrupt(last, f"the run of build {last.build_number} died in it")
         attempt = self.journal.begin_attempt(
             step.revision,
             step.direction,

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from alembic_pgpipe.connect.database import APPLICATION, OWN_SEARCH_PATH
+from alembic_pgpipe.connect.connector import APPLICATION
+from alembic_pgpipe.connect.database import OWN_SEARCH_PATH, SERVER_KEEPALIVES
 from alembic_pgpipe.run.executor import Executor
 from alembic_pgpipe.settings import Settings
 from alembic_pgpipe.source import Directives
 
 # A server that works on a statement does not notice that the client died: without this it
 # would go on, and the next run would meet it.  Not every version knows these settings.
+VALUES = {
+    "client_connection_check_interval": "2s",
+    "idle_session_timeout": "0",
+    "transaction_timeout": "0",
+    **SERVER_KEEPALIVES,
+}
 WHERE_KNOWN = (
-    "SELECT pg_catalog.set_config(name, CASE name "
-    "WHEN 'client_connection_check_interval' THEN '2s' ELSE '0' END, false) "
-    "FROM pg_catalog.pg_settings WHERE name IN ("
-    "'client_connection_check_interval', 'idle_session_timeout', 'transaction_timeout');"
+    "SELECT pg_catalog.set_config(s.name, v.value, false) FROM (VALUES "
+    + ", ".join(f"('{name}', '{value}')" for name, value in VALUES.items())
+    + ") AS v (name, value) JOIN pg_catalog.pg_settings AS s ON s.name = v.name;"
 )
 # What DISCARD ALL and RESET ALL take back is what the connection was opened with: behind a
 # pooler that is the pooler's, and this driver would go on in UTF-8.
