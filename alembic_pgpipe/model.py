@@ -31,7 +31,8 @@ class Outcome(str, Enum):
 
     ``INTERRUPTED``: the run died before it could say.  ``STAMPED``, ``SKIPPED``,
     ``RETRY``: a person or a directive decided.  ``ADOPTED``: applied before the
-    ledger was kept, by plain Alembic or by the bash tool.
+    ledger was kept, by plain Alembic or by the bash tool.  ``REPAIRED``: said by
+    ``repair``; upwards that it is applied, downwards that it is not.
     """
 
     RUNNING = "RUNNING"
@@ -42,6 +43,7 @@ class Outcome(str, Enum):
     RETRY = "RETRY"
     STAMPED = "STAMPED"
     ADOPTED = "ADOPTED"
+    REPAIRED = "REPAIRED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,15 @@ class Row:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     logs: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadRow:
+    """One row of ``migrations`` whose status is none that we know."""
+
+    id: str
+    name: str
+    status: str
 
 
 @dataclass(frozen=True, slots=True)

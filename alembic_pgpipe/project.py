@@ -13,9 +13,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
 from alembic_pgpipe.connect.database import Database, open_database
+from alembic_pgpipe.connect.lock import holder
 from alembic_pgpipe.environment import VISIT, Visit
 from alembic_pgpipe.errors import SettingsError
-from alembic_pgpipe.ledger.history import History, match_history
+from alembic_pgpipe.ledger.agreement import Evidence
+from alembic_pgpipe.ledger.history import History, match_history, refuse_unread
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.ledger.tables import ATTEMPTS, MIGRATIONS
 from alembic_pgpipe.model import Status
@@ -73,11 +75,46 @@ class OpenLedger:
         return revision in self.visit.revisions.applied(self.heads)
 
     def history(self) -> History:
-        """Return what the ledger knows; nothing where it does not exist yet."""
+        """Return what the ledger knows; nothing where it does not exist yet.
+
+        Raises LedgerError where it cannot be read.
+        """
         revisions = self.visit.revisions.all()
         rows = () if MIGRATIONS in self.missing else self.recorder.rows()
         attempts = () if ATTEMPTS in self.missing else self.recorder.attempts()
-        return match_history(revisions, rows, attempts)
+        history = match_history(revisions, rows, attempts)
+        refuse_unread(history)
+        return history
+
+    def evidence(self) -> Evidence:
+        """Return what the database says of the revisions, as of one moment."""
+        with self.database.connect() as connection:
+            connection.execution_options(isolation_level="REPEATABLE READ")
+            return read_evidence(self.visit, connection)
+
+
+def read_evidence(visit: Visit, connection: Connection) -> Evidence:
+    """Return what the database says of the revisions, all within one transaction.
+
+    Where the ledger does not exist yet it says nothing.
+    """
+    revisions, everything = visit.revisions, visit.revisions.all()
+    # This ends a transaction, so it comes first.
+    heads = visit.heads(connection)
+    recorder = Recorder.on(connection, visit.settings.schema)
+    missing = recorder.missing()
+    rows = () if MIGRATIONS in missing else recorder.rows()
+    attempts = () if ATTEMPTS in missing else recorder.attempts()
+    names = {revision.id for revision in everything}
+    known = [head for head in heads if head in names]
+    return Evidence(
+        everything,
+        revisions.applied(known),
+        match_history(everything, rows, attempts),
+        revisions.behind(known),
+        tuple(head for head in heads if head not in names),
+        running=holder(connection, visit.settings.schema) is not None,
+    )
 
 
 @contextmanager

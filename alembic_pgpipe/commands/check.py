@@ -11,6 +11,7 @@ from alembic.config import Config
 from alembic_pgpipe.commands.status import edited_since
 from alembic_pgpipe.environment import Visit
 from alembic_pgpipe.errors import PgpipeError, RehearsalError, SourceError
+from alembic_pgpipe.ledger.agreement import agreement
 from alembic_pgpipe.ledger.history import History
 from alembic_pgpipe.model import Direction, Problem, Revision, Status
 from alembic_pgpipe.project import OpenLedger, open_ledger, visit_project
@@ -48,17 +49,22 @@ class CheckReport:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What was found by reading alone; ``stuck`` where an upgrade would run nothing."""
+    """What was found by reading alone; ``stuck`` where an upgrade would run nothing.
+
+    ``notes`` are what the next run settles by itself.
+    """
 
     problems: tuple[Problem, ...]
     pending: frozenset[str]
     routines: tuple[RoutineChange, ...]
     stuck: bool
+    notes: tuple[str, ...]
 
 
 def check(config: Config, *, rehearse: bool = True) -> CheckReport:
     """Validate all pending sources, and name applied ones that were edited since.
 
+    Names where ``alembic_version`` and the ledger contradict each other as well.
     The project's database is only read.  Pending revisions and changed routine files are
     then tried on a scratch server, unless ``rehearse`` is false.
     """
@@ -72,17 +78,22 @@ def check(config: Config, *, rehearse: bool = True) -> CheckReport:
     if rehearse and (found.pending or found.routines):
         trial = Trial(notes=(STUCK,)) if found.stuck else _rehearse(config, found)
     problems = (*found.problems, *trial.problems)
-    return CheckReport(problems, len(found.pending), len(found.routines), trial.notes)
+    notes = (*found.notes, *trial.notes)
+    return CheckReport(problems, len(found.pending), len(found.routines), notes)
 
 
 def _read(ledger: OpenLedger) -> _Found:
-    visit, history = ledger.visit, ledger.history()
-    revisions, settings = visit.revisions, visit.settings
+    revisions, settings = ledger.visit.revisions, ledger.visit.settings
     sources = Sources(settings)
-    everything = revisions.all()
-    passed = revisions.applied(ledger.heads)
-    pending = [r for r in everything if _is_pending(r, history, r.id in passed)]
-    stuck = (*_heads(revisions), *(p for r in pending for p in _refusal(r, sources)))
+    evidence = ledger.evidence()
+    everything, history = evidence.revisions, evidence.history
+    pending = [r for r in everything if _is_pending(r, history, r.id in evidence.passed)]
+    agreed = agreement(evidence)
+    stuck = (
+        *_heads(revisions),
+        *(Problem(found.path, str(found)) for found in agreed.findings),
+        *(p for r in pending for p in _refusal(r, sources)),
+    )
     routines, unreadable = _changed(settings)
     problems = (
         *stuck,
@@ -91,7 +102,7 @@ def _read(ledger: OpenLedger) -> _Found:
         *unreadable,
     )
     ids = frozenset(r.id for r in pending)
-    return _Found(problems, ids, routines, stuck=bool(stuck))
+    return _Found(problems, ids, routines, stuck=bool(stuck), notes=agreed.notes)
 
 
 def _changed(settings: Settings) -> tuple[tuple[RoutineChange, ...], tuple[Problem, ...]]:

@@ -70,6 +70,7 @@ def _state(
     if row is None and passed:
         status = Status.SUCCESS
     told = decision if status in (Status.SKIPPED, Status.RETRY) else last
+    told = told or history.settled.get(revision.id)
     return RevisionState(
         revision=revision,
         status=status,

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from operator import attrgetter
 
-from alembic_pgpipe.model import Attempt, Direction, Outcome, Revision, Row, Status
+from alembic_pgpipe.errors import LedgerError
+from alembic_pgpipe.model import (
+    Attempt,
+    Direction,
+    Outcome,
+    Revision,
+    Row,
+    Status,
+    UnreadRow,
+)
 
 DECISIONS = frozenset({Outcome.RETRY, Outcome.SKIPPED})
-APPLIED_BY_US = frozenset({Outcome.SUCCESS, Outcome.STAMPED, Outcome.ADOPTED})
+# What says of a revision that it is applied, or, downwards, that it is not.
+SETTLING = frozenset({Outcome.SUCCESS, Outcome.STAMPED, Outcome.ADOPTED, Outcome.REPAIRED})
+BEFORE_THE_LEDGER = "applied before the ledger was kept"
+NO_TRIES = DECISIONS | {Outcome.REPAIRED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,12 +30,18 @@ class History:
 
     ``tries`` are the latest attempts, ``decisions`` the latest retries and skips that
     somebody asked for.  ``strangers`` are rows that no revision of the project matches.
+    ``settled`` are the latest attempts that say whether a revision is applied, and
+    ``left_open`` those that are not closed: they run, or their run has died.  ``unread``
+    are the rows of revisions whose status is none that we know.
     """
 
     rows: Mapping[str, Row]
     tries: Mapping[tuple[str, Direction], Attempt]
     decisions: Mapping[str, Attempt]
-    strangers: tuple[Row, ...] = ()
+    strangers: tuple[Row | UnreadRow, ...] = ()
+    settled: Mapping[str, Attempt] = field(default_factory=dict)
+    left_open: tuple[Attempt, ...] = ()
+    unread: Mapping[str, UnreadRow] = field(default_factory=dict)
 
     def status(self, revision: str) -> Status:
         """Return a revision's status; WAITING where no run has seen it yet."""
@@ -35,32 +54,51 @@ class History:
 
 
 def match_history(
-    revisions: Iterable[Revision], rows: Iterable[Row], attempts: Iterable[Attempt]
+    revisions: Iterable[Revision],
+    rows: Iterable[Row | UnreadRow],
+    attempts: Iterable[Attempt],
 ) -> History:
     """Find each revision's row: by id, else, for the bash tool's rows, by name.
 
     Of several rows under one name a SUCCESS beats the others, so that nothing runs
-    twice; else the latest one counts.
+    twice; else the latest one counts, and one that cannot be read comes last.
     """
     known = tuple(revisions)
-    ids = {revision.id for revision in known}
     by_id = {row.id: row for row in rows}
-    by_name: dict[str, Row] = {}
-    for unclaimed in sorted((r for r in by_id.values() if r.id not in ids), key=_weight):
-        by_name[unclaimed.name] = unclaimed
+    ids = {revision.id for revision in known}
+    names = {revision.name for revision in known}
+    unclaimed = sorted((r for r in by_id.values() if r.id not in ids), key=_weight)
+    by_name = {row.name: row for row in unclaimed}
     found = {
         revision.id: row
         for revision in known
         if (row := by_id.get(revision.id) or by_name.get(revision.name)) is not None
     }
-    names = {revision.name for revision in known}
-    strangers = tuple(r for r in by_id.values() if r.id not in ids and r.name not in names)
-    latest = tuple(attempts)
-    tries = {(a.revision, a.direction): a for a in latest if a.outcome not in DECISIONS}
-    decisions = {a.revision: a for a in latest if a.outcome in DECISIONS}
-    return History(found, tries, decisions, strangers)
+    latest = sorted(attempts, key=attrgetter("id"))
+    return History(
+        {id_: row for id_, row in found.items() if isinstance(row, Row)},
+        {(a.revision, a.direction): a for a in latest if a.outcome not in NO_TRIES},
+        {a.revision: a for a in latest if a.outcome in DECISIONS},
+        tuple(row for row in unclaimed if row.name not in names),
+        {a.revision: a for a in latest if a.outcome in SETTLING},
+        tuple(a for a in latest if a.outcome is Outcome.RUNNING),
+        {id_: row for id_, row in found.items() if isinstance(row, UnreadRow)},
+    )
 
 
-def _weight(row: Row) -> tuple[bool, float]:
+def refuse_unread(history: History) -> None:
+    """Raise LedgerError where a revision's row has a status that nobody knows."""
+    for row in history.unread.values():
+        statuses = ", ".join(status.value for status in Status)
+        raise LedgerError(
+            f"migrations says {row.status!r} for {row.name} (id {row.id}); known are "
+            f"{statuses}. Nothing was done. Look: alembic pgpipe check. Mend it: alembic "
+            "pgpipe repair"
+        )
+
+
+def _weight(row: Row | UnreadRow) -> tuple[int, float]:
+    if isinstance(row, UnreadRow):
+        return 0, 0.0
     started = row.started_at.timestamp() if row.started_at is not None else 0.0
-    return row.status is Status.SUCCESS, started
+    return 2 if row.status is Status.SUCCESS else 1, started

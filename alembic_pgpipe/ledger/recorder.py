@@ -23,8 +23,14 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateSchema
 
 from alembic_pgpipe.errors import LedgerError, LockError
-from alembic_pgpipe.ledger.history import APPLIED_BY_US, DECISIONS
-from alembic_pgpipe.ledger.tables import ID_LIMIT, NAMES, Tables, ledger_tables
+from alembic_pgpipe.ledger.history import SETTLING
+from alembic_pgpipe.ledger.tables import (
+    ID_LIMIT,
+    NAME_LIMIT,
+    NAMES,
+    Tables,
+    ledger_tables,
+)
 from alembic_pgpipe.model import (
     Attempt,
     Build,
@@ -37,6 +43,7 @@ from alembic_pgpipe.model import (
     Row,
     Status,
     UnderWay,
+    UnreadRow,
 )
 
 COLUMNS_OF = text(
@@ -58,6 +65,7 @@ OTHER_KINDS = {
     "S": "a sequence",
     "c": "a type",
 }
+KNOWN = frozenset(status.value for status in Status)
 SCHEMA_EXISTS = text("SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = :schema")
 CREATION_LOCK = text(
     "SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext(:name)::bigint)"
@@ -170,7 +178,7 @@ class Recorder:
 
     # -- reading -----------------------------------------------------------------------
 
-    def rows(self) -> tuple[Row, ...]:
+    def rows(self) -> tuple[Row | UnreadRow, ...]:
         """Return every row of ``migrations``, oldest first."""
         table = self.tables.migrations
         columns = (
@@ -182,25 +190,24 @@ class Recorder:
             table.c.logs,
         )
         found = self.connection.execute(select(*columns).order_by(table.c.started_at))
-        return tuple(self._row(*values) for values in found)
-
-    def _row(self, id_: str, name: str, status: str, *rest: Any) -> Row:
-        try:
-            return Row(id_, name, Status(status), *rest)
-        except ValueError:
-            known = ", ".join(s.value for s in Status)
-            raise LedgerError(
-                f"{self.schema}.migrations says {status!r} for {name} (id {id_}); known are "
-                f"{known}. Set its applied_status to what is true, then run again."
-            ) from None
+        return tuple(
+            Row(id_, name, Status(status), *rest)
+            if status in KNOWN
+            else UnreadRow(id_, name, status)
+            for id_, name, status, *rest in found
+        )
 
     def attempts(self) -> tuple[Attempt, ...]:
-        """Return each revision's latest attempt in each direction, and latest decision."""
+        """Return of each revision and direction the latest attempt of each outcome.
+
+        All that are open are among them.
+        """
         table = self.tables.attempts
-        decided = table.c.outcome.in_([outcome.value for outcome in DECISIONS])
-        kinds = (table.c.revision, table.c.direction, decided)
+        kinds = (table.c.revision, table.c.direction, table.c.outcome)
         latest = select(func.max(table.c.id)).group_by(*kinds).scalar_subquery()
-        found = self.connection.execute(select(table).where(table.c.id.in_(latest)))
+        still_open = table.c.outcome == Outcome.RUNNING.value
+        wanted = select(table).where(table.c.id.in_(latest) | still_open)
+        found = self.connection.execute(wanted)
         return tuple(_attempt(values) for values in found.mappings())
 
     def committing(self, revision: Revision, direction: Direction) -> Attempt | None:
@@ -210,7 +217,7 @@ class Recorder:
         """
         table = self.tables.attempts
         own = table.c.revision == revision.id
-        settled = table.c.outcome.in_([outcome.value for outcome in APPLIED_BY_US])
+        settled = table.c.outcome.in_([outcome.value for outcome in SETTLING])
         last = select(func.coalesce(func.max(table.c.id), 0)).where(own, settled)
         wanted = select(table).where(
             own,
@@ -298,6 +305,44 @@ class Recorder:
                 "pgpipe status. Then go on: alembic upgrade head"
             )
         return Row(row.id, row.name, status, row.started_at, row.finished_at, logs)
+
+    def mend_row(
+        self,
+        revision: Revision,
+        before: UnreadRow | Row | None,
+        status: Status,
+        proof: Attempt | None,
+    ) -> None:
+        """Give a revision the row that its attempts, or a person, say that it should have.
+
+        ``before`` is the row as it was read.  Times and error text are those of ``proof``,
+        the attempt that says so.  Raises LedgerError where the row has changed since.
+        """
+        table, values = self.tables.migrations, self._mended_values(status, proof)
+        if before is None:
+            names = {"id": revision.id, "migration_name": revision.name[:NAME_LIMIT]}
+            adding = postgresql.insert(table).values(**names, **values)
+            done = self.connection.execute(adding.on_conflict_do_nothing())
+        else:
+            was = before.status.value if isinstance(before, Row) else before.status
+            same = (table.c.id == before.id, table.c.applied_status == was)
+            done = self.connection.execute(update(table).where(*same).values(**values))
+        if done.rowcount != 1:
+            raise LedgerError(
+                f"The row of {revision.id} ({revision.name}) has been changed by somebody else "
+                "meanwhile; nothing was mended. Look again: alembic pgpipe repair"
+            )
+
+    def _mended_values(self, status: Status, proof: Attempt | None) -> dict[str, Any]:
+        values = _status_values(status, None, rolled_back=False)
+        if proof is not None and status in (Status.SUCCESS, Status.ERROR, Status.SKIPPED):
+            table = self.tables.attempts
+            its = table.c.id == proof.id
+            values["started_at"] = proof.started_at
+            values["finished_at"] = proof.finished_at or CLOCK
+            if status is Status.ERROR:
+                values["logs"] = select(table.c.message).where(its).scalar_subquery()
+        return values
 
     # -- attempts ----------------------------------------------------------------------
 

@@ -67,6 +67,15 @@ class ProjectRevisions:
                 waiting += self.parents(id_)
         return frozenset(found)
 
+    def behind(self, heads: Iterable[str]) -> tuple[str, ...]:
+        """Return which heads another one of them builds on; those must not be there."""
+        several = tuple(heads)
+        return tuple(
+            one
+            for one in several
+            if any(one in self.applied([other]) for other in several if other != one)
+        )
+
     def parents(self, revision: str) -> tuple[str, ...]:
         """Return the ids of what a revision builds or depends on directly."""
         script = self._script(revision)

@@ -282,6 +282,8 @@ class Pipeline:
         present = revisions.heads()
         if not self.context.purge:
             revisions.applied(heads)
+            if revisions.behind(heads):
+                self.planner.refuse_contradictions(heads)
         try:
             return list(self.steps(heads, self.context))
         except CommandError as error:

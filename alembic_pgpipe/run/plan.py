@@ -9,8 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from alembic_pgpipe.errors import LedgerError
-from alembic_pgpipe.ledger.history import APPLIED_BY_US, History
+from alembic_pgpipe.ledger.history import History
 from alembic_pgpipe.model import Attempt, Direction, Outcome, Revision, Row, Status
 from alembic_pgpipe.settings import RetryFailed
 
@@ -77,8 +76,7 @@ def plan_upgrade(
 ) -> Plan:
     """Decide on the revisions already passed, then on those still ahead.
 
-    Raises LedgerError where the ledger and ``alembic_version`` disagree in a way that
-    could run something twice.
+    The ledger and ``alembic_version`` must agree: see ``ledger/agreement``.
     """
     catch_up = []
     for revision in applied:
@@ -107,7 +105,7 @@ def decide_upgrade(
     if row.status is Status.ERROR:
         return _decide_failed(last, fact, retry_failed)
     if row.status is Status.SUCCESS:
-        return _decide_applied(revision, row, last)
+        return _decide_applied(row, last, history.settled.get(revision.id))
     if row.status is Status.SKIPPED:
         return Decision(Action.PASS, f"skipped{_by(decided)}")
     if row.status is Status.RUNNING:
@@ -140,19 +138,14 @@ def _skipped_by_directive() -> Decision:
     return Decision(Action.PASS, "its source says --skip", mark=Status.SKIPPED)
 
 
-def _decide_applied(revision: Revision, row: Row, last: Attempt | None) -> Decision:
+def _decide_applied(row: Row, last: Attempt | None, settled: Attempt | None) -> Decision:
     # A hand-made row may never have been given its end.
     at = row.finished_at or row.started_at
     when = f" on {at:%Y-%m-%d %H:%M}" if at else ""
+    if settled is not None and settled.outcome is Outcome.REPAIRED:
+        return Decision(Action.PASS, f"applied{_by(settled)}")
     if last is None or last.outcome is Outcome.ADOPTED:
         return Decision(Action.PASS, f"applied by another tool{when}", adopt=last is None)
-    if last.outcome in APPLIED_BY_US or last.outcome is Outcome.RUNNING:
-        raise LedgerError(
-            f"The ledger says that {revision.id} ({revision.name}) was applied by build "
-            f"{last.build_number}{when}, but alembic_version does not have it: one of them was "
-            f"edited by hand. Nothing was run. If it is applied: alembic stamp {revision.id}. "
-            f"If it is not: UPDATE its row in migrations to applied_status = 'ROLLED_BACK'."
-        )
     return Decision(Action.PASS, f"applied{when}", adopt=True)
 
 

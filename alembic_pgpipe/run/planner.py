@@ -9,8 +9,15 @@ from operator import itemgetter
 
 from alembic.runtime.migration import RevisionStep, StampStep
 
-from alembic_pgpipe.errors import HeldError, RevisionError, SourceError, StepError
-from alembic_pgpipe.ledger.history import History, match_history
+from alembic_pgpipe.errors import (
+    HeldError,
+    LedgerError,
+    RevisionError,
+    SourceError,
+    StepError,
+)
+from alembic_pgpipe.ledger.agreement import Evidence, Finding, agreement, refusal
+from alembic_pgpipe.ledger.history import BEFORE_THE_LEDGER, History, match_history
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.model import Direction, Failure, Outcome, Revision, Row, Status
 from alembic_pgpipe.revisions.project import ProjectRevisions
@@ -64,6 +71,8 @@ class Planner:
         if any(attempt.outcome is Outcome.RUNNING for attempt in history.tries.values()):
             return False
         rows, passed = history.rows, self.revisions.applied(heads)
+        if self._contradictions(history, heads):
+            return False
         return all(id_ in rows and rows[id_].status not in UNSETTLED for id_ in passed)
 
     def applied_files(self) -> Iterator[str]:
@@ -80,13 +89,15 @@ class Planner:
     def plan(self, steps: Iterable[AlembicStep], heads: Iterable[str]) -> list[Planned]:
         """Return the steps to hand to Alembic, in order.
 
-        Raises HeldError where a failed revision waits for a decision, StepError where a
-        pending source may not run, RevisionError where an undo is missing.
+        Raises LedgerError where the ledger contradicts ``alembic_version``, HeldError
+        where a failed revision waits for a decision, StepError where a pending source may
+        not run, RevisionError where an undo is missing.
         """
         wanted = list(steps)
         if any(isinstance(step, StampStep) for step in wanted):
             return [Planned(step) for step in wanted]
         passed = self.revisions.applied(heads)
+        self.refuse_contradictions(heads)
         applied = tuple(r for r in self.revisions.all() if r.id in passed)
         self._adopt(applied)
         moving = [step for step in wanted if isinstance(step, RevisionStep)]
@@ -106,9 +117,25 @@ class Planner:
         rows = self.history().rows
         found = [revision for revision in applied if revision.id not in rows]
         if found:
-            reason = "applied before the ledger was kept"
-            self.journal.adopt(found, self.log.build, reason)
-            self.log.say(f"{counted(len(found))} {reason}: recorded as SUCCESS")
+            self.journal.adopt(found, self.log.build, BEFORE_THE_LEDGER)
+            self.log.say(f"{counted(len(found))} {BEFORE_THE_LEDGER}: recorded as SUCCESS")
+
+    def refuse_contradictions(self, heads: Iterable[str]) -> None:
+        """Raise LedgerError where ledger and ``alembic_version`` contradict each other."""
+        refused = refusal(self._contradictions(self.history(), heads))
+        if refused is not None:
+            raise LedgerError(refused)
+
+    def _contradictions(self, history: History, heads: Iterable[str]) -> tuple[Finding, ...]:
+        """Return what must not be as it is; what the next run settles by itself may be."""
+        evidence = Evidence(
+            self.revisions.all(),
+            self.revisions.applied(heads),
+            history,
+            behind=self.revisions.behind(heads),
+            running=True,
+        )
+        return agreement(evidence).findings
 
     # -- upwards -----------------------------------------------------------------------
 

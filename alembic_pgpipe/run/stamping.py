@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from alembic_pgpipe.ledger.history import match_history
+from alembic_pgpipe.ledger.history import match_history, refuse_unread
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.model import Build, Direction, Outcome, Revision, Row, Status
 from alembic_pgpipe.revisions.project import ProjectRevisions
@@ -34,7 +34,9 @@ def follow_stamp(
     main connection's, so that the stamp and the ledger change in one transaction.
     """
     passed = [revision for revision in revisions.all() if revision.id in before ^ after]
-    rows = match_history(passed, recorder.rows(), ()).rows
+    history = match_history(passed, recorder.rows(), ())
+    refuse_unread(history)
+    rows = history.rows
     recorder.add_waiting(r for r in passed if r.id not in rows)
     for revision in passed:
         row = rows.get(revision.id) or Row(revision.id, revision.name, Status.WAITING)

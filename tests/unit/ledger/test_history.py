@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
-from alembic_pgpipe.ledger.history import match_history
-from alembic_pgpipe.model import Attempt, Direction, Outcome, Revision, Row, Status
+import pytest
+
+from alembic_pgpipe.errors import LedgerError
+from alembic_pgpipe.ledger.history import match_history, refuse_unread
+from alembic_pgpipe.model import Attempt, Direction, Outcome, Revision, Row, Status, UnreadRow
 
 USERS = Revision("aaaa", "users", "versions/aaaa.py")
 ORDERS = Revision("bbbb", "orders", "versions/bbbb.py")
@@ -68,6 +71,27 @@ def test_rows_of_no_revision_are_strangers() -> None:
     history = match_history([USERS], [row], [])
     assert history.rows == {}
     assert history.strangers == (row,)
+
+
+def test_a_status_that_nobody_knows_is_refused_only_where_a_revision_has_it() -> None:
+    row = UnreadRow("aaaa", "users", "done")
+    history = match_history([USERS], [row], [])
+    assert (history.rows, history.unread) == ({}, {"aaaa": row})
+    with pytest.raises(LedgerError, match=r"'done' for users .* alembic pgpipe repair"):
+        refuse_unread(history)
+    stranger = match_history([ORDERS], [row], [])
+    assert stranger.strangers == (row,)
+    refuse_unread(stranger)
+
+
+def test_a_row_that_can_be_read_beats_one_of_its_name_that_cannot() -> None:
+    rows: list[Row | UnreadRow] = [
+        UnreadRow("1", "users", "done"),
+        Row("2", "users", Status.ERROR),
+    ]
+    for given in (rows, rows[::-1]):
+        history = match_history([USERS], given, [])
+        assert (history.rows["aaaa"].id, history.unread) == ("2", {})
 
 
 def test_a_revision_that_no_run_has_seen_is_waiting() -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timezone
 
 import pytest
 
-from alembic_pgpipe.errors import LedgerError
 from alembic_pgpipe.ledger.history import History, match_history
 from alembic_pgpipe.model import Attempt, Direction, Outcome, Revision, Row, Status
 from alembic_pgpipe.run.plan import (
@@ -113,10 +113,10 @@ def test_what_another_tool_applied_is_passed_and_says_when() -> None:
     assert (again.action, again.adopt) == (Action.PASS, False)
 
 
-@pytest.mark.parametrize("outcome", [Outcome.SUCCESS, Outcome.STAMPED, Outcome.RUNNING])
-def test_what_we_applied_and_the_version_lacks_is_refused(outcome: Outcome) -> None:
-    with pytest.raises(LedgerError, match=r"by build 7 .*alembic stamp aaaa"):
-        decide(Status.SUCCESS, attempt(outcome))
+def test_what_a_person_said_is_applied_is_passed_and_says_who() -> None:
+    said = replace(attempt(Outcome.REPAIRED, who="ann", reason="by hand"), id=2)
+    decision = decide(Status.SUCCESS, attempt(Outcome.ERROR), said)
+    assert decision == Decision(Action.PASS, "applied by ann: by hand")
 
 
 # -- out of order ----------------------------------------------------------------------
