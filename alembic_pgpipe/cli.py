@@ -270,6 +270,34 @@ def check(config: Config, no_rehearsal: bool) -> None:
 
 
 @pgpipe.command()
+@click.option("--applied", multiple=True, metavar="REV", help="Say that REV is applied.")
+@click.option("--not-applied", multiple=True, metavar="REV", help="Say that REV is not.")
+@click.option("--reason", callback=_utf8, help="Kept with who mended it.")
+@click.option("-y", "--yes", is_flag=True, help="Mend it without being asked.")
+@click.pass_obj
+def repair(config: Config, /, yes: bool, **said: Any) -> None:
+    """Mend where the ledger and alembic_version contradict each other.
+
+    Shows what it would write and why, and asks. What two of the three records prove is
+    mended; what only a person can know is said with --applied and --not-applied, where REV
+    is a revision id, a unique prefix of one, or the name of a source. Exit 6 where
+    something is left.
+    """
+    from alembic_pgpipe.commands.repair import Proposal
+    from alembic_pgpipe.commands.repair import repair as run
+    from alembic_pgpipe.render import terminal
+
+    def agree(proposal: Proposal) -> bool:
+        click.echo(terminal.proposal(proposal))
+        return yes or (sys.stdin.isatty() and click.confirm("Mend it?"))
+
+    report = run(config, **said, agree=agree, say=lambda line: click.echo(line, err=True))
+    click.echo(terminal.repaired(report))
+    if report.left:
+        raise click.exceptions.Exit(CheckError.exit_code)
+
+
+@pgpipe.command()
 @click.option("--timeout", default=60.0, show_default=True, help="Seconds until it gives up.")
 @click.pass_obj
 def wait(config: Config, timeout: float) -> None:

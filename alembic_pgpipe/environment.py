@@ -26,6 +26,7 @@ from alembic_pgpipe.ledger.elsewhere import (
 )
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.ledger.tables import MIGRATIONS, NAMES, ledger_tables
+from alembic_pgpipe.ledger.versions import forget_version
 from alembic_pgpipe.revisions.project import ProjectRevisions
 from alembic_pgpipe.run.build_log import BuildLog
 from alembic_pgpipe.run.offline import Offline
@@ -76,6 +77,10 @@ class Visit:
         options = _options(self.settings, self.options)
         context = MigrationContext.configure(connection, opts=options)
         return context.get_current_heads()
+
+    def forget_version(self, connection: Connection, version: str) -> None:
+        """Take one revision out of ``alembic_version``, in the connection's transaction."""
+        forget_version(connection, _version_table(self.settings, self.options), version)
 
 
 def run(context: EnvironmentContext | ModuleType, **options: Any) -> None:

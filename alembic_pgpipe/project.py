@@ -93,10 +93,13 @@ class OpenLedger:
             return read_evidence(self.visit, connection)
 
 
-def read_evidence(visit: Visit, connection: Connection) -> Evidence:
+def read_evidence(
+    visit: Visit, connection: Connection, *, running: bool | None = None
+) -> Evidence:
     """Return what the database says of the revisions, all within one transaction.
 
-    Where the ledger does not exist yet it says nothing.
+    Where the ledger does not exist yet it says nothing.  ``running`` is whether another
+    run is at work, where the caller knows.
     """
     revisions, everything = visit.revisions, visit.revisions.all()
     # This ends a transaction, so it comes first.
@@ -107,13 +110,15 @@ def read_evidence(visit: Visit, connection: Connection) -> Evidence:
     attempts = () if ATTEMPTS in missing else recorder.attempts()
     names = {revision.id for revision in everything}
     known = [head for head in heads if head in names]
+    if running is None:
+        running = holder(connection, visit.settings.schema) is not None
     return Evidence(
         everything,
         revisions.applied(known),
         match_history(everything, rows, attempts),
         revisions.behind(known),
         tuple(head for head in heads if head not in names),
-        running=holder(connection, visit.settings.schema) is not None,
+        running,
     )
 
 

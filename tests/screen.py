@@ -21,10 +21,12 @@ def on_terminal(
     *command: str,
     env: Mapping[str, str] | None = None,
     stop_at: str | None = None,
+    answer: tuple[str, str] | None = None,
 ) -> tuple[int, str]:
     """Type a command at a terminal of some width; return exit code and screen.
 
-    ``stop_at`` is a text at which Ctrl-C is typed, once.
+    ``stop_at`` is a text at which Ctrl-C is typed, once; ``answer`` a question, and what
+    is typed when it is asked.
     """
     screen, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
@@ -46,5 +48,8 @@ def on_terminal(
             if stop_at is not None and stop_at.encode() in shown:
                 process.send_signal(signal.SIGINT)
                 stop_at = None
+            if answer is not None and answer[0].encode() in shown:
+                os.write(screen, answer[1].encode())
+                answer = None
     os.close(screen)
     return process.wait(), shown.decode().replace("\r\n", "\n")

@@ -33,8 +33,14 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 ONE_ROOM = {"operations": "environment", "project": "environment", "plugin": "cli"}
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 LONGEST_FUNCTION = 40
-# The last one looks for a history that other schemas hold; it writes nothing.
-LEDGER = {"ledger.recorder", "ledger.script", "ledger.tables", "ledger.elsewhere"}
+# The last two know Alembic's own table: where it is, and how a version is taken out of it.
+LEDGER = {
+    "ledger.recorder",
+    "ledger.script",
+    "ledger.tables",
+    "ledger.elsewhere",
+    "ledger.versions",
+}
 # Who alone may import what; "sqlalchemy.select" is a name, "boto3" all of a library.
 SOLE_USERS = {
     "boto3": {"connect.secrets"},

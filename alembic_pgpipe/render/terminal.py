@@ -17,6 +17,7 @@ from alembic_pgpipe.commands.decide import Change
 from alembic_pgpipe.commands.drift import DriftReport, FoundDrift
 from alembic_pgpipe.commands.init import ProjectFile
 from alembic_pgpipe.commands.pull import PullReport
+from alembic_pgpipe.commands.repair import Proposal, RepairReport
 from alembic_pgpipe.commands.status import StatusReport
 from alembic_pgpipe.commands.wrap import Wrapped
 from alembic_pgpipe.model import BuildRecord, RevisionState, Status
@@ -159,6 +160,30 @@ def problems(report: CheckReport) -> str:
     notes = (f"note: {note}" for note in report.notes)
     checked = f"{' and '.join(seen)} checked: {found}"
     return "\n".join([*map(str, report.problems), *notes, checked])
+
+
+def proposal(found: Proposal) -> str:
+    """Return what repair would mend, and why."""
+    lines = ["to be mended:"]
+    for one in found.repairs:
+        lines += [f"  {one.finding.facts}", f"      {one.mending}"]
+    return "\n".join(lines)
+
+
+def repaired(report: RepairReport) -> str:
+    """Return what was mended, and what is left that only a person can know."""
+    found = report.found
+    lines = [str(finding) for finding in found.asked]
+    lines += [f"note: {note}" for note in found.notes]
+    if report.mended:
+        lines.append(f"{_counted(len(report.mended), 'contradiction')} mended")
+    elif found.repairs:
+        lines.append("nothing was changed")
+    if found.repairs:
+        lines.append("next: alembic pgpipe repair --yes")
+    elif not report.left:
+        lines.append("the ledger and alembic_version agree")
+    return "\n".join(lines)
 
 
 def build_log(record: BuildRecord) -> str:
