@@ -139,7 +139,7 @@ def _move(
         with (
             _journal(database, settings, revisions) as journal,
             log.recorded_in(journal),
-            database.connect(own=False) as main,
+            database.connect() as main,
         ):
             sources = Sources(settings)
             _refuse_versions_elsewhere(main, settings, revisions, options)

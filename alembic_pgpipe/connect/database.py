@@ -33,6 +33,8 @@ from alembic_pgpipe.settings import Settings, in_ci
 NAME_LIMIT = 63
 INSUFFICIENT_PRIVILEGE = "42501"
 READ_ONLY = "25006"
+# A full disk, no memory, a limit of the server's configuration.
+NO_RESOURCES = "53"
 # Connection exceptions, and a backend or a server that was told to stop.
 LOST_CONNECTION = ("08", "57P")
 # Temporary tables come last: they would hide everything else.
@@ -176,7 +178,8 @@ def _allow_scratch(settings: Settings, environ: Mapping[str, str]) -> None:
 
 
 def _engine(target: URL, connector: Connector) -> Engine:
-    engine = create_engine(target, poolclass=NullPool)
+    # SQLAlchemy would look for hstore with whatever search path the role has.
+    engine = create_engine(target, poolclass=NullPool, use_native_hstore=False)
     entrance = Entrance(describe(target))
 
     @event.listens_for(engine, "do_connect")
@@ -279,7 +282,16 @@ def _server_refusal(error: DBAPIError, database: Database, settings: Settings) -
             f"The connection was lost: {reason}. What was committed stays, and the next run "
             "finishes what was interrupted: alembic upgrade head"
         )
-    return LedgerError(f"The server refuses a statement of the tool's own: {reason} ({code}).")
+    if code.startswith(NO_RESOURCES):
+        return LedgerError(
+            f"The server has no room for what the ledger has to keep: {reason} ({code}). What "
+            "was committed stays. Make room there, then: alembic upgrade head"
+        )
+    return LedgerError(
+        f"The server refuses a statement of the tool's own: {reason} ({code}). What was "
+        "committed stays. Find what refuses it, such as somebody's trigger, then: alembic "
+        "upgrade head"
+    )
 
 
 def _reason(error: DBAPIError) -> str:
@@ -335,6 +347,8 @@ ADVICE = (
         "no more connections allowed",
         "The pooler is full: try again, or raise its max_client_conn.",
     ),
+    ("could not write", "Its disk may be full: make room there, then: alembic upgrade head"),
+    ("No space left on device", "Make room there, then: alembic upgrade head"),
     ("starting up", "Wait for it: alembic pgpipe wait --timeout 60"),
     (
         "invalid connection option",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, TextClause, column, select, table, text
 
 from alembic_pgpipe.errors import LedgerError
-from alembic_pgpipe.ledger.tables import ATTEMPTS, MIGRATIONS
+from alembic_pgpipe.ledger.tables import ATTEMPTS, MIGRATIONS, rows_are_hidden
 
 VERSION_TABLE = "alembic_version"
 VERSION = "version_num"
@@ -20,7 +20,7 @@ NAME = "migration_name"
 
 EXISTS = text(
     """
-    SELECT 1 FROM pg_catalog.pg_class AS c
+    SELECT pg_catalog.row_security_active(c.oid) FROM pg_catalog.pg_class AS c
     JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
     WHERE n.nspname = :schema AND c.relname = :name
     """
@@ -74,7 +74,10 @@ def refuse_versions_elsewhere(
     ``own`` is where the versions are looked for; ``revisions`` gives the project's ids, and is
     only asked where there are other version tables.
     """
-    if connection.scalar(EXISTS, {"schema": own.schema, "name": own.name}) is not None:
+    hides = connection.scalar(EXISTS, {"schema": own.schema, "name": own.name})
+    if hides:
+        raise LedgerError(rows_are_hidden(str(own)))
+    if hides is not None:
         return
     for place in _places(connection, VERSION_TABLES):
         known = _values(connection, place, VERSION).intersection(revisions())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -30,6 +30,7 @@ from alembic_pgpipe.ledger.tables import (
     NAMES,
     Tables,
     ledger_tables,
+    rows_are_hidden,
 )
 from alembic_pgpipe.model import (
     Attempt,
@@ -48,7 +49,9 @@ from alembic_pgpipe.model import (
 
 COLUMNS_OF = text(
     """
-    SELECT c.relname, c.relkind::text, a.attname
+    SELECT c.relname, c.relkind::text,
+        EXISTS (SELECT 1 FROM pg_catalog.pg_rewrite AS r WHERE r.ev_class = c.oid),
+        pg_catalog.row_security_active(c.oid), a.attname
     FROM pg_catalog.pg_class AS c
     JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
     LEFT JOIN pg_catalog.pg_attribute AS a
@@ -89,6 +92,17 @@ CLOCK = func.pg_catalog.clock_timestamp()
 
 
 @dataclass(frozen=True, slots=True)
+class _Relation:
+    """A relation that has one of our names; ``hides_rows`` is for the current role."""
+
+    name: str
+    kind: str
+    has_rules: bool
+    hides_rows: bool
+    columns: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
 class Recorder:
     """The ledger of one schema as seen through one connection.
 
@@ -115,10 +129,11 @@ class Recorder:
 
     def missing(self) -> tuple[str, ...]:
         """Return which of the tables do not exist; LedgerError where one is foreign."""
-        found = self._columns()
+        found = self._relations()
         for table in self.tables.metadata.tables.values():
             if table.name in found:
-                self._refuse_foreign(table, *found[table.name])
+                self._refuse_foreign(table, found[table.name])
+                self._refuse_meddling(found[table.name])
         return tuple(name for name in NAMES if name not in found)
 
     def create(self) -> None:
@@ -141,26 +156,44 @@ class Recorder:
             self.connection.execute(CreateSchema(self.schema))
         self.tables.metadata.create_all(self.connection, tables=tables)
 
-    def _columns(self) -> dict[str, tuple[str, set[str]]]:
-        """Return the kind and the columns of each relation that has one of our names."""
-        found: dict[str, tuple[str, set[str]]] = {}
+    def _relations(self) -> dict[str, _Relation]:
+        """Return each relation that has one of our names."""
+        found: dict[str, _Relation] = {}
         rows = self.connection.execute(
             COLUMNS_OF, {"schema": self.schema, "names": list(NAMES)}
         )
-        for name, kind, column in rows:
-            found.setdefault(name, (kind, set()))[1].add(column)
+        for name, *properties, column in rows:
+            found.setdefault(name, _Relation(name, *properties)).columns.add(column)
         return found
 
-    def _refuse_foreign(self, table: Table, kind: str, present: set[str]) -> None:
-        lacking = ", ".join(c.name for c in table.columns if c.name not in present)
-        if kind == TABLE and not lacking:
+    def _refuse_foreign(self, table: Table, relation: _Relation) -> None:
+        lacking = ", ".join(c.name for c in table.columns if c.name not in relation.columns)
+        if relation.kind == TABLE and not lacking:
             return
         why = f"it has no column {lacking}"
-        if kind != TABLE:
-            why = f"it is {OTHER_KINDS.get(kind, 'no table')}"
+        if relation.kind != TABLE:
+            why = f"it is {OTHER_KINDS.get(relation.kind, 'no table')}"
         raise LedgerError(
             f"{self.schema}.{table.name} belongs to something else: {why}. It was left alone. "
             "Keep the ledger in a schema of its own: set pgpipe.schema = pgpipe in alembic.ini."
+        )
+
+    def _refuse_meddling(self, relation: _Relation) -> None:
+        """Refuse what would read or write something else than is asked."""
+        name = f"{self.schema}.{relation.name}"
+        if relation.hides_rows:
+            raise LedgerError(rows_are_hidden(name))
+        if relation.has_rules:
+            raise LedgerError(
+                f"{name} has a rule, which may write something else than the run does. Nothing "
+                f"was run. Drop it: DROP RULE … ON {name}; a trigger can do what it was for."
+            )
+
+    def _kept(self, relation: Table, what: str) -> LedgerError:
+        """Return the error for a row that was written and is not there."""
+        return LedgerError(
+            f"{self.schema}.{relation.name} does not keep {what}: a trigger on it takes that "
+            "away. What was committed stays. Drop the trigger, then: alembic upgrade head"
         )
 
     # -- the lock ----------------------------------------------------------------------
@@ -273,8 +306,13 @@ class Recorder:
             for r in known
         ]
         if new:
-            adding = postgresql.insert(self.tables.migrations).on_conflict_do_nothing()
+            table = self.tables.migrations
+            adding = postgresql.insert(table).on_conflict_do_nothing()
             self.connection.execute(adding.values(**values) if values else adding, new)
+            ids = [one["id"] for one in new]
+            there = select(func.count()).where(table.c.id == func.any(ids))
+            if self.connection.scalar(there) != len(ids):
+                raise self._kept(table, f"the rows of {', '.join(ids[:5])}")
 
     def set_status(
         self,
@@ -366,9 +404,10 @@ class Recorder:
             statements_total=total,
             **(_progress_values(before) if before is not None else {}),
         )
-        return int(
-            self.connection.execute(adding.returning(self.tables.attempts.c.id)).scalar_one()
-        )
+        id_ = self.connection.scalar(adding.returning(self.tables.attempts.c.id))
+        if id_ is None:
+            raise self._kept(self.tables.attempts, f"an attempt at {revision.id}")
+        return int(id_)
 
     def end_attempt(
         self, attempt: int, outcome: Outcome, failure: Failure | None = None
@@ -384,7 +423,15 @@ class Recorder:
             values["statements_done"] = func.coalesce(
                 table.c.statements_total, table.c.statements_done
             )
-        self._change(attempt, table.c.outcome == Outcome.RUNNING.value, **values)
+        running = table.c.outcome == Outcome.RUNNING.value
+        if not self._change(attempt, running, **values) and self._is_open(attempt):
+            raise self._kept(table, f"how attempt {attempt} ended")
+
+    def _is_open(self, attempt: int) -> bool:
+        """Return whether nothing says how an attempt ended: no other run, and not this one."""
+        table = self.tables.attempts
+        outcome = self.connection.scalar(select(table.c.outcome).where(table.c.id == attempt))
+        return outcome in (None, Outcome.RUNNING.value)
 
     def interrupt(self, attempt: Attempt, reason: str) -> None:
         """Close an attempt whose run died before it could say how it ended."""

@@ -47,6 +47,15 @@ def ledger_tables(schema: str) -> Tables:
     return Tables(metadata, _migrations(metadata), _builds(metadata), _attempts(metadata))
 
 
+def rows_are_hidden(table: str) -> str:
+    """Return the sentence for a table in which row-level security hides rows from us."""
+    return (
+        f"{table} has row-level security that may hide rows from this user: what is applied "
+        "would run a second time. Nothing was run. Let its owner run: ALTER TABLE "
+        f"{table} DISABLE ROW LEVEL SECURITY; or run as its owner (pgpipe.role)."
+    )
+
+
 def _migrations(metadata: MetaData) -> Table:
     return Table(
         MIGRATIONS,

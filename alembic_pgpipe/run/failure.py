@@ -43,12 +43,14 @@ def describe_failure(
     applied: Iterable[Source] = (),
     *,
     at_end: bool = False,
+    recording: bool = False,
 ) -> Failure:
     """Return the failure of a step for the ledger, the log and the terminal.
 
     ``project`` is the folder that the paths of sources are relative to.  ``applied`` are
     the sources that may have created the routines it passed through, the newest first.
-    ``at_end`` says that the step had nothing more to do but what is deferred.
+    ``at_end`` says that the step had nothing more to do but what is deferred, and
+    ``recording`` that even this was done.
     """
     if isinstance(error, StatementError):
         return _statement_failure(error, project, applied)
@@ -57,6 +59,8 @@ def describe_failure(
     if is_server_error(error):
         said = server_error(error)
         path = source.path if source else revision.path
+        if recording:
+            return _recording_failure(said, path)
         return _deferred_failure(said, path) if at_end else _server_failure(said, path)
     return _python_failure(error, revision)
 
@@ -138,6 +142,17 @@ def _server_failure(said: ServerError, path: str) -> Failure:
         text="\n".join([f"{path}  {_code(said)}", *_words(said)]),
         sqlstate=said.sqlstate,
         file=path,
+    )
+
+
+def _recording_failure(said: ServerError, path: str) -> Failure:
+    """Return a failure that no statement of the step's own has to do with."""
+    failure = _server_failure(said, path)
+    return replace(
+        failure,
+        message=f"{failure.message} (while its version and status were written)",
+        text=f"{failure.text}\nIts own statements were done; this came while its version and "
+        "status were written.",
     )
 
 

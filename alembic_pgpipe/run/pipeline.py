@@ -152,6 +152,7 @@ class Pipeline:
         tries: Counter[str] = Counter()
         while True:
             try:
+                self.runner.session.between()
                 self.migrate()
                 return
             except Exception as error:
@@ -273,6 +274,7 @@ class Pipeline:
         self.runner.log.flush()
 
     def _read_heads(self) -> tuple[str, ...]:
+        self.runner.session.between()
         heads = self.context.get_current_heads()
         self.runner.main.rollback()
         return heads

@@ -49,7 +49,8 @@ class Running:
     """A step that has begun: its row, its attempt, and how far it came.
 
     ``kept`` says that a Python revision has committed something by itself, ``at_end`` that
-    the step's statements are done, and only what they have deferred is not.
+    the step's statements are done, and only what they have deferred is not; ``recording``
+    that even this is done, and the version and the status are being written.
     """
 
     step: Step
@@ -60,6 +61,7 @@ class Running:
     recorded: bool = False
     kept: bool = False
     at_end: bool = False
+    recording: bool = False
     alone: Alone | None = None
 
     @property
@@ -113,6 +115,7 @@ class Runner:
                 self._run_body(self.running, body)
                 self.running.at_end = True
                 self.session.leave(transactional=step.transactional)
+                self.running.recording = True
         except BaseException:
             # A rollback on a dead connection would hide why it died.
             if self.executor.is_dead:
@@ -264,6 +267,7 @@ class Runner:
             self.settings.project,
             self._applied_sources(step),
             at_end=running.at_end,
+            recording=running.recording,
         )
         end = ending(step, what_is_left(running), again=again)
         owner = owner_advice(failure, self.settings.role, from_aws=self.database.from_aws)

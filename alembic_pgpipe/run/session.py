@@ -44,7 +44,19 @@ class Session:
         """
         with self.executor.autocommit():
             self.executor.command("DISCARD ALL")
-            self.executor.command(WHERE_KNOWN + OWN + entering(self.settings, directives))
+            self.executor.command(
+                f"SET search_path = {OWN_SEARCH_PATH};{WHERE_KNOWN}RESET search_path;"
+                f"{OWN}{entering(self.settings, directives)}"
+            )
+
+    def between(self) -> None:
+        """Give the session our own search path until the next step prepares it.
+
+        Alembic looks for its version table, and reads it, with operators and functions
+        that a search path could put something else in the place of.
+        """
+        with self.executor.autocommit():
+            self.executor.command(f"SET search_path = {OWN_SEARCH_PATH}")
 
     def leave(self, *, transactional: bool = True) -> None:
         """Take a source's role and settings back, inside its transaction if it has one.
