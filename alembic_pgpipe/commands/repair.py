@@ -13,7 +13,6 @@ from alembic_pgpipe.connect.lock import run_lock
 from alembic_pgpipe.environment import Visit
 from alembic_pgpipe.errors import LedgerError, SettingsError, TransitionError
 from alembic_pgpipe.ledger.agreement import (
-    CloseAttempt,
     Evidence,
     Finding,
     ForgetVersion,
@@ -186,8 +185,6 @@ class _Writer:
             why = f"{self.reason}; {one.finding.facts}" if self.reason else one.finding.facts
             if isinstance(one.mending, SetRow):
                 self._set_row(recorder, one.mending, why)
-            elif isinstance(one.mending, CloseAttempt):
-                recorder.interrupt(one.mending.attempt, f"repair by {self.build.who}: {why}")
             else:
                 self._forget(recorder, one.mending, why)
 

@@ -54,16 +54,6 @@ class SetRow:
 
 
 @dataclass(frozen=True, slots=True)
-class CloseAttempt:
-    """Close an attempt whose run died in it, and which no run will go on with."""
-
-    attempt: Attempt
-
-    def __str__(self) -> str:
-        return f"attempt {self.attempt.id}: RUNNING → INTERRUPTED"
-
-
-@dataclass(frozen=True, slots=True)
 class ForgetVersion:
     """Take a revision out of ``alembic_version`` that another one there builds on."""
 
@@ -73,7 +63,7 @@ class ForgetVersion:
         return f"alembic_version: without {self.version}"
 
 
-Mending = SetRow | CloseAttempt | ForgetVersion
+Mending = SetRow | ForgetVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,11 +162,8 @@ def agreement(evidence: Evidence) -> Agreement:
             findings.append(found)
     if evidence.running:
         return Agreement(tuple(findings))
-    mended = {finding.subject for finding in findings}
-    dead = [_dead(a, evidence) for a in evidence.history.left_open if a.revision not in mended]
-    findings += (one for one in dead if isinstance(one, Finding))
-    notes = (one for one in dead if isinstance(one, str))
-    return Agreement(tuple(findings), (*notes, *_strangers(evidence)))
+    dead = (_dead(attempt, evidence) for attempt in evidence.history.left_open)
+    return Agreement(tuple(findings), (*dead, *_strangers(evidence)))
 
 
 # -- a revision ------------------------------------------------------------------------
@@ -248,7 +235,8 @@ def _judge_not_applied(case: _Case) -> bool:
         return lost or (case.status is Status.SUCCESS and case.taken_back)
     if case.status is not Status.SUCCESS:
         return False
-    died = case.tried is not None and case.tried.outcome is Outcome.RUNNING
+    broken_off = (Outcome.RUNNING, Outcome.INTERRUPTED)
+    died = case.tried is not None and case.tried.outcome in broken_off
     return case.taken_back or died
 
 
@@ -349,21 +337,15 @@ def _ledger_was_kept(history: History) -> bool:
     )
 
 
-def _dead(attempt: Attempt, evidence: Evidence) -> Finding | str:
+def _dead(attempt: Attempt, evidence: Evidence) -> str:
     """Say what becomes of an attempt that is open while nobody is at work."""
     revisions = {revision.id: revision for revision in evidence.revisions}
     revision = revisions.get(attempt.revision)
     name = f"{attempt.revision} ({revision.name})" if revision else attempt.revision
-    facts = f"{name}: build {attempt.build_number} died in it"
+    died = f"{name}: build {attempt.build_number} died in it"
     if revision is not None and _goes_on(attempt, evidence):
-        return f"{facts}; the next 'alembic {attempt.direction.value}' goes on"
-    path = revision.path if revision else "migration_attempts"
-    return Finding(
-        attempt.revision,
-        path,
-        f"{facts}, its attempt is still open, and no run will go on with it",
-        CloseAttempt(attempt),
-    )
+        return f"{died}; the next 'alembic {attempt.direction.value}' goes on"
+    return f"{died}, and its attempt is still open; the next run closes that"
 
 
 def _goes_on(attempt: Attempt, evidence: Evidence) -> bool:

@@ -68,7 +68,7 @@ class Planner:
     def settled(self, heads: Iterable[str]) -> bool:
         """Return whether the ledger holds no work besides Alembic's own steps."""
         history = self.history()
-        if any(attempt.outcome is Outcome.RUNNING for attempt in history.tries.values()):
+        if history.left_open:
             return False
         rows, passed = history.rows, self.revisions.applied(heads)
         if self._contradictions(history, heads):
@@ -106,10 +106,12 @@ class Planner:
         return self._plan_upgrade(moving, applied)
 
     def bury(self) -> None:
-        """Close the builds that have died; the lock is ours, so nobody is at a step."""
-        for attempt in self.history().tries.values():
-            if attempt.outcome is Outcome.RUNNING:
-                self.log.bury(attempt)
+        """Close attempts and builds that have died; the lock is ours: nobody is at a step."""
+        for attempt in self.history().left_open:
+            self.log.bury(attempt)
+            self.journal.interrupt(
+                attempt, f"the run of build {attempt.build_number} died in it"
+            )
         self.log.bury_abandoned()
 
     def _adopt(self, applied: Iterable[Revision]) -> None:

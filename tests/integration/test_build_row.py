@@ -110,7 +110,7 @@ def test_a_ledger_that_says_nonsense_closes_the_build_with_failure(project: Proj
     project.wrapped(a=TABLE.format("a"))
     project.ok("upgrade", "head")
     project.query("UPDATE migrations SET applied_status = 'DONE'")
-    refused(project.upgrade(env=BUILD), "public.migrations says 'DONE' for a", "known are")
+    refused(project.upgrade(env=BUILD), "(a): its row says 'DONE'", "'DONE' → SUCCESS")
     logs, status = row(project)
     assert status == "FAILURE"
     assert "'DONE'" in logs

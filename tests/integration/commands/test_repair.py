@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import sys
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 
 from alembic_pgpipe.connect.lock import lock_key
 from alembic_pgpipe.revisions.wrapper import revision_id
+from tests.background import busy_with, in_background
 from tests.conftest import Connect
 from tests.project import Project, Result
 from tests.screen import on_terminal
@@ -159,19 +159,13 @@ def test_a_version_behind_another_one_is_taken_out(shipped: Project) -> None:
     agrees(shipped)
 
 
-def test_an_attempt_that_no_run_goes_on_with_is_closed(shipped: Project) -> None:
-    shipped.query(
-        "INSERT INTO migration_attempts (migration_name, revision, direction, build_number, "
-        "build_id, who, outcome) VALUES ('gone', 'ffff', 'upgrade', '7', '7', 'ann', 'RUNNING')"
-    )
-    assert "RUNNING → INTERRUPTED" in shipped.ok(*REPAIR, "--yes").output
-    [(outcome, message)] = shipped.query(
-        "SELECT outcome, message FROM migration_attempts WHERE revision = 'ffff'"
-    )
-    assert outcome == "INTERRUPTED"
-    assert message.startswith(f"repair by {getpass.getuser()}@")
-    agrees(shipped)
-    assert "nothing to do" in shipped.upgrade().text
+def test_a_run_that_is_at_work_contradicts_nothing(project: Project) -> None:
+    project.wrapped(a=SOURCE.format("a"), b="SELECT pg_sleep(30);\n")
+    with in_background(project, "upgrade", "head"):
+        busy_with(project, "%pg_sleep(30)%")
+        assert project.ok(*REPAIR).output == AGREES
+        check = project.ok("pgpipe", "check", "--no-rehearsal")
+        assert check.output == "1 pending revision checked: no problems\n"
 
 
 # -- what only a person can know ------------------------------------------------------------

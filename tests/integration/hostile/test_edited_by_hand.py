@@ -15,6 +15,11 @@ CREATE TABLE IF NOT EXISTS public.ran (name text);
 INSERT INTO public.ran VALUES ('{0}');
 """
 
+DIED = (
+    "INSERT INTO migration_attempts (migration_name, revision, direction, build_number, "
+    "build_id, who, outcome) VALUES ('x', %s, 'upgrade', '7', '7', 'ann', 'RUNNING')"
+)
+
 
 @pytest.fixture
 def shipped(project: Project) -> Project:
@@ -185,15 +190,25 @@ def test_attempts_that_were_pruned_are_no_contradiction(shipped: Project) -> Non
     assert "nothing to do" in shipped.ok("upgrade", "head").output
 
 
+@pytest.mark.parametrize("revision", [A, "feedface"])
+def test_an_attempt_that_nobody_goes_on_with_is_closed_by_the_next_run(
+    shipped: Project, revision: str
+) -> None:
+    shipped.query(DIED, revision)
+    [line] = checked(shipped)
+    assert line.startswith("note: ") and line.endswith("the next run closes that")
+    assert "nothing to do" in shipped.ok("upgrade", "head").output
+    assert shipped.query(
+        "SELECT outcome, message FROM migration_attempts WHERE build_number = '7'"
+    ) == [("INTERRUPTED", "the run of build 7 died in it")]
+    assert checked(shipped) == []
+
+
 def test_a_dead_run_is_a_note_that_lets_the_pipeline_go_on(project: Project) -> None:
     project.wrapped(a=SOURCE.format("a"))
     project.ok("pgpipe", "skip", "a", "--reason", "to have a ledger")
     project.query("UPDATE migrations SET applied_status = 'RUNNING'")
-    project.query(
-        "INSERT INTO migration_attempts (migration_name, revision, direction, build_number, "
-        "build_id, who, outcome) VALUES ('a', %s, 'upgrade', '7', '7', 'ann', 'RUNNING')",
-        A,
-    )
+    project.query(DIED, A)
     [line] = checked(project)
     assert line == (f"note: {A} (a): build 7 died in it; the next 'alembic upgrade' goes on")
     assert project.alembic("pgpipe", "check", "--no-rehearsal").code == 0

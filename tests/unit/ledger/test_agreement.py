@@ -10,7 +10,6 @@ import pytest
 
 from alembic_pgpipe.ledger.agreement import (
     Agreement,
-    CloseAttempt,
     Evidence,
     Finding,
     ForgetVersion,
@@ -162,8 +161,9 @@ def test_what_was_tried_again_after_it_was_applied_is_asked() -> None:
     assert verdict(*again, status=Status.ERROR, passed=True) == "ask"
 
 
-def test_a_success_by_hand_over_an_open_attempt_is_asked() -> None:
-    died = attempt(1, Outcome.RUNNING)
+@pytest.mark.parametrize("outcome", [Outcome.RUNNING, Outcome.INTERRUPTED])
+def test_a_success_by_hand_over_what_broke_off_is_asked(outcome: Outcome) -> None:
+    died = attempt(1, outcome)
     assert verdict(died, status=Status.SUCCESS, passed=False) == "ask"
     assert verdict(died, status=Status.RUNNING, passed=False) == "fine"
 
@@ -271,14 +271,15 @@ def test_an_open_attempt_that_the_next_run_goes_on_with_is_a_note(status: Status
     )
 
 
-def test_an_open_attempt_that_no_run_goes_on_with_can_be_closed() -> None:
+def test_an_open_attempt_that_no_run_goes_on_with_is_a_note() -> None:
     died = attempt(1, Outcome.RUNNING)
-    skipped = agree(died, status=Status.SKIPPED)
-    assert only(skipped).mending == CloseAttempt(died)
-    older = agree(died, attempt(2, Outcome.SUCCESS), status=Status.SUCCESS, passed=True)
-    assert only(older).mending == CloseAttempt(died)
-    foreign = replace(died, revision="ffff")
-    assert only(agree(foreign)).mending == CloseAttempt(foreign)
+    for found in (
+        agree(died, status=Status.SKIPPED),
+        agree(died, attempt(2, Outcome.SUCCESS), status=Status.SUCCESS, passed=True),
+        agree(replace(died, revision="ffff")),
+    ):
+        assert found.findings == ()
+        assert "its attempt is still open; the next run closes that" in found.notes[0]
 
 
 def test_a_downgrade_that_died_goes_on_with_the_next_downgrade() -> None:
