@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
@@ -565,14 +565,27 @@ class Recorder:
         name = f"alembic-pgpipe {self.schema} build {number}"
         return func.pg_catalog.hashtextextended(name, 0)
 
-    def append_log(self, number: str, lines: str) -> None:
-        """Append lines to a build's log."""
+    def append_log(self, number: str, lines: str) -> int:
+        """Append lines to a build's log; returns how many characters it has then."""
         table = self.tables.builds
-        self.connection.execute(
+        adding = (
             update(table)
             .where(table.c.build_number == number)
             .values(logs=table.c.logs + lines)
+            .returning(func.pg_catalog.length(table.c.logs))
         )
+        return self.connection.scalar(adding) or 0
+
+    def rewrite_log(self, number: str, change: Callable[[str], str]) -> None:
+        """Put another text in place of a build's log, unless somebody adds to it meanwhile."""
+        table = self.tables.builds
+        own = table.c.build_number == number
+        logs = self.connection.scalar(select(table.c.logs).where(own))
+        if logs is not None:
+            unchanged = func.pg_catalog.length(table.c.logs) == len(logs)
+            self.connection.execute(
+                update(table).where(own, unchanged).values(logs=change(logs))
+            )
 
     def close_build(self, number: str, succeeded: bool) -> None:
         """Close a build with its outcome."""

@@ -1,21 +1,20 @@
 """The build log: each line goes to the terminal, to a file, and into ``migration_logs``.
 
-The file has everything, also where the database cannot be reached.  A line that the
-database does not take at once waits for the next chance; a log never fails a build.
+The file has it also where the database cannot be reached.  A line that the database does
+not take at once waits for the next chance; a log never fails a build.  Of a long entry, and
+of a long log in the row and in the file, the middle is left out with a note.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
-from types import MappingProxyType
 from typing import TextIO
 from urllib.parse import quote
 
@@ -34,22 +33,11 @@ from alembic_pgpipe.ledger.build import (
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.model import Attempt, Build, Failure
 from alembic_pgpipe.settings import Settings, in_ci
+from alembic_pgpipe.showable import ENTRY, FILE, ROW, WORDS, bounded, harmless, redacted
 
 FLUSH_SECONDS = 2.0
-HIDDEN = "***"
-# A row holds this much of a log file, in bytes: how it began, and most of how it ended.
-KEPT_HEAD = 100_000
-KEPT_TAIL = 400_000
-# What moves a terminal's cursor, colours it or turns its text round is shown as a picture of
-# itself, each as wide as one character so that a caret below it stays where it is.
-PICTURES: Mapping[int, str] = MappingProxyType(
-    {
-        **{code: chr(0x2400 + code) for code in range(1, 0x20) if code not in (0x09, 0x0A)},
-        0x7F: "\u2421",
-        **dict.fromkeys(range(0x80, 0xA0), "\ufffd"),
-        **dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)), "\ufffd"),
-    }
-)
+# To shorten a long log takes as long as to write it: it may grow to this many times as much.
+GROWTH = 2
 
 
 class BuildLog:
@@ -65,22 +53,26 @@ class BuildLog:
         self.build = build
         self.number = build.number
         self._heading = heading(build, datetime.now(timezone.utc))
-        self._file = _open(file, build, self._heading)
+        self._path = file
+        self._file = _open(file, build)
+        self._written = _size(file)
+        self._record(("\n" if self._written else "") + self._heading + "\n")
         self._echo = echo
         self._secrets = secrets
         self._waiting: list[str] = []
+        self._size = 0
         self._recorder: Recorder | None = None
         self._flushed = time.monotonic()
         self._told: BaseException | None = None
 
     def say(self, text: str) -> None:
         """Add lines to the log; the database gets them within seconds."""
-        self._echo(self.redact(text))
+        self._echo(self._entry(text))
         self.note(text)
 
     def note(self, text: str) -> None:
         """Add lines that the terminal shows in another way, or not at all."""
-        self._keep(self.redact(text))
+        self._keep(self._entry(text))
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
 
@@ -91,18 +83,20 @@ class BuildLog:
 
     def redact(self, text: str) -> str:
         """Return a text without any of the secrets, and harmless to a terminal."""
-        for secret in sorted(self._secrets, key=len, reverse=True):
-            text = text.replace(secret, HIDDEN)
-        return harmless(text)
+        return harmless(redacted(text, self._secrets))
 
     def redacted(self, failure: Failure) -> Failure:
         """Return a failure as the ledger may keep it and people may see it."""
-        return replace(
-            failure, message=self.redact(failure.message), text=self.redact(failure.text)
-        )
+        message = bounded(redacted(failure.message, self._secrets), WORDS)
+        return replace(failure, message=harmless(message), text=self._entry(failure.text))
 
     def may_show(self, error: BaseException) -> bool:
-        """Return whether an error's traceback, as Python prints it, holds no secret."""
+        """Return whether an error's traceback, as Python prints it, holds no secret.
+
+        One of great length is not shown either.
+        """
+        if not all(map(ENTRY.hold, _said(error))):
+            return False
         shown = "".join(traceback.format_exception(error))
         return self.redact(shown) == shown
 
@@ -124,20 +118,27 @@ class BuildLog:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if error is not None:
             self._tell(error)
-        if self._file is not None:
-            self._file.close()
+        self._close()
 
     def flush(self) -> None:
         """Send what waits to the database; keep it where that does not work now."""
         self._flushed = time.monotonic()
         if self._recorder is None or not self._waiting:
             return
-        lines = "".join(line + "\n" for line in self._waiting)
+        lines = self._collapse()
         try:
-            self._recorder.append_log(self.number, lines)
+            length = self._recorder.append_log(self.number, lines)
+            self._waiting, self._size = [], 0
+            if length > GROWTH * ROW.most:
+                self._recorder.rewrite_log(self.number, lambda logs: bounded(logs, ROW))
         except SQLAlchemyError:
             return
-        self._waiting.clear()
+
+    def _collapse(self) -> str:
+        """Return what waits for the database; it is never more than a row may hold."""
+        lines = bounded("".join(line + "\n" for line in self._waiting), ROW)
+        self._waiting, self._size = [lines.removesuffix("\n")], len(lines)
+        return lines
 
     def bury(self, attempt: Attempt) -> None:
         """Close the build of an attempt whose run died before it could say anything.
@@ -189,13 +190,46 @@ class BuildLog:
         """Write an error down once; the command line shows it to people."""
         if error is not self._told:
             self._told = error
-            self._keep(self.redact(f"{type(error).__name__}: {error}"))
+            self._keep(self._entry(f"{type(error).__name__}: {error}"))
+
+    def _entry(self, text: str) -> str:
+        """Return an entry of the log as it may be kept; first of all, secrets are whole."""
+        return harmless(bounded(redacted(text, self._secrets), ENTRY))
 
     def _keep(self, text: str) -> None:
         self._waiting.append(text)
+        self._size += len(text) + 1
+        if self._size > GROWTH * ROW.most:
+            self._collapse()
+            self.flush()
+        self._record(text + "\n")
+
+    def _record(self, text: str) -> None:
+        try:
+            self._write(text)
+        except OSError:
+            # The disk is full, say; what is said in other places must go on.
+            self._close()
+
+    def _close(self) -> None:
         if self._file is not None:
-            self._file.write(text + "\n")
-            self._file.flush()
+            with suppress(OSError):
+                self._file.close()
+        self._file = None
+
+    def _write(self, text: str) -> None:
+        """Write to the log file; of a long one the middle is left out."""
+        if self._file is None or self._path is None:
+            return
+        self._file.write(text)
+        self._file.flush()
+        self._written += len(text)
+        if self._written > GROWTH * FILE.most and self._path.is_file():
+            kept = bounded(self._path.read_text("utf-8"), FILE)
+            self._file.seek(0)
+            self._file.truncate()
+            self._written = 0
+            self._write(kept)
 
 
 def keep_failure(
@@ -215,11 +249,6 @@ def keep_failure(
         log.note(said)
 
 
-def harmless(text: str) -> str:
-    """Return a text with pictures in place of control characters, and without NUL."""
-    return text.replace("\x00", "").replace("\r\n", "\n").translate(PICTURES)
-
-
 def spellings(secret: str) -> frozenset[str]:
     """Return a secret as it is, and as SQL, a URL, Python and JSON would write it."""
     written = {secret, secret.replace("'", "''"), repr(secret)[1:-1]}
@@ -234,38 +263,46 @@ def log_of(build: Build, file: Path | None) -> str:
     """
     if file is None or not _is_of(file, build):
         return ""
-    with file.open("rb") as stream:
-        size = stream.seek(0, os.SEEK_END)
-        stream.seek(0)
-        if size <= KEPT_HEAD + KEPT_TAIL:
-            return harmless(stream.read().decode("utf-8", "replace"))
-        head = stream.read(KEPT_HEAD)
-        stream.seek(size - KEPT_TAIL)
-        tail = stream.read()
-    left_out = size - KEPT_HEAD - KEPT_TAIL
-    note = f"\n… {left_out:,} bytes are left out here; the log file has them …\n"
-    return harmless(head.decode("utf-8", "replace") + note + tail.decode("utf-8", "replace"))
+    return harmless(bounded(file.read_text("utf-8", "replace"), ROW))
 
 
-def _open(file: Path | None, build: Build, begins: str) -> TextIO | None:
+def _open(file: Path | None, build: Build) -> TextIO | None:
     """Open the log file: what a CI build said before stays, another build's log goes."""
     if file is None:
         return None
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         goes_on = build.number != LOCAL and _is_of(file, build)
-        stream = file.open("a" if goes_on else "w", encoding="utf-8")
+        return file.open("a" if goes_on else "w", encoding="utf-8")
     except OSError:
         return None
-    stream.write(f"\n{begins}\n" if goes_on else f"{begins}\n")
-    return stream
+
+
+def _size(file: Path | None) -> int:
+    """Return how many bytes a log file has; a pipe has none."""
+    try:
+        return file.stat().st_size if file is not None and file.is_file() else 0
+    except OSError:
+        return 0
 
 
 def _is_of(file: Path, build: Build) -> bool:
     """Tell whether a log file is there, and is this build's."""
     begins = signature(build.number, build.id).encode()
     try:
+        if not file.is_file():
+            return False
         with file.open("rb") as stream:
             return stream.read(len(begins)) == begins
     except OSError:
         return False
+
+
+def _said(error: BaseException) -> Iterator[str]:
+    """Yield what an error, and each that it came from, says."""
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield str(current)
+        current = current.__cause__ or current.__context__

@@ -30,6 +30,7 @@ from alembic_pgpipe.connect.pooler import PROCESS
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.model import ServerError
 from alembic_pgpipe.run.batch import Ahead, Batch, batches
+from alembic_pgpipe.showable import WORDS, bounded
 from alembic_pgpipe.source import CopyData, Source, Statement, advice
 
 # The server, or the connection to it, went away.
@@ -301,6 +302,26 @@ class Executor:
         self._tell_watch(batch.number, total)
         self.command(f"SAVEPOINT {SAVEPOINT}")
         before, began = self._notice_count, time.monotonic()
+        said = self._try_together(batch, total, meanwhile)
+        if said is not None:
+            seconds = time.monotonic() - began
+            self.command(f"ROLLBACK TO SAVEPOINT {SAVEPOINT}")
+            heard = self._notice_count - before
+            # A deadlock is gone with what the savepoint has given back, and a serialization
+            # failure comes at once: both are repeated like any other error.
+            if said.sqlstate in (LOCK_TIMED_OUT, CANCELED):
+                self._repeat_in_haste(batch, total, heard, said, seconds)
+            else:
+                self._repeat(batch, total, heard)
+        self.command(f"RELEASE SAVEPOINT {SAVEPOINT}")
+
+    def _try_together(
+        self, batch: Batch, total: int, meanwhile: Callable[[], None]
+    ) -> ServerError | None:
+        """Send a batch as one message; return what the server says where it refuses it.
+
+        The error itself may be of any size: it is not kept while the batch is repeated.
+        """
         try:
             with (
                 self._driver.cursor() as cursor,
@@ -308,22 +329,14 @@ class Executor:
             ):
                 cursor.execute(batch.text)
         except psycopg2.Error as error:
+            said = server_error(error)
             if self._driver.info.transaction_status != TRANSACTION_STATUS_INERROR:
-                first = batch.statements[0]
-                raise StatementError(server_error(error), first, batch.number, total) from error
-            seconds = time.monotonic() - began
-            self.command(f"ROLLBACK TO SAVEPOINT {SAVEPOINT}")
-            heard = self._notice_count - before
-            # A deadlock is gone with what the savepoint has given back, and a serialization
-            # failure comes at once: both are repeated like any other error.
-            if error.pgcode in (LOCK_TIMED_OUT, CANCELED):
-                self._repeat_in_haste(batch, total, heard, error, seconds)
-            else:
-                self._repeat(batch, total, heard)
-        self.command(f"RELEASE SAVEPOINT {SAVEPOINT}")
+                raise StatementError(said, batch.statements[0], batch.number, total) from error
+            return said
+        return None
 
     def _repeat_in_haste(
-        self, batch: Batch, total: int, heard: int, error: psycopg2.Error, seconds: float
+        self, batch: Batch, total: int, heard: int, said: ServerError, seconds: float
     ) -> None:
         """Repeat a batch that waited ``seconds`` in vain, without waiting as long again.
 
@@ -332,9 +345,9 @@ class Executor:
         limits = {name: int(value) for name, value in self.ask(TIMEOUTS, {})}
         # The server's words would tell a person from a time-out, but in its own language.
         patience = limits.get("statement_timeout", 0)
-        if error.pgcode == CANCELED and not 0 < patience <= seconds * 1000:
-            said, first = _one_of(batch, error), batch.statements[0]
-            raise StatementError(said, first, batch.number, total) from error
+        if said.sqlstate == CANCELED and not 0 < patience <= seconds * 1000:
+            first = batch.statements[0]
+            raise StatementError(_one_of(batch, said), first, batch.number, total)
         own = limits.get("lock_timeout", 0)
         haste = min(own or REPEAT_MILLISECONDS, REPEAT_MILLISECONDS)
         self.command(f"SET LOCAL lock_timeout = {haste}")
@@ -342,10 +355,11 @@ class Executor:
             # Whom the batch waited for has been seen: the watch is not to begin anew.
             replace(self, watch=None)._repeat(batch, total, heard)  # noqa: SLF001
         except StatementError as again:
-            if again.error.sqlstate != LOCK_TIMED_OUT or error.pgcode == LOCK_TIMED_OUT:
+            if again.error.sqlstate != LOCK_TIMED_OUT or said.sqlstate == LOCK_TIMED_OUT:
                 raise
-            said = server_error(error, again.statement)
-            raise StatementError(said, again.statement, again.number, total) from error
+            hint = said.hint or advice(said.sqlstate, again.statement)
+            error = replace(said, hint=hint)
+            raise StatementError(error, again.statement, again.number, total) from again
         self.command(f"SET LOCAL lock_timeout = {own}")
 
     def _repeat(self, batch: Batch, total: int, heard: int) -> None:
@@ -433,7 +447,8 @@ def _wait(
 def server_error(error: BaseException, statement: Statement | None = None) -> ServerError:
     """Return what the server said, from psycopg2's error or SQLAlchemy's around it.
 
-    Where it gives no hint, there may be one of ours for the statement.
+    Where it gives no hint, there may be one of ours for the statement.  Words of great
+    length are shortened here, ahead of all that is done with them.
     """
     original = error.orig if isinstance(error, DBAPIError) else error
     if not isinstance(original, psycopg2.Error):
@@ -441,12 +456,12 @@ def server_error(error: BaseException, statement: Statement | None = None) -> Se
     diag = original.diag
     code = original.pgcode
     return ServerError(
-        message=diag.message_primary or " ".join(str(original).split()),
+        message=_words(diag.message_primary) or " ".join(str(original).split()),
         sqlstate=code,
         condition=_condition(code),
-        detail=diag.message_detail,
-        hint=diag.message_hint or (advice(code, statement) if statement else None),
-        context=diag.context,
+        detail=_words(diag.message_detail),
+        hint=_words(diag.message_hint) or (advice(code, statement) if statement else None),
+        context=_words(diag.context),
         position=_number(diag.statement_position),
         internal_query=diag.internal_query,
         internal_position=_number(diag.internal_position),
@@ -455,14 +470,18 @@ def server_error(error: BaseException, statement: Statement | None = None) -> Se
     )
 
 
-def _one_of(batch: Batch, error: psycopg2.Error) -> ServerError:
+def _one_of(batch: Batch, said: ServerError) -> ServerError:
     """Return an error of which only the batch is known."""
     last, number = batch.statements[-1], batch.number + len(batch.statements) - 1
     hint = (
         f"it was one of statements {batch.number} to {number}, from here to "
         f"{last.path}:{last.line}:{last.column}, which are sent together"
     )
-    return replace(server_error(error), hint=hint)
+    return replace(said, hint=hint)
+
+
+def _words(text: str | None) -> str | None:
+    return bounded(text, WORDS) if text else None
 
 
 def _number(text: str | None) -> int | None:

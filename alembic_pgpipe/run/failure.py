@@ -14,6 +14,7 @@ from alembic_pgpipe.model import Direction, Failure, Problem, Revision, ServerEr
 from alembic_pgpipe.run.executor import StatementError, is_server_error, server_error
 from alembic_pgpipe.run.routine_lines import Body, Frame, do_body, frames, routine_body
 from alembic_pgpipe.run.step import Step
+from alembic_pgpipe.showable import CONTEXT, bounded
 from alembic_pgpipe.source import Source, Statement, read_lines
 
 COPY_LINE = re.compile(r"^COPY [^\n]*?, line (\d+)", re.MULTILINE)
@@ -30,8 +31,6 @@ ONE_OWNER = (
 )
 LINE_LIMIT = 160
 LINES_AFTER = 1
-# A routine that calls itself without an end has a context of thousands of lines.
-CONTEXT_LINES = 30
 FRAMES_LOOKED_FOR = 5
 
 
@@ -201,7 +200,7 @@ def _code(said: ServerError) -> str:
 
 
 def _words(said: ServerError) -> list[str]:
-    context = _bounded(said.context) if said.context else None
+    context = bounded(said.context, CONTEXT) if said.context else None
     parts = (("DETAIL", said.detail), ("HINT", said.hint), ("CONTEXT", context))
     words = [said.message, *(f"{name}: {value}" for name, value in parts if value)]
     if said.internal_query is not None:
@@ -209,19 +208,10 @@ def _words(said: ServerError) -> list[str]:
     return words
 
 
-def _bounded(context: str) -> str:
-    lines = context.splitlines()
-    if len(lines) <= CONTEXT_LINES:
-        return context
-    kept = lines[: CONTEXT_LINES // 2], lines[-CONTEXT_LINES // 2 :]
-    left_out = len(lines) - len(kept[0]) - len(kept[1])
-    return "\n".join([*kept[0], f"… {left_out} more lines …", *kept[1]])
-
-
 def _internal(query: str, position: int | None) -> list[str]:
     """Return a routine's own statement, with a caret where the server means a place in it."""
     if position is None:
-        return [f"  {line}" for line in _bounded(query).splitlines()]
+        return [f"  {line}" for line in bounded(query, CONTEXT).splitlines()]
     before = query[: position - 1]
     line, column = before.count("\n") + 1, position - 1 - before.rfind("\n")
     lines = query.split("\n")[line - 1 : line + LINES_AFTER]

@@ -25,6 +25,7 @@ from alembic_pgpipe.run.executor import (
 )
 from alembic_pgpipe.run.failure import describe_failure, ending, owner_advice
 from alembic_pgpipe.run.progress import Display, Schedule
+from alembic_pgpipe.run.quota import rationed
 from alembic_pgpipe.run.resume import refuse_transaction, unfinished
 from alembic_pgpipe.run.session import Session
 from alembic_pgpipe.run.step import Sources, Step
@@ -109,7 +110,8 @@ class Runner:
         try:
             self.session.prepare(step.directives)
             with (
-                self.executor.notices_to(self.log.say),
+                rationed(self.log.say) as say,
+                self.executor.notices_to(say),
                 cancelled_by_signals(self.executor.canceller()),
             ):
                 self._run_body(self.running, body)
@@ -356,7 +358,7 @@ class Runner:
             watch = self._watching(running.step, Executor(connection).pid)
             session = Session(Executor(connection, watch), self.settings)
             session.prepare(source.directives)
-            with session.executor.notices_to(self.log.say):
+            with rationed(self.log.say) as say, session.executor.notices_to(say):
                 if source.execution.mode is Mode.AUTOCOMMIT:
                     self._run_alone(running, source, session.executor)
                     return

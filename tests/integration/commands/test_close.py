@@ -331,7 +331,7 @@ def test_a_long_log_is_kept_without_its_middle(project: Project) -> None:
     logs, _ = row(project)
     assert logs.startswith(HEADING)
     assert "line 0 " in logs and "line 9999 " in logs and "line 3000 " not in logs
-    assert "bytes are left out here" in logs
+    assert "characters are left out here" in logs
     assert len(logs) < 600_000
 
 
