@@ -17,12 +17,19 @@ from alembic.util import CommandError
 
 from alembic_pgpipe.errors import CheckError, PgpipeError
 from alembic_pgpipe.settings import HIDE
+from alembic_pgpipe.showable import harmless
 
 if TYPE_CHECKING:
     from alembic_pgpipe.commands.wrap import Wrapped
 
 PROGRAM = "alembic pgpipe"
 SECRETS = "alembic_pgpipe.secrets"
+
+
+def _show(text: str, *, err: bool = False) -> None:
+    """Print what may quote others: harmless to a terminal, and as its encoding allows."""
+    encoding = getattr(sys.stderr if err else sys.stdout, "encoding", None) or "utf-8"
+    click.echo(harmless(text).encode(encoding, "replace").decode(encoding), err=err)
 
 
 def _utf8(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
@@ -42,7 +49,7 @@ class Findings(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the findings as they are."""
-        click.echo(self.message, file=file)
+        _show(self.message)
 
 
 class Verbs(click.Group):
@@ -88,7 +95,7 @@ def init(config: Config, directory: str) -> None:
     from alembic_pgpipe.commands.init import init as run
     from alembic_pgpipe.render import terminal
 
-    click.echo(terminal.project_files(run(config, directory)))
+    _show(terminal.project_files(run(config, directory)))
 
 
 @pgpipe.command()
@@ -113,19 +120,19 @@ def wrap(config: Config, /, check: bool, merge: bool, yes: bool, **ways: Any) ->
     def agree(planned: Sequence[Wrapped]) -> bool:
         if not any(one.notes for one in planned):
             return True
-        click.echo(terminal.planned(planned))
+        _show(terminal.planned(planned))
         return yes or not sys.stdin.isatty() or click.confirm("Write them?", default=True)
 
     def wrote(wrappers: Sequence[Wrapped]) -> None:
         if wrappers:
-            click.echo(terminal.wrapped(wrappers, check=False))
+            _show(terminal.wrapped(wrappers, check=False))
 
     way = Ways(**ways)
     written = run(config, merge=merge, check=check, ways=way, wrote=wrote, agree=agree)
     if check and written:
         raise Findings(terminal.wrapped(written, check=True))
     if not written:
-        click.echo(terminal.wrapped(written, check=check))
+        _show(terminal.wrapped(written, check=check))
 
 
 @pgpipe.command()
@@ -157,9 +164,9 @@ def pull(
     if schemas and not everything:
         raise click.UsageError("--schema goes with --all.")
     if everything:
-        click.echo(terminal.baseline(command.pull_all(config, schemas)))
+        _show(terminal.baseline(command.pull_all(config, schemas)))
     else:
-        click.echo(terminal.pulled(command.pull(config, names, force=force)))
+        _show(terminal.pulled(command.pull(config, names, force=force)))
 
 
 @pgpipe.command()
@@ -188,7 +195,7 @@ def status(
     if routines:
         if everything or last:
             raise click.UsageError("--all and --last are for revisions, not for --routines.")
-        click.echo(_drift(config, as_json=as_json, diff=diff))
+        _show(_drift(config, as_json=as_json, diff=diff))
         return
     from alembic_pgpipe.commands.status import LAST
     from alembic_pgpipe.commands.status import status as run
@@ -196,10 +203,10 @@ def status(
 
     report = run(config, last=None if everything else last or LAST)
     if as_json:
-        click.echo(machine.status_json(report))
+        _show(machine.status_json(report))
         return
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else terminal.PIPE_WIDTH
-    click.echo(terminal.status_table(report, width))
+    _show(terminal.status_table(report, width))
 
 
 @pgpipe.command()
@@ -218,7 +225,7 @@ def retry(config: Config, revisions: tuple[str, ...], marked: bool, reason: str 
 
     if marked and revisions:
         raise click.UsageError("--marked chooses the revisions itself; name none with it.")
-    click.echo(terminal.changes(run(config, revisions, marked=marked, reason=reason)))
+    _show(terminal.changes(run(config, revisions, marked=marked, reason=reason)))
 
 
 @pgpipe.command()
@@ -233,7 +240,7 @@ def skip(config: Config, revisions: tuple[str, ...], reason: str) -> None:
     from alembic_pgpipe.commands.skip import skip as run
     from alembic_pgpipe.render import terminal
 
-    click.echo(terminal.changes(run(config, revisions, reason=reason)))
+    _show(terminal.changes(run(config, revisions, reason=reason)))
 
 
 @pgpipe.command()
@@ -246,7 +253,7 @@ def log(config: Config, build: str | None, as_json: bool) -> None:
     from alembic_pgpipe.render import machine, terminal
 
     record = run(config, build)
-    click.echo(machine.log_json(record) if as_json else terminal.build_log(record))
+    _show(machine.log_json(record) if as_json else terminal.build_log(record))
 
 
 @pgpipe.command()
@@ -266,7 +273,7 @@ def check(config: Config, no_rehearsal: bool) -> None:
     report = run(config, rehearse=not no_rehearsal)
     if report.problems:
         raise Findings(terminal.problems(report))
-    click.echo(terminal.problems(report))
+    _show(terminal.problems(report))
 
 
 @pgpipe.command()
@@ -288,11 +295,11 @@ def repair(config: Config, /, yes: bool, **said: Any) -> None:
     from alembic_pgpipe.render import terminal
 
     def agree(proposal: Proposal) -> bool:
-        click.echo(terminal.proposal(proposal))
+        _show(terminal.proposal(proposal))
         return yes or (sys.stdin.isatty() and click.confirm("Mend it?"))
 
-    report = run(config, **said, agree=agree, say=lambda line: click.echo(line, err=True))
-    click.echo(terminal.repaired(report))
+    report = run(config, **said, agree=agree, say=lambda line: _show(line, err=True))
+    _show(terminal.repaired(report))
     if report.left:
         raise click.exceptions.Exit(CheckError.exit_code)
 
@@ -304,8 +311,8 @@ def wait(config: Config, timeout: float) -> None:
     """Wait until the database answers; exit 5 where it does not."""
     from alembic_pgpipe.commands.wait import wait as run
 
-    label = run(config, timeout=timeout, say=lambda line: click.echo(line, err=True))
-    click.echo(f"{label} answers")
+    label = run(config, timeout=timeout, say=lambda line: _show(line, err=True))
+    _show(f"{label} answers")
 
 
 @pgpipe.command()
@@ -345,7 +352,7 @@ def close(config: Config, status: str | None, junit: Path | None, timeout: float
         _write(junit, report(closed))
     if closed.error is not None:
         raise closed.error
-    click.echo(terminal.closed(closed))
+    _show(terminal.closed(closed))
 
 
 def _write(file: Path, text: str) -> None:
@@ -392,12 +399,12 @@ def main(arguments: Sequence[str] | None = None, config: Config | None = None) -
         error.show()
         return error.exit_code
     except click.Abort:
-        click.echo("Stopped.", err=True)
+        _show("Stopped.", err=True)
         return 130
     except CommandError as error:
         if getattr(config.cmd_opts if config else None, "raiseerr", False):
             raise
-        click.echo(f"FAILED: {error}", err=True)
+        _show(f"FAILED: {error}", err=True)
         return error.exit_code if isinstance(error, PgpipeError) else PgpipeError.exit_code
     return result if isinstance(result, int) else 0
 

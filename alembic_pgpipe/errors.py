@@ -28,11 +28,19 @@ from pathlib import PurePath
 
 from alembic.util import CommandError
 
+from alembic_pgpipe.showable import harmless, in_one_line
+
 
 class PgpipeError(CommandError):
-    """Stop a command with a message; Alembic prints it and exits non-zero."""
+    """Stop a command with a message; Alembic prints it and exits non-zero.
+
+    The message may quote names and texts of others: it is made harmless to a terminal.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(harmless(message))
 
 
 class SettingsError(PgpipeError):
@@ -57,7 +65,8 @@ class SourceError(PgpipeError):
     @property
     def where(self) -> str:
         """Return ``file``, or ``file:line:column`` where the place is known."""
-        return f"{self.path}:{self.line}:{self.column}" if self.line else self.path
+        path = in_one_line(self.path)
+        return f"{path}:{self.line}:{self.column}" if self.line else path
 
 
 class RevisionError(PgpipeError):

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
 
+from alembic_pgpipe.showable import in_one_line
+
 
 class Status(str, Enum):
     """The current state of a revision, as the column ``applied_status`` holds it."""
@@ -221,7 +223,8 @@ class Problem:
     column: int = 0
 
     def __str__(self) -> str:
-        where = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        file = in_one_line(self.file)
+        where = f"{file}:{self.line}:{self.column}" if self.line else file
         return f"{where}: {self.message}" if where else self.message
 
 

@@ -22,11 +22,11 @@ PICTURES: Mapping[int, str] = MappingProxyType(
         **{code: chr(0x2400 + code) for code in range(1, 0x20) if code not in (0x09, 0x0A)},
         0x7F: "\u2421",
         **dict.fromkeys(range(0x80, 0xA0), "\ufffd"),
-        **dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)), "\ufffd"),
+        **dict.fromkeys((*range(0x2028, 0x202F), *range(0x2066, 0x206A)), "\ufffd"),
         **dict.fromkeys(range(0xD800, 0xE000), "\ufffd"),
     }
 )
-HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 NOTE = re.compile(r"^… ([0-9,]{1,30}) characters are left out here …$\n?", re.MULTILINE)
 NOTE_ROOM = 80
 # How far a cut may move to fall between two lines.
@@ -108,6 +108,11 @@ def harmless(text: str) -> str:
     if HARMFUL.search(text) is None:
         return text
     return text.replace("\x00", "").replace("\r\n", "\n").translate(PICTURES)
+
+
+def in_one_line(text: str) -> str:
+    """Return a text, such as a name, that cannot pass for a line of its own either."""
+    return harmless(text).replace("\n", "\u240a").replace("\t", "\u2409")
 
 
 def _cut(text: str, bounds: Bounds) -> tuple[int, int]:

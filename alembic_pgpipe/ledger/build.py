@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from alembic_pgpipe.errors import LedgerError, SettingsError
 from alembic_pgpipe.model import Build
+from alembic_pgpipe.showable import harmless
 
 LOCAL = "local_run"
 HEADING = "== build "
@@ -106,6 +107,7 @@ def current_build(environ: Mapping[str, str], number_variable: str | None = None
     ``number_variable`` is ``pgpipe.build_number_env``: a variable that the user names
     beats those of the known CI systems.  Raises SettingsError where it is not set.
     """
+    environ = {name: harmless(value) for name, value in environ.items()}
     system = next((known for known in CI_SYSTEMS if environ.get(known.number)), None)
     if number_variable is not None:
         number = environ.get(number_variable)
@@ -161,7 +163,7 @@ def numbers_taken(build: Build, schema: str) -> LedgerError:
 def person(environ: Mapping[str, str]) -> str:
     """Return who is at work: whoever started the CI build, else the login and host."""
     starters = (environ.get(known.who) for known in CI_SYSTEMS if environ.get(known.number))
-    return next((name for name in starters if name), None) or _login()
+    return harmless(next((name for name in starters if name), None) or _login())
 
 
 def _build(number: str, system: CiSystem | None, environ: Mapping[str, str]) -> Build:

@@ -8,6 +8,7 @@ from typing import Any
 from alembic_pgpipe.commands.drift import DriftReport
 from alembic_pgpipe.commands.status import StatusReport
 from alembic_pgpipe.model import BuildRecord, Holder, RevisionState
+from alembic_pgpipe.showable import HARMFUL
 
 
 def status_json(report: StatusReport) -> str:
@@ -87,4 +88,6 @@ def _revision(state: RevisionState) -> dict[str, Any]:
 
 
 def _dump(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=2)
+    # What would move a terminal's cursor, or is no text, is written as its number.
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    return HARMFUL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
