@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from alembic.config import Config
@@ -98,6 +98,7 @@ def _read(ledger: OpenLedger) -> _Found:
     problems = (
         *stuck,
         *_unwrapped(revisions, settings),
+        *_shared(everything),
         *(p for r in everything for p in _edited(r, history, sources)),
         *unreadable,
     )
@@ -152,9 +153,28 @@ def _heads(revisions: ProjectRevisions) -> Iterator[Problem]:
 
 
 def _unwrapped(revisions: ProjectRevisions, settings: Settings) -> Iterator[Problem]:
-    for source in unwrapped_sources(revisions, settings):
+    try:
+        unwrapped = unwrapped_sources(revisions, settings)
+    except SourceError as error:
+        yield problem_of(error)
+        return
+    for source in unwrapped:
         path = settings.shown(settings.sources / source.file)
         yield Problem(path, "has no wrapper and would not run: alembic pgpipe wrap")
+
+
+def _shared(revisions: Iterable[Revision]) -> Iterator[Problem]:
+    first: dict[str, Revision] = {}
+    for revision in revisions:
+        if revision.source is None:
+            continue
+        other = first.setdefault(revision.source, revision)
+        if other is not revision:
+            yield Problem(
+                revision.path,
+                f"runs {revision.source}, as {other.path} does: it would be applied twice. "
+                "Remove one of the two, or copy the source.",
+            )
 
 
 def _refusal(revision: Revision, sources: Sources) -> Iterator[Problem]:

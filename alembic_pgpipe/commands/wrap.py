@@ -114,11 +114,23 @@ def _append(
         if wrapper.revision in known:
             raise RevisionError(_taken(wrapper, known[wrapper.revision].path))
         placed = Wrapper(wrapper.revision, heads, wrapper.message, wrapper.source, wrapper.undo)
-        path = write_wrapper(revisions.script, revisions.versions, placed) if write else None
-        shown = revisions.settings.shown(path) if path is not None else ""
+        shown = _write(revisions, placed) if write else ""
         written.append(Wrapped(wrapper.revision, wrapper.source or wrapper.message, shown))
         heads = (wrapper.revision,)
     return tuple(written)
+
+
+def _write(revisions: ProjectRevisions, wrapper: Wrapper) -> str:
+    """Write a wrapper and return its path as people are shown it."""
+    shown = revisions.settings.shown
+    try:
+        return shown(write_wrapper(revisions.script, revisions.versions, wrapper))
+    except OSError as error:
+        raise RevisionError(
+            f"{shown(revisions.versions)}: the wrapper of {wrapper.source or wrapper.message} "
+            f"cannot be written: {error.strerror}. Those before it were. Mend that, then: "
+            "alembic pgpipe wrap"
+        ) from error
 
 
 def _merge(heads: tuple[str, ...], *, merge: bool) -> list[Wrapper]:

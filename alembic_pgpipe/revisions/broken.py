@@ -2,17 +2,80 @@
 
 from __future__ import annotations
 
+import os
+import re
 import traceback
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from alembic.script.revision import RevisionError as CircleError
+from alembic.util import CommandError
 
 from alembic_pgpipe.errors import RevisionError
+from alembic_pgpipe.model import Revision
 from alembic_pgpipe.settings import Settings
+from alembic_pgpipe.source import is_storable
+
+# Alembic warns of these and goes on, without the one file or into an error of its own.
+TWICE = re.compile(r"Revision (?P<id>.+) is present more than once")
+MISSING = re.compile(r"Revision (?P<id>.+) referenced from (?P<by>.+) is not present")
 
 
-def unreadable(error: Exception, versions: Path, settings: Settings) -> RevisionError:
+@contextmanager
+def nothing_overlooked(versions: Path, settings: Settings) -> Iterator[None]:
+    """Raise RevisionError for what Alembic warns of while it reads the history.
+
+    Other warnings are passed on.
+    """
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        try:
+            yield
+        finally:
+            said = [str(one.message) for one in found]
+            if twice := next(filter(None, map(TWICE.match, said)), None):
+                raise _present_twice(twice["id"], versions, settings)
+            if missing := next(filter(None, map(MISSING.match, said)), None):
+                raise _not_present(missing["id"], missing["by"], versions, settings)
+    for one in found:
+        warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+
+
+def refuse_odd_files(versions: Path, settings: Settings) -> None:
+    """Raise RevisionError for what has a revision's name and is no file.
+
+    Of a pipe Alembic would wait for the end, and links to nowhere it passes over.
+    """
+    if not versions.is_dir():
+        return
+    with os.scandir(versions) as entries:
+        odd = sorted(e.name for e in entries if e.name.endswith(".py") and not _is_plain(e))
+    if odd:
+        raise RevisionError(
+            f"{settings.shown(versions / odd[0])}: this is not a regular file; a revision must "
+            "be one. Nothing was run. Replace or remove it, then look: alembic pgpipe check"
+        )
+
+
+def refuse_unstorable(revision: Revision) -> None:
+    """Raise RevisionError where the ledger cannot keep what a revision goes by."""
+    names = {
+        "file name": revision.path,
+        "id": revision.id,
+        "source": revision.source or "",
+        "undo": revision.undo or "",
+    }
+    for what, name in names.items():
+        if not is_storable(name) or (what == "id" and "'" in name):
+            raise RevisionError(
+                f"{revision.path}: its {what} {name!a} holds characters that cannot be "
+                "stored. Nothing was run. Give it another one, then look: alembic pgpipe check"
+            )
+
+
+def unreadable(error: BaseException, versions: Path, settings: Settings) -> RevisionError:
     """Return the error for revision files that Alembic could not read.
 
     ``error`` is what Python, or Alembic's reading of the history, raised.
@@ -22,6 +85,10 @@ def unreadable(error: Exception, versions: Path, settings: Settings) -> Revision
         return RevisionError(
             f"The history in {shown} cannot be read: {error}. Mend down_revision in one "
             "of them, then look: alembic pgpipe check"
+        )
+    if isinstance(error, CommandError):
+        return RevisionError(
+            f"{shown}: {error} Nothing was run. Mend it, then look: alembic pgpipe check"
         )
     file, line = _place(error, versions)
     where = f"{settings.shown(Path(file))}:{line}" if file else shown
@@ -49,7 +116,36 @@ def two_heads(heads: Sequence[str]) -> RevisionError:
     )
 
 
-def _place(error: Exception, versions: Path) -> tuple[str | None, int | None]:
+def _present_twice(id_: str, versions: Path, settings: Settings) -> RevisionError:
+    own = re.compile(rf"^revision\b[^=\n]*=\s*['\"]{re.escape(id_)}['\"]", re.MULTILINE)
+    files = [
+        settings.shown(path)
+        for path in sorted(versions.glob("*.py"))
+        if own.search(path.read_text("utf-8", "replace"))
+    ]
+    where = ", ".join(files) or settings.shown(versions)
+    return RevisionError(
+        f"{where}: revision {id_} is there more than once. Nothing was run. Remove all but "
+        "one, or give the others ids of their own; then look: alembic pgpipe check"
+    )
+
+
+def _not_present(id_: str, by: str, versions: Path, settings: Settings) -> RevisionError:
+    return RevisionError(
+        f"{settings.shown(versions)}: no file has revision {id_}, which another builds on "
+        f"({by}). Nothing was run. Get that file, or mend down_revision; then look: alembic "
+        "pgpipe check"
+    )
+
+
+def _is_plain(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file() or entry.is_dir()
+    except OSError:
+        return False
+
+
+def _place(error: BaseException, versions: Path) -> tuple[str | None, int | None]:
     """Return the file and line of a revision's own code that an error comes from."""
     if isinstance(error, SyntaxError):
         return error.filename, error.lineno

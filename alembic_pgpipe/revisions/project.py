@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
@@ -13,9 +13,15 @@ from alembic.script import Script, ScriptDirectory
 from alembic.script.revision import ResolutionError
 from alembic.util import CommandError
 
-from alembic_pgpipe.errors import RevisionError
+from alembic_pgpipe.errors import PgpipeError, RevisionError
 from alembic_pgpipe.model import Revision
-from alembic_pgpipe.revisions.broken import unknown_version, unreadable
+from alembic_pgpipe.revisions.broken import (
+    nothing_overlooked,
+    refuse_odd_files,
+    refuse_unstorable,
+    unknown_version,
+    unreadable,
+)
 from alembic_pgpipe.settings import Settings, read_settings
 from alembic_pgpipe.source import source_name
 
@@ -28,6 +34,7 @@ class ProjectRevisions:
 
     script: ScriptDirectory
     settings: Settings
+    _read: list[ScriptDirectory] = field(default_factory=list)
 
     def all(self) -> tuple[Revision, ...]:
         """Return every revision, from the base to the heads.
@@ -39,15 +46,20 @@ class ProjectRevisions:
         return tuple(reversed(found))
 
     def describe(self, script: Script) -> Revision:
-        """Return a revision as the rest of the package knows it."""
+        """Return a revision as the rest of the package knows it.
+
+        Raises RevisionError for names that the ledger cannot keep.
+        """
         source, undo = _wrapped(script)
-        return Revision(
+        revision = Revision(
             id=script.revision,
             name=source_name(source) if source else Path(script.path).stem,
             path=self.settings.shown(Path(script.path).absolute()),
             source=source,
             undo=undo,
         )
+        refuse_unstorable(revision)
+        return revision
 
     def get(self, revision: str) -> Revision:
         """Return one revision by its full id."""
@@ -93,11 +105,20 @@ class ProjectRevisions:
         The first call makes Alembic read every file.  Raises RevisionError for one that
         cannot be read as Python, and for revisions that build on each other in a circle.
         """
+        if not self._read:
+            self._read_all()
+            self._read.append(self.script)
+        return tuple(self.script.get_heads())
+
+    def _read_all(self) -> None:
+        refuse_odd_files(self.versions, self.settings)
         try:
-            return tuple(self.script.get_heads())
-        except CommandError:
+            with nothing_overlooked(self.versions, self.settings):
+                self.script.get_heads()
+        except PgpipeError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
+            # sys.exit(0) in a revision would end the run as if all were well.
             raise unreadable(error, self.versions, self.settings) from error
 
     def resolve(self, name: str) -> Revision:

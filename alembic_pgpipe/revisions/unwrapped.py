@@ -17,4 +17,6 @@ def unwrapped_sources(
     if not settings.sources.is_dir():
         return ()
     wrapped = {revision.source for revision in revisions.all()}
-    return tuple(s for s in discover(settings.sources) if s.file not in wrapped)
+    return tuple(
+        s for s in discover(settings.sources, settings.project) if s.file not in wrapped
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib import resources
@@ -13,6 +14,8 @@ from pathlib import Path
 from alembic.script import ScriptDirectory
 from alembic.util import format_as_comma
 from mako.template import Template
+
+from alembic_pgpipe.source import same_name
 
 ID_LENGTH = 12
 DATE_PREFIX = re.compile(r"\A[Vv]?[0-9]+(?:[._-][0-9]+)*[._-]*")
@@ -36,7 +39,7 @@ def revision_id(name: str) -> str:
 
     The same source gives the same id in every clone and on every branch.
     """
-    return hashlib.sha256(name.encode()).hexdigest()[:ID_LENGTH]
+    return hashlib.sha256(same_name(name).encode()).hexdigest()[:ID_LENGTH]
 
 
 def message_for(name: str) -> str:
@@ -46,11 +49,21 @@ def message_for(name: str) -> str:
 
 
 def write_wrapper(script: ScriptDirectory, versions: Path, wrapper: Wrapper) -> Path:
-    """Write a wrapper into the versions folder and return its path."""
+    """Write a wrapper into the versions folder and return its path.
+
+    A file that holds half of one would break the history: it gets its name when it is whole.
+    """
     now = datetime.now(timezone.utc).replace(microsecond=0)
     path = versions / f"{_file_name(script, wrapper, now)}.py"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(_render(script, wrapper, now), encoding="utf-8")
+    part = path.with_suffix(".part")
+    try:
+        part.write_text(_render(script, wrapper, now), encoding="utf-8")
+        part.replace(path)
+    except OSError:
+        with suppress(OSError):
+            part.unlink()
+        raise
     return path
 
 

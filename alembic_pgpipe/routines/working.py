@@ -16,7 +16,13 @@ from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.routines.composed import copied_text, is_plain, sections
 from alembic_pgpipe.routines.heads import heads
 from alembic_pgpipe.settings import Settings
-from alembic_pgpipe.source import checksum, decode, natural_key, read_statements
+from alembic_pgpipe.source import (
+    checksum,
+    decode,
+    is_storable,
+    natural_key,
+    read_statements,
+)
 
 SINGLE = re.compile(r"(?P<name>.+)\.v(?P<version>\d{3,})\.sql\Z")
 SEVERAL = ".routines.sql"
@@ -174,7 +180,17 @@ def _refuse_marks(change: RoutineChange) -> None:
 
 def _copy(settings: Settings, file: Path) -> WorkingCopy:
     name = ".".join(file.relative_to(settings.routines).with_suffix("").parts)
-    return WorkingCopy(name, file, decode(file.read_bytes(), settings.shown(file)))
+    if not is_storable(name):
+        message = f"the name {name!r} holds characters that cannot be stored. Rename the file"
+        raise SourceError(settings.shown(file), message)
+    return WorkingCopy(name, file, _text(file, settings.shown(file)))
+
+
+def _text(file: Path, path: str) -> str:
+    try:
+        return decode(file.read_bytes(), path)
+    except OSError as error:
+        raise SourceError(path, f"this file cannot be read: {error.strerror}") from error
 
 
 def shown(settings: Settings, name: str) -> str:
@@ -182,16 +198,27 @@ def shown(settings: Settings, name: str) -> str:
     return settings.shown(settings.routines / f"{name}.sql")
 
 
+def _listed(settings: Settings) -> list[Path]:
+    """Return the files among the sources, no folders or pipes."""
+    if not settings.sources.is_dir():
+        return []
+    try:
+        return [path for path in settings.sources.iterdir() if path.is_file()]
+    except OSError as error:
+        path = settings.shown(Path(error.filename))
+        raise SourceError(path, f"this folder cannot be read: {error.strerror}") from error
+
+
 def _snapshots(settings: Settings) -> Iterator[Snapshot]:
     newest: dict[str, tuple[int, Path]] = {}
-    for path in settings.sources.iterdir() if settings.sources.is_dir() else ():
+    for path in _listed(settings):
         if path.name.endswith(SEVERAL):
-            for name, version, text in sections(decode(path.read_bytes(), path.name)):
+            for name, version, text in sections(_text(path, path.name)):
                 yield Snapshot(name, version, path.name, text, plain=False)
         elif match := SINGLE.match(path.name):
             version = int(match["version"])
             if version > newest.get(match["name"], (0, path))[0]:
                 newest[match["name"]] = version, path
     for name, (version, path) in newest.items():
-        text = decode(path.read_bytes(), path.name)
+        text = _text(path, path.name)
         yield Snapshot(name, version, path.name, copied_text(text), is_plain(text))

@@ -8,6 +8,7 @@ of a long log in the row and in the file, the middle is left out with a note.
 from __future__ import annotations
 
 import json
+import os
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -273,9 +274,16 @@ def _open(file: Path | None, build: Build) -> TextIO | None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         goes_on = build.number != LOCAL and _is_of(file, build)
-        return file.open("a" if goes_on else "w", encoding="utf-8")
+        return open(file, "a" if goes_on else "w", encoding="utf-8", opener=_opener)
     except OSError:
         return None
+
+
+def _opener(path: str, flags: int) -> int:
+    """Open a file; a pipe that nobody reads is an error, not a reason to wait."""
+    opened = os.open(path, flags | os.O_NONBLOCK, 0o666)
+    os.set_blocking(opened, True)
+    return opened
 
 
 def _size(file: Path | None) -> int:

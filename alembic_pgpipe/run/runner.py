@@ -44,6 +44,8 @@ ENDED = (
     "in a transaction goes into op.get_context().autocommit_block()"
 )
 
+LEFT = "this revision left the program (SystemExit); raise another error where it cannot go on"
+
 
 @dataclass(slots=True)
 class Running:
@@ -114,7 +116,7 @@ class Runner:
                 self.executor.notices_to(say),
                 cancelled_by_signals(self.executor.canceller()),
             ):
-                self._run_body(self.running, body)
+                self._run_body(self.running, _unstoppable(step, body))
                 self.running.at_end = True
                 self.session.leave(transactional=step.transactional)
                 self.running.recording = True
@@ -383,6 +385,18 @@ class Runner:
             self.log.say(f"  build {last.build_number} had committed it there: passed over")
             return True
         raise SourceError(source.path, _unclear(source, last, status))
+
+
+def _unstoppable(step: Step, body: Callable[[], None]) -> Callable[[], None]:
+    """Return a body that cannot end the run as if all were well."""
+
+    def run() -> None:
+        try:
+            body()
+        except SystemExit as error:
+            raise SourceError(step.file, LEFT) from error
+
+    return run
 
 
 def what_is_left(running: Running) -> str:

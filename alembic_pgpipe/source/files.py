@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,23 +32,47 @@ class SourceFile:
     has_undo: bool
 
 
-def discover(folder: Path) -> tuple[SourceFile, ...]:
+def discover(folder: Path, project: Path) -> tuple[SourceFile, ...]:
     """Return the sources of a folder in the natural order of their names.
 
-    Raises :class:`SourceError` where the folder cannot be read, or where two files
-    claim the same name.
+    Raises :class:`SourceError`, with the path as people of the project are shown it, where
+    a folder cannot be read, a name cannot be stored, or two files claim the same name.
     """
     found: dict[str, SourceFile] = {}
     try:
         with os.scandir(folder) as entries:
-            listed = [(e.name, e.is_dir()) for e in entries if not e.name.startswith(".")]
+            listed = [(e.name, _is_folder(e)) for e in entries if not e.name.startswith(".")]
         names = frozenset(name for name, is_dir in listed if not is_dir)
         files = [file for name, is_dir in listed for file in _files(folder, name, is_dir)]
         for file in sorted(files):
             _add(found, folder, names, file)
+    except _NameError as exc:
+        raise SourceError(shown_path(folder, exc.file, project), str(exc)) from exc
     except OSError as exc:
-        raise SourceError(folder, f"this folder cannot be read: {exc.strerror}") from exc
+        path = shown_path(folder, exc.filename or ".", project)
+        raise SourceError(path, f"this folder cannot be read: {exc.strerror}") from exc
     return tuple(sorted(found.values(), key=lambda source: natural_key(source.name)))
+
+
+class _NameError(Exception):
+    """Report a file whose name will not do."""
+
+    def __init__(self, file: str, message: str) -> None:
+        self.file = file
+        super().__init__(f"{message}. Rename it, then: alembic pgpipe wrap")
+
+
+def is_storable(name: str) -> bool:
+    """Return whether a name may go into the ledger, and come back in one line."""
+    return name.isprintable()
+
+
+def same_name(name: str) -> str:
+    """Return a name in the one spelling of it that all spellings of accents share.
+
+    Some file systems change one spelling to another.
+    """
+    return unicodedata.normalize("NFC", name)
 
 
 def source_name(file: str) -> str:
@@ -131,19 +156,38 @@ def _files(folder: Path, name: str, is_dir: bool) -> Iterator[str]:
     for base in FOLDER_FILES:
         path = folder / name / base
         # Broken links and pipes count: locate() says what is wrong with them.
-        if os.path.lexists(path) and not path.is_dir():
+        if _is_there(path) and not path.is_dir():
             yield f"{name}/{base}"
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        # A link that leads to itself, say: locate() says so where it is a source.
+        return False
+
+
+def _is_there(path: Path) -> bool:
+    """Return whether there is anything of that name; OSError where nobody may know."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def _add(found: dict[str, SourceFile], folder: Path, names: frozenset[str], file: str) -> None:
     """Add a source, unless its name cannot be stored or is taken."""
     name = source_name(file)
-    if not name.isprintable():
-        message = f"the name {name!r} holds characters that cannot be stored; rename the file"
-        raise SourceError(folder, message)
-    if name in found:
-        message = f"{found[name].file} and {file} are both named {name}; rename one of them"
-        raise SourceError(folder, message)
+    if not is_storable(name):
+        raise _NameError(file, f"the name {name!r} holds characters that cannot be stored")
+    other = found.get(same_name(name))
+    if other is not None and other.name != name:
+        alike = f"{other.file!a} and {file!a}"
+        raise _NameError(file, f"{alike} look the same, and some systems take them for one")
+    if other is not None:
+        raise _NameError(file, f"{other.file} and {file} are both named {name}")
     undo = undo_file(file)
     exists = os.path.lexists(folder / undo) if "/" in undo else undo in names
-    found[name] = SourceFile(name, file, undo, exists)
+    found[same_name(name)] = SourceFile(name, file, undo, exists)

@@ -41,7 +41,7 @@ def test_every_layout(folder: Path) -> None:
     write(folder, "3_c/down.sql", "4_d/up.sql", "5_e.sql", "6.x.sql/migration.sql")
     write(folder, "README.md", ".hidden.sql", ".git/up.sql", "7_f/notes.sql", "8_g.down.sql")
     (folder / "9_h.sql").mkdir()
-    assert discover(folder) == (
+    assert discover(folder, folder) == (
         SourceFile("1_a", "1_a.sql", "1_a.down.sql", True),
         SourceFile("2_b", "2_b.up.sql", "2_b.down.sql", True),
         SourceFile("3_c", "3_c/migration.sql", "3_c/down.sql", True),
@@ -56,7 +56,7 @@ def test_natural_order(folder: Path) -> None:
     shuffled = set(names)
     assert sorted(shuffled, key=natural_key) == names
     write(folder, "10.sql", "9.sql", "1/up.sql")
-    assert [source.name for source in discover(folder)] == ["1", "9", "10"]
+    assert [source.name for source in discover(folder, folder)] == ["1", "9", "10"]
     assert natural_key("9" * 5000) > natural_key("1")
 
 
@@ -76,22 +76,22 @@ def test_a_day_comes_before_the_times_of_the_next_day() -> None:
 )
 def test_one_name_one_source(folder: Path, one: str, other: str) -> None:
     write(folder, one, other)
-    with pytest.raises(SourceError, match="both named a; rename one"):
-        discover(folder)
+    with pytest.raises(SourceError, match=r"both named a\. Rename it"):
+        discover(folder, folder)
 
 
 def test_a_folder_that_cannot_be_read(folder: Path) -> None:
     with pytest.raises(SourceError, match="No such file"):
-        discover(folder / "nowhere")
+        discover(folder / "nowhere", folder)
     write(folder, "x.sql")
     with pytest.raises(SourceError, match="cannot be read"):
-        discover(folder / "x.sql")
+        discover(folder / "x.sql", folder)
 
 
 def test_a_name_that_cannot_be_stored(folder: Path) -> None:
     write(folder, "a\nb.sql")
-    with pytest.raises(SourceError, match="rename the file"):
-        discover(folder)
+    with pytest.raises(SourceError, match="Rename it"):
+        discover(folder, folder)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_locate_stays_in_the_project(folder: Path, tmp_path: Path) -> None:
     write(tmp_path, "secret.sql", "project2/x.sql", "elsewhere/up.sql")
     (folder / "link.sql").symlink_to(tmp_path / "secret.sql")
     (folder / "dir").symlink_to(tmp_path / "elsewhere")
-    assert {source.name for source in discover(folder)} == {"link", "dir"}
+    assert {source.name for source in discover(folder, folder)} == {"link", "dir"}
     outside = ["link.sql", "dir/up.sql", "../../../secret.sql", str(tmp_path / "secret.sql")]
     for file in [*outside, "../../../project2/x.sql", "/dev/null"]:
         with pytest.raises(SourceError, match="outside the project"):
