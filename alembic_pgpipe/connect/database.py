@@ -49,8 +49,8 @@ TIME_OUTS: Mapping[str, int] = MappingProxyType(
         "transaction_timeout": 17,
     }
 )
-# The server's side of the keepalives: the lock, or a table's, of a machine that has vanished without a
-# word is free after a minute.
+# The server's side of the keepalives: the lock, or a table's, of a machine that has vanished
+# without a word is free after a minute.
 SERVER_KEEPALIVES: Mapping[str, str] = MappingProxyType(
     {
         "tcp_keepalives_idle": "30",
