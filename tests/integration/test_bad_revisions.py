@@ -73,7 +73,11 @@ def test_a_version_that_the_project_lacks_is_named_with_the_way_out(project: Pro
     project.ok("upgrade", "head")
     project.query("UPDATE alembic_version SET version_num = 'deadbeef'")
     project.wrapped(b=TABLE.format("b"))
-    for command in (*COMMANDS[:3], ("downgrade", "base"), ("stamp", "head")):
+    found = project.alembic("pgpipe", "check", "--no-rehearsal")
+    assert found.code == 6, found.text
+    assert "alembic_version: it holds revision 'deadbeef'" in found.output
+    others = tuple(one for one in COMMANDS[:3] if one != ("pgpipe", "check"))
+    for command in (*others, ("downgrade", "base"), ("stamp", "head")):
         refused(
             project.alembic(*command),
             "alembic_version names revision 'deadbeef'",
