@@ -27,6 +27,7 @@ from alembic_pgpipe.ledger.elsewhere import (
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.ledger.tables import MIGRATIONS, NAMES, ledger_tables
 from alembic_pgpipe.ledger.versions import forget_version
+from alembic_pgpipe.revisions.asked import is_ahead, shows_current
 from alembic_pgpipe.revisions.project import ProjectRevisions
 from alembic_pgpipe.run.build_log import BuildLog
 from alembic_pgpipe.run.offline import Offline
@@ -199,7 +200,12 @@ def _pipeline(
     }
     environment.configure(**given)
     pipeline = Pipeline(
-        runner, planner, environment.get_context(), steps, environment.run_migrations
+        runner,
+        planner,
+        environment.get_context(),
+        steps,
+        environment.run_migrations,
+        looks_ahead=is_ahead(steps, environment.context_opts),
     )
     return pipeline
 
@@ -223,6 +229,8 @@ def _look(
         # Of Alembic's own commands only ``current`` asks not to create alembic_version.
         given |= {"connection": connection, "dont_mutate": True}
         environment.configure(**given)
+        if shows_current(environment.context_opts["fn"]):
+            revisions.see_recent(environment.get_context().get_current_heads())
         with environment.begin_transaction():
             environment.run_migrations()
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from alembic.config import CommandLine, Config
     from alembic.runtime.plugins import Plugin
+    from alembic.script import ScriptDirectory
 
 COMMAND = "pgpipe"
 # What a shell reports for a command that Ctrl-C ended.
@@ -37,6 +38,9 @@ def setup(plugin: Plugin) -> None:
 def _extend(config: ModuleType) -> None:
     wrapt.wrap_function_wrapper(config, "CommandLine.__init__", _add_command)
     wrapt.wrap_function_wrapper(config, "CommandLine.run_cmd", _exit_with_our_code)
+    wrapt.wrap_function_wrapper(
+        "alembic.script.base", "ScriptDirectory.from_config", _read_without_importing
+    )
 
 
 def _add_command(
@@ -83,6 +87,19 @@ def _exit_with_our_code(
     except KeyboardInterrupt:
         sys.stderr.write("Stopped. The same command goes on from here.\n")
         sys.exit(STOPPED)
+
+
+def _read_without_importing(
+    wrapped: Callable[..., ScriptDirectory], instance: object, args: Any, kwargs: Any
+) -> ScriptDirectory:
+    """Read the revisions as fast as a long history needs it."""
+    from alembic_pgpipe.revisions.asked import steps_asked
+    from alembic_pgpipe.revisions.history_map import use_history_map
+
+    script = wrapped(*args, **kwargs)
+    config: Config = args[0] if args else kwargs["config"]
+    use_history_map(script, steps_asked(config.cmd_opts))
+    return script
 
 
 def _refuse_broken_revisions(config: Config, options: Namespace) -> None:

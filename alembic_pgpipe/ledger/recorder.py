@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
@@ -229,6 +229,23 @@ class Recorder:
             else UnreadRow(id_, name, status)
             for id_, name, status, *rest in found
         )
+
+    def ids(self) -> frozenset[str]:
+        """Return the id of every row of ``migrations``."""
+        return frozenset(self.connection.scalars(select(self.tables.migrations.c.id)))
+
+    def is_anything_open(self, settled: Collection[Status]) -> bool:
+        """Return whether an attempt has not ended, or a row has any other status."""
+        row, attempt = self.tables.migrations, self.tables.attempts
+        other = row.c.applied_status.not_in([status.value for status in settled])
+        found = (
+            select(row.c.id)
+            .where(other)
+            .union_all(
+                select(attempt.c.revision).where(attempt.c.outcome == Outcome.RUNNING.value)
+            )
+        )
+        return self.connection.execute(found.limit(1)).first() is not None
 
     def attempts(self) -> tuple[Attempt, ...]:
         """Return of each revision and direction the latest attempt of each outcome.

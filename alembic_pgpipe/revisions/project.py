@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -22,6 +22,13 @@ from alembic_pgpipe.revisions.broken import (
     unknown_version,
     unreadable,
 )
+from alembic_pgpipe.revisions.history_map import (
+    RecentMap,
+    RevisionFile,
+    history_map,
+    wrapped,
+)
+from alembic_pgpipe.revisions.recent import ancestry
 from alembic_pgpipe.settings import Settings, read_settings
 from alembic_pgpipe.source import source_name
 
@@ -42,6 +49,10 @@ class ProjectRevisions:
         Raises RevisionError, as ``heads`` does, where a file cannot be read.
         """
         self.heads()
+        history = history_map(self.script)
+        if history is not None and history.line is not None:
+            return self._described(history.line)
+        self._see_all()
         found = [self.describe(script) for script in self.script.walk_revisions()]
         return tuple(reversed(found))
 
@@ -50,7 +61,7 @@ class ProjectRevisions:
 
         Raises RevisionError for names that the ledger cannot keep.
         """
-        source, undo = _wrapped(script)
+        source, undo = wrapped(script.module)
         revision = Revision(
             id=script.revision,
             name=source_name(source) if source else Path(script.path).stem,
@@ -63,6 +74,7 @@ class ProjectRevisions:
 
     def get(self, revision: str) -> Revision:
         """Return one revision by its full id."""
+        self._see_all()
         return self.describe(self.script.get_revision(revision))
 
     def applied(self, heads: Iterable[str]) -> frozenset[str]:
@@ -70,7 +82,14 @@ class ProjectRevisions:
 
         Raises RevisionError for a head that no file of the project has.
         """
-        waiting = list(heads)
+        self.heads()
+        wanted = tuple(heads)
+        history = history_map(self.script)
+        if history is not None and history.parents is not None:
+            known = ancestry(history.parents, wanted)
+            if known is not None:
+                return known
+        waiting = list(wanted)
         found: set[str] = set()
         while waiting:
             id_ = waiting.pop()
@@ -108,10 +127,16 @@ class ProjectRevisions:
         if not self._read:
             self._read_all()
             self._read.append(self.script)
+        history = history_map(self.script)
+        if history is not None and history.heads_of_files is not None:
+            return history.heads_of_files
         return tuple(self.script.get_heads())
 
     def _read_all(self) -> None:
         refuse_odd_files(self.versions, self.settings)
+        history = history_map(self.script)
+        if history is not None and history.parents is not None:
+            return
         try:
             with nothing_overlooked(self.versions, self.settings):
                 self.script.get_heads()
@@ -145,8 +170,45 @@ class ProjectRevisions:
             f"No revision goes by {name!r}.{meant} See them all: alembic pgpipe status --all"
         )
 
+    def see_recent(self, heads: Iterable[str]) -> None:
+        """Let Alembic look at nothing that was applied long ago; ``heads`` are applied.
+
+        What lies behind the cut must be applied as well: of what is missing Alembic would
+        run nothing.
+        """
+        applied, history = tuple(heads), history_map(self.script)
+        found = history.recent(1, applied) if history is not None and applied else None
+        if found is not None and found.cut in self.applied(applied):
+            self.script.revision_map = found
+
+    def _see_all(self) -> None:
+        found = self.script.revision_map
+        if isinstance(found, RecentMap):
+            self.script.revision_map = found.whole
+
+    def _described(self, files: Sequence[RevisionFile]) -> tuple[Revision, ...]:
+        """Return revisions whose headers say all about them."""
+        found = self._named(files)
+        for revision in found:
+            refuse_unstorable(revision)
+        return found
+
+    def _named(self, files: Sequence[RevisionFile]) -> tuple[Revision, ...]:
+        folders = {file.folder: self.settings.shown(Path(file.folder)) for file in files}
+        return tuple(
+            Revision(
+                id=file.header.revision,
+                name=source_name(source) if (source := file.header.source) else file.stem,
+                path=f"{folders[file.folder]}/{file.name}",
+                source=source,
+                undo=file.header.undo,
+            )
+            for file in files
+        )
+
     def _script(self, revision: str) -> Script:
         self.heads()
+        self._see_all()
         try:
             return cast("Script", self.script.revision_map.get_revision(revision))
         except ResolutionError as error:
@@ -173,15 +235,6 @@ def broken_revisions(config: Config) -> RevisionError | None:
         # Something else is wrong, which is not for us to say.
         return None
     return None
-
-
-def _wrapped(script: Script) -> tuple[str | None, str | None]:
-    """Return the source and the undo that a wrapper declares."""
-    source = getattr(script.module, "source", None)
-    undo = getattr(script.module, "undo", None)
-    if not isinstance(source, str) or not source.endswith(".sql"):
-        return None, None
-    return source, undo if isinstance(undo, str) else None
 
 
 def _as_tuple(value: str | Iterable[str] | None) -> tuple[str, ...]:

@@ -36,7 +36,7 @@ class Pipeline:
     """One run on one database.
 
     ``steps`` is Alembic's own function that yields the steps, ``migrate`` the one that
-    runs them.
+    runs them.  It ``looks_ahead`` where the steps do not depend on what was applied long ago.
     """
 
     runner: Runner
@@ -44,6 +44,7 @@ class Pipeline:
     context: MigrationContext
     steps: Callable[[Any, MigrationContext], Iterable[AlembicStep]]
     migrate: Callable[[], None]
+    looks_ahead: bool = False
     _history: History = field(default_factory=lambda: History({}, {}, {}))
     _passed: frozenset[str] = frozenset()
     _remaining: list[Planned] = field(default_factory=list)
@@ -286,6 +287,8 @@ class Pipeline:
             revisions.applied(heads)
             if revisions.behind(heads):
                 self.planner.refuse_contradictions(heads)
+        if self.looks_ahead:
+            revisions.see_recent(heads)
         try:
             return list(self.steps(heads, self.context))
         except CommandError as error:

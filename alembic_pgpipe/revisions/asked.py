@@ -1,0 +1,47 @@
+"""How far back one of Alembic's own commands looks.
+
+Alembic does not say so: the names of its functions tell which command it is.  Where they
+tell nothing, it may look anywhere.
+"""
+
+from __future__ import annotations
+
+import re
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from typing import Any
+
+# "-3:", or the same with the end written out.
+AHEAD = re.compile(r"(?:heads?|\+\d{1,4})\Z", re.A)
+LATEST = re.compile(r"\s*-(\d{1,4}):(?:heads?)?\s*\Z", re.A)
+
+
+def steps_asked(options: Namespace | None) -> int | None:
+    """Return how many steps back a command looks; None where it may look anywhere.
+
+    ``options`` is what Alembic's command line was given.
+    """
+    command = getattr(options, "cmd", None)
+    name = getattr(command[0], "__name__", "") if isinstance(command, tuple) else ""
+    if name == "heads":
+        return 1
+    if name == "history" and not getattr(options, "indicate_current", False):
+        found = LATEST.match(getattr(options, "rev_range", None) or "")
+        # One more is shown as what the last of them builds on.
+        return int(found[1]) + 2 if found else None
+    return None
+
+
+def is_ahead(steps: Callable[..., Any], options: Mapping[str, Any]) -> bool:
+    """Return whether the steps of a run are all ahead of what is applied.
+
+    ``options`` are those of Alembic's ``EnvironmentContext``.
+    """
+    to = options.get("destination_rev")
+    upwards = getattr(steps, "__name__", "") == "upgrade"
+    return upwards and isinstance(to, str) and AHEAD.match(to) is not None
+
+
+def shows_current(answer: Callable[..., Any]) -> bool:
+    """Return whether a command only shows which revisions are current."""
+    return getattr(answer, "__name__", "") == "display_version"

@@ -1,0 +1,261 @@
+"""Alembic's map of the revisions, filled without importing the wrappers.
+
+A wrapper that is exactly what the template wrote is read from its text, and imported only
+when it runs or when something else of it is asked for.  Every other file is imported, as
+Alembic does.  Where anything is unusual, Alembic's own reading takes place: it knows the
+right warning, or the right error.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from types import ModuleType
+from typing import Any, cast
+
+from alembic.script import Script, ScriptDirectory
+from alembic.script.revision import RevisionMap
+from alembic.util import load_python_file
+
+from alembic_pgpipe.revisions.header import Header, read_header
+from alembic_pgpipe.revisions.recent import Parents, Recent, recent
+
+SUFFIX = ".py"
+# Alembic passes over these: what an editor left there, and a package's own file.
+NO_REVISIONS = (".#", "__init__")
+# A folder within a package is written as PACKAGE:FOLDER.
+RESOURCE = ":"
+# No wrapper is longer; what is cut off here is imported.
+LONGEST = 1 << 16
+# Alembic refuses an id that holds one of these.
+NOT_IN_IDS = frozenset("@-+")
+# What a later release of Alembic may have changed.
+OF_SCRIPT = ("self", "module", "rev_id", "path")
+
+
+class Unusual(Exception):  # noqa: N818  it is no error: Alembic reads the folder
+    """Say that a folder holds something else than plain files."""
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionFile:
+    """One file in the versions folder; ``module`` is None where only its text was read."""
+
+    folder: str
+    name: str
+    header: Header
+    module: ModuleType | None = None
+
+    @property
+    def path(self) -> str:
+        """Return the full path."""
+        return f"{self.folder}/{self.name}"
+
+    @property
+    def stem(self) -> str:
+        """Return the name without its suffix."""
+        return self.name.removesuffix(SUFFIX)
+
+    def as_base(self) -> RevisionFile:
+        """Return it as if nothing were ahead of it."""
+        return replace(self, header=replace(self.header, down_revision=None), module=None)
+
+    def script(self) -> Script:
+        """Return the revision as Alembic knows it."""
+        module = self.module or cast("ModuleType", UnreadModule(self))
+        return Script(module, self.header.revision, self.path)
+
+
+class UnreadModule:
+    """Stands for the module of a revision until more is asked than its header says."""
+
+    def __init__(self, file: RevisionFile) -> None:
+        self._file = file
+        header = file.header
+        self.revision = header.revision
+        self.down_revision = header.down_revision
+        self.branch_labels = header.branch_labels
+        self.depends_on = header.depends_on
+        if header.source is not None:
+            self.source = header.source
+            self.undo = header.undo
+
+    @property
+    def __doc__(self) -> str | None:  # type: ignore[override]
+        """Return the docstring, as Python reads it."""
+        return self._module.__doc__
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_module":
+            self._module = load_python_file(self._file.folder, self._file.name)
+            return self._module
+        return getattr(self._module, name)
+
+
+class HistoryMap(RevisionMap):
+    """The revisions of a project, and the latest ones alone where those are enough."""
+
+    def __init__(self, script: ScriptDirectory) -> None:
+        self._script = script
+        super().__init__(self._scripts)
+
+    @property
+    def whole(self) -> HistoryMap:
+        """Return the map of all revisions."""
+        return self
+
+    @cached_property
+    def files(self) -> tuple[RevisionFile, ...] | None:
+        """Return the revisions' files, read once; None where Alembic should read them."""
+        return read_files(self._script)
+
+    @cached_property
+    def parents(self) -> Parents | None:
+        """Return what each revision builds on; None where that is not all there is to it.
+
+        Labels and dependencies reach over any distance; of two files for one revision, of
+        one that is missing and of a circle Alembic has something to say.
+        """
+        files = self.files
+        if files is None or not all(file.header.is_plain for file in files):
+            return None
+        found = {file.header.revision: file.header.parents for file in files}
+        if len(found) < len(files) or NOT_IN_IDS.intersection("".join(found)):
+            return None
+        return found if recent(found, len(found)) is not None else None
+
+    @cached_property
+    def heads_of_files(self) -> tuple[str, ...] | None:
+        """Return the heads in Alembic's order; None where Alembic should find them."""
+        found = self._latest(1)
+        return None if found is None else found.heads
+
+    @cached_property
+    def line(self) -> tuple[RevisionFile, ...] | None:
+        """Return the files from the base to the head; None where they are no single line."""
+        whole = self._latest(len(self.files or ()))
+        if whole is None or len(whole.heads) > 1 or self.files is None:
+            return None
+        if any(len(file.header.parents) > 1 for file in self.files):
+            return None
+        files = {file.header.revision: file for file in self.files}
+        return tuple(files[revision] for revision in reversed(whole.revisions))
+
+    def recent(self, depth: int, including: Collection[str] = ()) -> RecentMap | None:
+        """Return a map without the earlier revisions, which answers as the whole one does.
+
+        It has those of ``depth`` steps back from the heads, and ``including``, at least.
+        None where there is no such map.
+        """
+        found = self._latest(depth, including)
+        if self.files is None or found is None or found.cut is None:
+            return None
+        later = set(found.revisions)
+        files = [file for file in self.files if file.header.revision in later]
+        [cut] = [f.as_base() for f in self.files if f.header.revision == found.cut]
+        return RecentMap(self, (*files, cut), found.cut)
+
+    def _latest(self, depth: int, including: Collection[str] = ()) -> Recent | None:
+        return None if self.parents is None else recent(self.parents, depth, including)
+
+    def _scripts(self) -> Iterator[Script]:
+        if self.files is None:
+            return self._script._load_revisions()  # noqa: SLF001  what else would be read
+        return (file.script() for file in self.files)
+
+
+class RecentMap(RevisionMap):
+    """The revisions of a project from ``cut`` on; ``whole`` has all of them."""
+
+    def __init__(self, whole: HistoryMap, files: Iterable[RevisionFile], cut: str) -> None:
+        self.whole = whole
+        self.cut = cut
+        super().__init__(lambda: (file.script() for file in files))
+
+
+def history_map(script: ScriptDirectory) -> HistoryMap | None:
+    """Return the map of all revisions; None where Alembic reads them in its own way."""
+    found = script.revision_map
+    return found.whole if isinstance(found, (HistoryMap, RecentMap)) else None
+
+
+def use_history_map(script: ScriptDirectory, depth: int | None = None) -> None:
+    """Let a script directory read its revisions in this way, where Alembic is as we know it.
+
+    ``depth`` is how many steps back from the heads are looked at; None for all.
+    """
+    known = tuple(inspect.signature(Script.__init__).parameters) == OF_SCRIPT
+    if known and hasattr(script, "_load_revisions"):
+        whole = HistoryMap(script)
+        script.revision_map = (None if depth is None else whole.recent(depth)) or whole
+
+
+def read_files(script: ScriptDirectory) -> tuple[RevisionFile, ...] | None:
+    """Return the revision files of a project, or None where Alembic should read them."""
+    places = script.version_locations or [f"{script.dir}/versions"]
+    if script.sourceless or script.recursive_version_locations or RESOURCE in "".join(places):
+        return None
+    try:
+        folders = [os.path.realpath(place) for place in places]
+        if len(set(folders)) < len(folders):
+            return None
+        return tuple(file for folder in folders for file in _files_in(folder))
+    except (Exception, SystemExit):  # noqa: BLE001  Alembic meets it as well, and says so
+        return None
+
+
+def _files_in(folder: str) -> Iterator[RevisionFile]:
+    with os.scandir(folder) as entries:
+        found = {entry.name: entry for entry in entries if _may_be_revision(entry.name)}
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for name in sorted(found):
+            if not found[name].is_file(follow_symlinks=False):
+                raise Unusual(name)
+            yield _file(folder, name, _beginning(name, opened))
+    finally:
+        os.close(opened)
+
+
+def _may_be_revision(name: str) -> bool:
+    return name.endswith(SUFFIX) and not name.startswith(NO_REVISIONS)
+
+
+def _beginning(name: str, folder: int) -> bytes:
+    # Ten thousand of them are opened: no object around it that is not needed.
+    file = os.open(name, os.O_RDONLY, dir_fd=folder)
+    try:
+        return os.read(file, LONGEST)
+    finally:
+        os.close(file)
+
+
+def _file(folder: str, name: str, text: bytes) -> RevisionFile:
+    header = read_header(text)
+    if header is not None:
+        return RevisionFile(folder, name, header)
+    module = load_python_file(folder, name)
+    return RevisionFile(folder, name, _declared(module), module)
+
+
+def _declared(module: ModuleType) -> Header:
+    """Return what an imported revision declares, as :class:`Script` reads it."""
+    return Header(
+        module.revision,
+        module.down_revision,
+        getattr(module, "branch_labels", None),
+        getattr(module, "depends_on", None),
+        *wrapped(module),
+    )
+
+
+def wrapped(module: object) -> tuple[str | None, str | None]:
+    """Return the source and the undo that a revision's module declares."""
+    source = getattr(module, "source", None)
+    undo = getattr(module, "undo", None)
+    if not isinstance(source, str) or not source.endswith(".sql"):
+        return None, None
+    return source, undo if isinstance(undo, str) else None

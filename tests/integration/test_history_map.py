@@ -1,0 +1,178 @@
+"""Reading a history without importing it: every answer is the one of plain Alembic."""
+
+from __future__ import annotations
+
+import io
+import re
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.config import CommandLine, Config
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from alembic_pgpipe.revisions import history_map
+from alembic_pgpipe.revisions.history_map import HistoryMap, RecentMap
+from alembic_pgpipe.revisions.project import ProjectRevisions
+from alembic_pgpipe.settings import read_settings
+from tests.project import Project
+from tests.random_history import WRAPPER, Made, histories, write_project
+
+COMMANDS = (
+    ["heads"],
+    ["heads", "--verbose"],
+    ["heads", "--resolve-dependencies"],
+    ["branches", "--verbose"],
+    ["history"],
+    ["history", "--verbose"],
+    ["history", "-r-1:"],
+    ["history", "-r-2:"],
+    ["history", "--verbose", "-r-3:head"],
+    ["history", "-r-2:heads"],
+    ["history", "-rbase:head"],
+    ["show", "head"],
+    ["show", "heads"],
+)
+# Alembic itself shows the labels of a branch in no order.
+LABELS = re.compile(r"label_\w+(?:, label_\w+)*")
+quickly = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@contextmanager
+def written(history: list[Made]) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="pgpipe-tests-") as folder:
+        yield write_project(Path(folder), history)
+
+
+@contextmanager
+def plain_alembic() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(history_map, "use_history_map", lambda script, depth: None)
+        yield
+
+
+def answer(ini: Path, arguments: list[str]) -> str:
+    """Return what a command prints, or how it fails."""
+    printed = io.StringIO()
+    command_line = CommandLine(prog="alembic")
+    options = command_line.parser.parse_args(["-c", str(ini), "--raiseerr", *arguments])
+    config = Config(ini, stdout=printed, cmd_opts=options)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            command_line.run_cmd(config, options)
+    except Exception as error:  # noqa: BLE001  how it fails is part of the answer
+        return f"{type(error).__name__}: {error}"
+    return LABELS.sub(lambda m: ", ".join(sorted(m[0].split(", "))), printed.getvalue())
+
+
+def directory(ini: Path) -> ScriptDirectory:
+    return ScriptDirectory.from_config(Config(ini))
+
+
+@quickly
+@given(histories())
+def test_every_command_answers_as_plain_alembic_does(history: list[Made]) -> None:
+    with written(history) as ini:
+        ours = [answer(ini, command) for command in COMMANDS]
+        with plain_alembic():
+            theirs = [answer(ini, command) for command in COMMANDS]
+    assert ours == theirs
+
+
+def steps(script: ScriptDirectory, to: str, heads: Any) -> list[str]:
+    """Return the steps of an upgrade, or how finding them fails."""
+    try:
+        return [str(step) for step in script._upgrade_revs(to, heads)]
+    except CommandError as error:
+        return [str(error)]
+
+
+@quickly
+@given(histories(), st.data())
+def test_an_upgrade_has_the_same_steps_and_current_the_same_answer(
+    history: list[Made], data: st.DataObject
+) -> None:
+    with written(history) as ini:
+        with plain_alembic():
+            plain = directory(ini)
+        names = [made.id for made in history]
+        some = data.draw(st.lists(st.sampled_from(names), max_size=3)) if names else []
+        # What alembic_version holds: no revision beside one that builds on it.
+        heads = tuple(s.revision for s in plain.get_all_current(tuple(some)))
+        to = data.draw(st.sampled_from(("head", "heads", "+1", "+2")))
+        script = directory(ini)
+        revisions = ProjectRevisions(script, read_settings(Config(ini)))
+        revisions.see_recent(heads)
+        assert steps(script, to, heads) == steps(plain, to, heads)
+        current = {str(s) for s in script.get_all_current(heads)}
+        assert current == {str(s) for s in plain.get_all_current(heads)}
+
+
+@quickly
+@given(histories(), st.data())
+def test_the_project_s_revisions_are_the_same(history: list[Made], data: st.DataObject) -> None:
+    with written(history) as ini:
+        ours = ProjectRevisions(directory(ini), read_settings(Config(ini)))
+        with plain_alembic():
+            theirs = ProjectRevisions(directory(ini), read_settings(Config(ini)))
+        assert ours.all() == theirs.all()
+        assert set(ours.heads()) == set(theirs.heads())
+        for made in history:
+            assert ours.applied([made.id]) == theirs.applied([made.id])
+            assert ours.get(made.id) == theirs.get(made.id)
+
+
+def line(count: int) -> list[Made]:
+    ids = [f"r{number:03}" for number in range(count)]
+    return [
+        Made(id_, (ids[at - 1],) if at else (), None, None, WRAPPER, f"step {at}")
+        for at, id_ in enumerate(ids)
+    ]
+
+
+def test_of_a_long_line_only_the_latest_revisions_are_looked_at() -> None:
+    with written(line(30)) as ini:
+        script = directory(ini)
+        revisions = ProjectRevisions(script, read_settings(Config(ini)))
+        revisions.see_recent(["r027"])
+        assert isinstance(script.revision_map, RecentMap)
+        assert script.revision_map.cut == "r026"
+        assert len(list(script.walk_revisions())) == 4
+        assert revisions.get("r003").name == "r003"
+        assert isinstance(script.revision_map, HistoryMap)
+        assert len(list(script.walk_revisions())) == 30
+
+
+def test_no_wrapper_is_imported_until_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    imported: list[str] = []
+
+    def load(folder: str, name: str) -> None:
+        imported.append(name)
+
+    monkeypatch.setattr(history_map, "load_python_file", load)
+    with written(line(5)) as ini:
+        assert next(s.revision for s in directory(ini).walk_revisions()) == "r004"
+    assert imported == []
+
+
+def test_a_run_with_nothing_to_do_imports_no_wrapper(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.wrapped(a="CREATE TABLE a ();\n", b="CREATE TABLE b ();\n", c="SELECT 1;\n")
+    assert project.upgrade().code == 0
+
+    def load(folder: str, name: str) -> None:
+        pytest.fail(f"{name} was imported")
+
+    monkeypatch.setattr(history_map, "load_python_file", load)
+    for command in (["upgrade", "head"], ["heads"], ["pgpipe", "status"]):
+        assert project.alembic(*command).code == 0
+    assert "nothing to do" in project.upgrade().text
