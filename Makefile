@@ -53,6 +53,7 @@ benchmarks: $(INSTALLED_DEV)
 	@$(BIN)/python -m benchmarks.reader
 	@$(BIN)/python -m benchmarks.large
 	@$(BIN)/python -m benchmarks.routines
+	@$(BIN)/python -m benchmarks.history
 
 lint: $(INSTALLED_DEV)
 	@echo '== format'

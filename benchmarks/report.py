@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import version
 
@@ -25,3 +25,17 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def chart(title: str, names: Sequence[str], lines: Mapping[str, Sequence[float]]) -> str:
+    """Return a drawing that Markdown viewers show: one line for each series, by name."""
+    axis = ", ".join(f'"{name}"' for name in names)
+    drawn = "".join(
+        f"    line [{', '.join(f'{value:.2f}' for value in values)}]\n"
+        for values in lines.values()
+    )
+    legend = " and ".join(lines)
+    return (
+        f'```mermaid\nxychart-beta\n    title "{title} ({legend}, in this order)"\n'
+        f'    x-axis [{axis}]\n    y-axis "seconds"\n{drawn}```\n'
+    )

@@ -8,13 +8,35 @@ from pathlib import Path
 import pytest
 
 from alembic_pgpipe.connect.binaries import find_binaries
-from benchmarks import large, reader, routines
+from alembic_pgpipe.revisions.header import read_header
+from benchmarks import history, large, projects, reader, routines
 
 
 def test_the_reader_is_measured() -> None:
     rows = reader.measure(megabytes=0.2, rounds=2)
     assert [row[0] for row in rows] == ["INSERTs", "routines"]
     assert all(float(number) > 0 for row in rows for number in row[2:])
+
+
+def test_histories_are_measured_beside_plain_alembic() -> None:
+    if not (find_binaries(os.environ).folder / "psql").exists():
+        pytest.skip("this server comes without psql")
+    with history.bench() as bench:
+        bench.measure([bench.case("line", 5), bench.case("braid", 10)], rounds=1)
+        rows = bench.rows()
+        drawing = bench.drawing("heads")
+    assert [row[:2] for row in rows] == [
+        (shape, command) for shape in ("line", "braid") for command in history.COMMANDS
+    ]
+    assert all(float(number) > 0 for row in rows for number in (row[3], row[5]))
+    assert "xychart-beta" in drawing
+
+
+def test_the_histories_to_measure_with_are_what_the_template_writes(tmp_path: Path) -> None:
+    projects.write_project(tmp_path, projects.braid(20))
+    files = list((tmp_path / "alembic/versions").glob("*.py"))
+    assert len(files) == 20
+    assert all(read_header(file.read_bytes()) for file in files)
 
 
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="memory is read from /proc")
