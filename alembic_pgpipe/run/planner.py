@@ -38,7 +38,7 @@ AlembicStep = RevisionStep | StampStep
 Decisions = Iterable[tuple[Revision, Decision]]
 LONG_AGO = datetime.min.replace(tzinfo=timezone.utc)
 UNSETTLED = frozenset({Status.RETRY, Status.ERROR, Status.RUNNING})
-AT_REST = frozenset({Status.SUCCESS, Status.SKIPPED})
+AT_REST = frozenset({Status.SUCCESS})
 
 
 @dataclass(frozen=True, slots=True)
