@@ -74,6 +74,14 @@ def hides(text: str, password: str = PASSWORD) -> bool:
     return not any(spelling in text for spelling in spellings)
 
 
+def command_line(path: Path) -> str:
+    """Return what a process was started with; nothing where it is gone by now."""
+    try:
+        return path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
 def raised(project: Project, *arguments: str) -> str:
     """Type ``alembic --raiseerr …`` in a process of its own; return all it says."""
     with in_background(project, "--raiseerr", *arguments) as process:
@@ -253,9 +261,7 @@ def test_a_password_is_in_no_process_list(guarded_project: Project, guarded: Gua
     with in_background(project, "upgrade", "head") as run:
         busy_with(project, "%pg_advisory_xact_lock(42)%")
         processes = "\n".join(
-            path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
-            for path in Path("/proc").glob("[0-9]*/cmdline")
-            if path.exists()
+            command_line(path) for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()
         )
         sessions = str(project.query("SELECT application_name, query FROM pg_stat_activity"))
         gate.close()
