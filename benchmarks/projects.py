@@ -3,50 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from alembic.util import format_as_comma
+from mako.template import Template
+
 from alembic_pgpipe.commands.init import template
-from alembic_pgpipe.revisions.wrapper import revision_id
+from alembic_pgpipe.revisions.wrapper import Wrapper, packaged_template, revision_id
 
-HEAD = '''"""{name}
-
-Revision ID: {id}
-Revises: {revises}
-Create Date: 2026-01-01 00:00:00+00:00
-"""
-
-from alembic import op
-'''
-DECLARED = """
-revision = {id!r}
-down_revision = {down!r}
-branch_labels = None
-depends_on = None
-"""
-WRAPPER = f"""{HEAD}{DECLARED}
-source = {{source!r}}
-undo = {{undo!r}}
-
-
-def upgrade() -> None:
-    op.run_source(source)
-
-
-def downgrade() -> None:
-    op.run_source(undo)
-"""
-MERGE = f"""{HEAD}import sqlalchemy as sa
-
-{DECLARED}
-
-def upgrade() -> None:
-    pass
-
-
-def downgrade() -> None:
-    pass
-"""
 # What Alembic's own users write, as short as it can be.
 PLAIN_ENV = """\
 import os
@@ -64,6 +29,35 @@ STRETCH = 10
 
 
 @dataclass(frozen=True, slots=True)
+class Writer:
+    """Writes revisions by the package's own template."""
+
+    template: Template = field(
+        default_factory=lambda: Template(filename=str(packaged_template()))
+    )
+
+    def text(
+        self,
+        wrapper: Wrapper,
+        branch_labels: str | None = None,
+        depends_on: str | None = None,
+    ) -> str:
+        """Return the text of a revision; one without a source is an empty one."""
+        down = wrapper.down_revision
+        rendered: str = self.template.render(
+            up_revision=wrapper.revision,
+            down_revision=down if len(down) > 1 else down[0] if down else None,
+            branch_labels=branch_labels,
+            depends_on=depends_on,
+            create_date="2026-01-01 00:00:00+00:00",
+            comma=format_as_comma,
+            message=wrapper.message,
+            wrapper=wrapper,
+        )
+        return rendered
+
+
+@dataclass(frozen=True, slots=True)
 class Planned:
     """A revision to be written."""
 
@@ -75,6 +69,11 @@ class Planned:
     def id(self) -> str:
         """Return the revision's id."""
         return revision_id(self.name)
+
+    @property
+    def source(self) -> str | None:
+        """Return its source; a merge has none."""
+        return None if self.is_merge else f"{self.name}.sql"
 
 
 def line(count: int) -> Iterator[Planned]:
@@ -108,20 +107,10 @@ def write_project(folder: Path, history: Iterator[Planned], *, plain: bool = Fal
     (folder / "alembic/env.py").write_text(PLAIN_ENV if plain else template("env.py"))
     (folder / "alembic/script.py.mako").write_text(template("script.py.mako"))
     (folder / "alembic.ini").write_text("[alembic]\nscript_location = %(here)s/alembic\n")
+    writer = Writer()
     for planned in history:
-        _write(planned, versions, sources)
-
-
-def _write(planned: Planned, versions: Path, sources: Path) -> None:
-    down = planned.down
-    text = (MERGE if planned.is_merge else WRAPPER).format(
-        name=planned.name,
-        id=planned.id,
-        revises=", ".join(down),
-        down=down if len(down) > 1 else down[0] if down else None,
-        source=f"{planned.name}.sql",
-        undo=f"{planned.name}.down.sql",
-    )
-    (versions / f"{planned.id}_step.py").write_text(text)
-    if not planned.is_merge:
-        (sources / f"{planned.name}.sql").write_text(f"CREATE TABLE t{planned.id} (id int);\n")
+        wrapper = Wrapper(planned.id, planned.down, planned.name, planned.source, None)
+        (versions / f"{planned.id}_step.py").write_text(writer.text(wrapper))
+        if planned.source:
+            sql = f"CREATE TABLE t{planned.id} (id int);\n"
+            (sources / planned.source).write_text(sql)

@@ -23,7 +23,7 @@ from alembic_pgpipe.revisions.history_map import HistoryMap, RecentMap
 from alembic_pgpipe.revisions.project import ProjectRevisions
 from alembic_pgpipe.settings import read_settings
 from tests.project import Project
-from tests.random_history import WRAPPER, Made, histories, write_project
+from tests.random_history import Made, histories, write_project
 
 COMMANDS = (
     ["heads"],
@@ -130,12 +130,19 @@ def test_the_project_s_revisions_are_the_same(history: list[Made], data: st.Data
             assert ours.get(made.id) == theirs.get(made.id)
 
 
-def line(count: int) -> list[Made]:
-    ids = [f"r{number:03}" for number in range(count)]
-    return [
-        Made(id_, (ids[at - 1],) if at else (), None, None, WRAPPER, f"step {at}")
-        for at, id_ in enumerate(ids)
-    ]
+def line(count: int, name: str = "r") -> list[Made]:
+    ids = [f"{name}{number:03}" for number in range(count)]
+    return [Made(id_, (ids[at - 1],) if at else ()) for at, id_ in enumerate(ids)]
+
+
+def test_of_a_line_that_is_not_applied_nothing_is_cut_off() -> None:
+    with written([*line(4, "a"), *line(20, "b")]) as ini:
+        with plain_alembic():
+            expected = steps(directory(ini), "heads", ("a002",))
+        script = directory(ini)
+        ProjectRevisions(script, read_settings(Config(ini))).see_recent(["a002"])
+        assert steps(script, "heads", ("a002",)) == expected
+        assert len(expected) == 21
 
 
 def test_of_a_long_line_only_the_latest_revisions_are_looked_at() -> None:

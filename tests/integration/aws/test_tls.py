@@ -2,38 +2,16 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.certificates import HERE, Authority, authority
+from tests.certificates import Authority
 from tests.integration.aws.conftest import FakeAws
 from tests.project import Project
 from tests.refusal import refused
-from tests.tls_server import ANY_WAY, DATABASE, HOST, PASSWORD, USER, TlsServer, tls_server
-
-
-@pytest.fixture(scope="module")
-def signer() -> Authority:
-    return authority("Tests")
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[TlsServer]:
-    with (
-        tempfile.TemporaryDirectory(prefix="pgpipe-tests-") as folder,
-        tls_server(Path(folder) / "scratch", None) as server,
-    ):
-        yield server
-
-
-@pytest.fixture
-def server(running: TlsServer, signer: Authority) -> TlsServer:
-    """Give a server that has a good certificate, and takes nobody without TLS."""
-    running.present(signer.certify(*HERE))
-    return running
+from tests.tls_server import ANY_WAY, DATABASE, HOST, PASSWORD, USER, TlsServer
 
 
 @pytest.fixture

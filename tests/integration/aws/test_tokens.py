@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,11 +14,11 @@ from alembic_pgpipe.connect.connector import Waiting
 from alembic_pgpipe.connect.database import Database, open_database
 from alembic_pgpipe.errors import SettingsError, UnreachableError
 from alembic_pgpipe.settings import Settings
-from tests.certificates import HERE, Identity, authority
+from tests.certificates import Identity
 from tests.integration.aws.conftest import FakeAws
 from tests.project import Project
 from tests.refusal import refused
-from tests.tls_server import USER, TlsServer, tls_server
+from tests.tls_server import USER, TlsServer
 
 OVER_TLS = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
 RDS = "shop.abc.us-east-2.rds.amazonaws.com"
@@ -27,21 +26,6 @@ RDS = "shop.abc.us-east-2.rds.amazonaws.com"
 
 def settings_of(folder: Path, url: str) -> Settings:
     return Settings(url=url, project=folder, sources=folder, routines=folder)
-
-
-@pytest.fixture(scope="module")
-def identity() -> Identity:
-    return authority("the tests").certify(*HERE)
-
-
-@pytest.fixture(scope="module")
-def server(identity: Identity) -> Iterator[TlsServer]:
-    """Give a server that is reached over TLS only, as one with such users is."""
-    with (
-        tempfile.TemporaryDirectory(prefix="pgpipe-tests-") as folder,
-        tls_server(Path(folder) / "scratch", identity) as running,
-    ):
-        yield running
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,38 +14,12 @@ from sqlalchemy import URL
 from tests.certificates import EXPIRED_DAYS, HERE, Authority, Identity, authority
 from tests.project import Project
 from tests.refusal import refused
-from tests.tls_server import ANY_WAY, HOST, PASSWORD, TlsServer, tls_server
+from tests.tls_server import ANY_WAY, HOST, PASSWORD, TlsServer
 
 ROOT = "certs/ca.pem"
 # It runs nowhere but over TLS.
 OVER_TLS = "SELECT 1 / ssl::int FROM pg_stat_ssl WHERE pid = pg_backend_pid();\n"
 BUNDLE = "https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem"
-
-
-@pytest.fixture(scope="module")
-def signer() -> Authority:
-    return authority("Tests")
-
-
-@pytest.fixture(scope="module")
-def good(signer: Authority) -> Identity:
-    return signer.certify(*HERE)
-
-
-@pytest.fixture(scope="module")
-def running(good: Identity) -> Iterator[TlsServer]:
-    with (
-        tempfile.TemporaryDirectory(prefix="pgpipe-tests-") as folder,
-        tls_server(Path(folder) / "scratch", good) as server,
-    ):
-        yield server
-
-
-@pytest.fixture
-def server(running: TlsServer, good: Identity) -> TlsServer:
-    """Give a server that has a good certificate, and takes nobody without TLS."""
-    running.present(good)
-    return running
 
 
 @pytest.fixture
@@ -241,12 +214,12 @@ def test_authorities_alone_keep_a_server_without_tls_away(
 
 
 def test_a_rule_that_lets_nobody_in_is_not_taken_for_a_wish_for_tls(
-    project: Project, server: TlsServer, good: Identity
+    project: Project, server: TlsServer, identity: Identity
 ) -> None:
-    server.present(good, "hostssl nowhere all all scram-sha-256")
+    server.present(identity, "hostssl nowhere all all scram-sha-256")
     line = told(project, "SSL encryption", "no encryption", "does not let this user in")
     assert "pgpipe.sslmode" not in line
-    server.present(good, "host all all all reject")
+    server.present(identity, "host all all all reject")
     told(project, "pg_hba.conf rejects connection", "does not let this user in")
 
 
@@ -268,9 +241,9 @@ def test_a_wrong_password_is_not_mistaken_for_a_wish_for_tls(
     ],
 )
 def test_no_version_in_common_names_the_settings(
-    project: Project, server: TlsServer, good: Identity, query: dict[str, str]
+    project: Project, server: TlsServer, identity: Identity, query: dict[str, str]
 ) -> None:
-    server.present(good, settings={"ssl_min_protocol_version": "TLSv1.3"})
+    server.present(identity, settings={"ssl_min_protocol_version": "TLSv1.3"})
     told(
         at(project, server.url(), **query),
         "no version of TLS in common",
@@ -347,10 +320,10 @@ def test_a_service_file_that_names_no_authority_is_told_the_option(
 
 
 def test_a_server_that_asks_who_the_client_is_gets_an_answer(
-    project: Project, server: TlsServer, good: Identity, signer: Authority
+    project: Project, server: TlsServer, identity: Identity, signer: Authority
 ) -> None:
     server.present(
-        good, "hostssl all all all scram-sha-256 clientcert=verify-ca", clients=signer
+        identity, "hostssl all all all scram-sha-256 clientcert=verify-ca", clients=signer
     )
     told(
         project,
@@ -365,9 +338,9 @@ def test_a_server_that_asks_who_the_client_is_gets_an_answer(
 
 @pytest.mark.parametrize("fault", ["authority", "date"])
 def test_a_client_that_the_server_does_not_believe_is_told_so(
-    project: Project, server: TlsServer, good: Identity, signer: Authority, fault: str
+    project: Project, server: TlsServer, identity: Identity, signer: Authority, fault: str
 ) -> None:
-    server.present(good, clients=signer)
+    server.present(identity, clients=signer)
     of_others = authority("Others").certify(subject="shipper")
     late = signer.certify(subject="shipper", days=EXPIRED_DAYS)
     mine = own(project, of_others if fault == "authority" else late)

@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg2
 import pytest
 
-from tests.certificates import EXPIRED_DAYS, HERE, Authority, authority
+from tests.certificates import EXPIRED_DAYS, HERE, Authority
 from tests.conftest import connect_to
-from tests.tls_server import ANY_WAY, TlsServer, tls_server
-
-
-@pytest.fixture(scope="module")
-def signer() -> Authority:
-    return authority("Tests")
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[TlsServer]:
-    with (
-        tempfile.TemporaryDirectory(prefix="pgpipe-tests-") as folder,
-        tls_server(Path(folder) / "scratch", None) as running,
-    ):
-        yield running
+from tests.tls_server import ANY_WAY, TlsServer
 
 
 @pytest.fixture

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-from uuid import uuid4
-
 import pytest
-from sqlalchemy import URL
 
 from alembic_pgpipe.revisions.wrapper import revision_id
 from tests.project import Project
@@ -16,22 +11,6 @@ from tests.refusal import applied, refused
 A, B, C = (revision_id(name) for name in "abc")
 TABLE = "CREATE TABLE public.{0} (id int);\n"
 NAMES = ("migrations", "migration_logs", "migration_attempts", "alembic_version")
-
-
-@pytest.fixture
-def role(project: Project) -> Iterator[str]:
-    """Give a role that may make things in the schema public."""
-    name = f"shipper_{uuid4().hex[:12]}"
-    project.query(f"CREATE ROLE {name} LOGIN; GRANT CREATE ON SCHEMA public TO {name}")
-    yield name
-    project.query(f"DROP OWNED BY {name}; DROP ROLE {name}")
-
-
-@pytest.fixture
-def shipper(project: Project, role: str, tmp_path: Path) -> Project:
-    """Give a project that runs as that role."""
-    assert isinstance(project.url, URL)
-    return Project(tmp_path / "shipper", project.url.set(username=role))
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -23,30 +22,6 @@ from tests.refusal import applied, refused
 
 A, B, C = (revision_id(name) for name in "abc")
 TABLE = "CREATE TABLE public.{0} (id int);\n"
-
-
-@pytest.fixture
-def role(project: Project) -> Iterator[str]:
-    """Give a role that may make things in the schema public."""
-    name = f"shipper_{uuid4().hex[:12]}"
-    project.query(f"CREATE ROLE {name} LOGIN; GRANT CREATE ON SCHEMA public TO {name}")
-    yield name
-    project.query(f"DROP OWNED BY {name}; DROP ROLE {name}")
-
-
-@pytest.fixture
-def shipper(project: Project, role: str, tmp_path: Path) -> Project:
-    """Give a project that runs as that role."""
-    assert isinstance(project.url, URL)
-    return Project(tmp_path / "shipper", project.url.set(username=role))
-
-
-@pytest.fixture
-def home() -> Iterator[Path]:
-    """Give a folder whose path is short enough for a server."""
-    with tempfile.TemporaryDirectory(prefix="pgpipe-tests-") as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder)
 
 
 # -- read-only ------------------------------------------------------------------------------

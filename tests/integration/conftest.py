@@ -1,0 +1,48 @@
+"""Fixtures of the integration tests: a server that is reached over TLS."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.certificates import HERE, Authority, Identity, authority
+from tests.tls_server import TlsServer, tls_server
+
+EMPTIED = """
+    DROP SCHEMA public CASCADE;
+    CREATE SCHEMA public AUTHORIZATION pg_database_owner;
+    GRANT USAGE ON SCHEMA public TO public;
+"""
+
+
+@pytest.fixture(scope="session")
+def signer() -> Authority:
+    """Give the authority that has signed the server's certificate."""
+    return authority("Tests")
+
+
+@pytest.fixture(scope="session")
+def identity(signer: Authority) -> Identity:
+    """Give a good certificate of the server."""
+    return signer.certify(*HERE)
+
+
+@pytest.fixture(scope="session")
+def running_over_tls(identity: Identity) -> Iterator[TlsServer]:
+    """Give the session's server on TCP."""
+    with (
+        tempfile.TemporaryDirectory(prefix="pgpipe-tests-") as folder,
+        tls_server(Path(folder) / "scratch", identity) as server,
+    ):
+        yield server
+
+
+@pytest.fixture
+def server(running_over_tls: TlsServer, identity: Identity) -> TlsServer:
+    """Give it with a good certificate and an empty database; it takes nobody without TLS."""
+    running_over_tls.present(identity)
+    running_over_tls.execute(EMPTIED)
+    return running_over_tls

@@ -1,0 +1,37 @@
+"""Fixtures of the hostile databases: a role with few rights, and room for a server."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import URL
+
+from tests.project import Project
+
+
+@pytest.fixture
+def role(project: Project) -> Iterator[str]:
+    """Give a role that may make things in the schema public."""
+    name = f"shipper_{uuid4().hex[:12]}"
+    project.query(f"CREATE ROLE {name} LOGIN; GRANT CREATE ON SCHEMA public TO {name}")
+    yield name
+    project.query(f"DROP OWNED BY {name}; DROP ROLE {name}")
+
+
+@pytest.fixture
+def shipper(project: Project, role: str, tmp_path: Path) -> Project:
+    """Give a project that runs as that role."""
+    assert isinstance(project.url, URL)
+    return Project(tmp_path / "shipper", project.url.set(username=role))
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """Give a folder whose path is short enough for a server."""
+    with tempfile.TemporaryDirectory(prefix="pgpipe-tests-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
