@@ -27,8 +27,8 @@ from alembic_pgpipe.ledger.elsewhere import (
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.ledger.tables import MIGRATIONS, NAMES, ledger_tables
 from alembic_pgpipe.ledger.versions import forget_version
-from alembic_pgpipe.revisions.asked import is_ahead, shows_current
 from alembic_pgpipe.revisions.project import ProjectRevisions
+from alembic_pgpipe.revisions.reach import is_ahead, shows_current
 from alembic_pgpipe.run.build_log import BuildLog
 from alembic_pgpipe.run.offline import Offline
 from alembic_pgpipe.run.pipeline import Pipeline

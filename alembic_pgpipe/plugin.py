@@ -93,8 +93,8 @@ def _read_without_importing(
     wrapped: Callable[..., ScriptDirectory], instance: object, args: Any, kwargs: Any
 ) -> ScriptDirectory:
     """Read the revisions as fast as a long history needs it."""
-    from alembic_pgpipe.revisions.asked import steps_asked
     from alembic_pgpipe.revisions.history_map import use_history_map
+    from alembic_pgpipe.revisions.reach import steps_asked
 
     script = wrapped(*args, **kwargs)
     config: Config = args[0] if args else kwargs["config"]

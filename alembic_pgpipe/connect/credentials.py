@@ -11,7 +11,7 @@ from typing import Protocol
 from sqlalchemy import URL
 
 from alembic_pgpipe.connect.aws_refusal import connect_statement
-from alembic_pgpipe.connect.reference import SecretReference, read_port
+from alembic_pgpipe.connect.secret_reference import SecretReference, read_port
 from alembic_pgpipe.connect.secret_shape import Access, read_secret
 from alembic_pgpipe.connect.secrets import Aws
 from alembic_pgpipe.connect.url import IamAuth

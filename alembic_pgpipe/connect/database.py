@@ -23,10 +23,10 @@ from alembic_pgpipe.connect.connector import (
     is_not_accepted,
 )
 from alembic_pgpipe.connect.credentials import ByToken, Credentials, Given, InSecret
-from alembic_pgpipe.connect.disbelief import explained
 from alembic_pgpipe.connect.pooler import Entrance
 from alembic_pgpipe.connect.secret_shape import Access
 from alembic_pgpipe.connect.secrets import Aws
+from alembic_pgpipe.connect.tls_probe import explained
 from alembic_pgpipe.errors import LedgerError, PgpipeError, SettingsError, UnreachableError
 from alembic_pgpipe.settings import Settings, in_ci
 

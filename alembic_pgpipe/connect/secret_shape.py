@@ -12,7 +12,7 @@ from sqlalchemy import URL
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from alembic_pgpipe.connect.reference import read_port
+from alembic_pgpipe.connect.secret_reference import read_port
 from alembic_pgpipe.connect.url import DRIVER, for_psycopg2, password_apart
 from alembic_pgpipe.errors import SettingsError, UnreachableError
 

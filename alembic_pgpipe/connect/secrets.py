@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from alembic_pgpipe.connect.aws_refusal import Asked, explain, needs_account, passes
-from alembic_pgpipe.connect.reference import SecretReference
+from alembic_pgpipe.connect.secret_reference import SecretReference
 from alembic_pgpipe.connect.secret_shape import refuse_engine
 from alembic_pgpipe.errors import UnreachableError
 

@@ -10,7 +10,12 @@ from sqlalchemy import URL
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from alembic_pgpipe.connect.reference import SCHEME, SecretReference, is_iam, read_reference
+from alembic_pgpipe.connect.secret_reference import (
+    SCHEME,
+    SecretReference,
+    is_iam,
+    read_reference,
+)
 from alembic_pgpipe.errors import SettingsError
 
 DRIVER = "postgresql+psycopg2"

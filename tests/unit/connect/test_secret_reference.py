@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import make_url
 
-from alembic_pgpipe.connect.reference import (
+from alembic_pgpipe.connect.secret_reference import (
     PARAMETERS,
     SCHEME,
     SecretReference,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import make_url
 
-from alembic_pgpipe.connect.disbelief import explained
+from alembic_pgpipe.connect.tls_probe import explained
 from tests.certificates import authority
 
 NOT_BELIEVED = "SSL error: certificate verify failed\n"
