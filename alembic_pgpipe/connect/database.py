@@ -240,7 +240,7 @@ def refusal(target: URL, text: str, credentials: Credentials) -> str:
     ``text`` is libpq's own message; it has no SQLSTATE for a connection that failed,
     so its wording decides.
     """
-    reason = " ".join(text.split()).rstrip(".")
+    reason = " ".join(text.split()).rstrip(".?")
     about_tls = tls_refusal.advice(reason)
     if about_tls is not None:
         return f"No connection to {describe(target)}: {reason}. {about_tls}"

@@ -163,13 +163,13 @@ def _refuse_weak(said: Said, mode: SslMode, *, from_aws: bool, iam: bool) -> Non
     if iam:
         raise SettingsError(
             f"{said.where} is {mode.value}, but a token of RDS IAM authentication only travels "
-            "over TLS. Set pgpipe.sslmode = require, or verify-full."
+            "over TLS. Write require there, or verify-full."
         )
     if mode is not SslMode.DISABLE:
         raise SettingsError(
             f"{said.where} is {mode.value}: a server without TLS would be sent the credentials "
-            "from AWS in plain text, without a word. Set pgpipe.sslmode = require, or "
-            "verify-full; or disable, where plain text is what you want."
+            "from AWS in plain text, without a word. Write require there, or verify-full; "
+            "or disable, where plain text is what you want."
         )
 
 
