@@ -1,0 +1,29 @@
+"""Fixtures: a server that may be crashed, and the process that clients are forked from."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.crash.server import CrashServer, crash_server
+from tests.crash.zygote import Zygote, zygote
+
+
+@pytest.fixture(scope="session")
+def crashing() -> Iterator[CrashServer]:
+    """Give the session's server for crashes."""
+    with (
+        tempfile.TemporaryDirectory(prefix="pgpipe-tests-") as folder,
+        crash_server(Path(folder) / "scratch") as server,
+    ):
+        yield server
+
+
+@pytest.fixture(scope="session")
+def forked() -> Iterator[Zygote]:
+    """Give the process that clients are forked from."""
+    with zygote() as running:
+        yield running
