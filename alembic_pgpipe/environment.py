@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from alembic_pgpipe import operations
 from alembic_pgpipe.connect.database import Database, open_database
+from alembic_pgpipe.connect.lasting import Lasting
 from alembic_pgpipe.ledger.autogenerate import leave_alone
 from alembic_pgpipe.ledger.build import current_build
 from alembic_pgpipe.ledger.elsewhere import (
@@ -138,7 +139,7 @@ def _move(
     with log, open_database(settings, environ, hide=log.hide, say=log.say) as database:
         log.say(f"build {build.number} · {database.label}")
         with (
-            _journal(database, settings, revisions) as journal,
+            _journal(database, settings, revisions, log) as journal,
             log.recorded_in(journal),
             database.connect() as main,
         ):
@@ -164,16 +165,24 @@ def _echo(config: Config, display: Display | None) -> Callable[[str], None]:
 
 @contextmanager
 def _journal(
-    database: Database, settings: Settings, revisions: ProjectRevisions
+    database: Database, settings: Settings, revisions: ProjectRevisions, log: BuildLog
 ) -> Iterator[Recorder]:
     """Open the journal, and create what is missing of the ledger."""
-    with database.connect(autocommit=True) as connection:
-        connection.exec_driver_sql(JOURNAL_LOCK_TIMEOUT)
-        journal = Recorder.on(connection, settings.schema)
+
+    @contextmanager
+    def opened() -> Iterator[Connection]:
+        with database.connect(autocommit=True) as connection:
+            connection.exec_driver_sql(JOURNAL_LOCK_TIMEOUT)
+            if log.is_recorded:
+                Recorder.on(connection, settings.schema).stay_alive(log.number)
+            yield connection
+
+    with Lasting(opened) as lasting:
+        journal = Recorder(lasting, ledger_tables(settings.schema))
         missing = journal.missing()
         if MIGRATIONS in missing:
             names = {revision.name for revision in revisions.all()}
-            refuse_rows_elsewhere(connection, settings.schema, names)
+            refuse_rows_elsewhere(lasting(), settings.schema, names)
         if missing:
             with database.connect() as creator, creator.begin():
                 Recorder.on(creator, settings.schema).create()

@@ -126,7 +126,7 @@ def _settle(ledger: OpenLedger, ending: Ending, timeout: float) -> tuple[str, Cl
     while True:
         with ledger.database.connect() as connection, connection.begin():
             connection.exec_driver_sql(JOURNAL_LOCK_TIMEOUT)
-            recorder = Recorder(connection, ledger.recorder.tables)
+            recorder = Recorder.on(connection, ledger.recorder.schema)
             if BUILDS in ledger.missing:
                 recorder.create_builds()
             number, record, free = _own_row(recorder, ending.build)
@@ -159,8 +159,7 @@ def _write(
         log = ending.log or f"{heading(ending.build, now)}\n{NO_LOG}\n"
         recorder.add_build(number, log + closing.added, closing.succeeded)
     elif closing.added:
-        recorder.append_log(number, closing.added)
-        recorder.close_build(number, closing.succeeded)
+        recorder.close_build(number, closing.succeeded, closing.added)
     return closing
 
 

@@ -53,7 +53,7 @@ def _write(
     settings = ledger.visit.settings
     build = current_build(os.environ, settings.build_number_env)
     with ledger.database.connect() as connection, connection.begin():
-        recorder = Recorder(connection, ledger.recorder.tables)
+        recorder = Recorder.on(connection, ledger.recorder.schema)
         if ledger.missing:
             recorder.create()
         for revision, row in found:

@@ -107,18 +107,24 @@ class Recorder:
     """The ledger of one schema as seen through one connection.
 
     On the journal each call commits by itself; on the main connection it is part of
-    the step's transaction.  With ``hold``, a run begins nothing and moves no status once
+    the step's transaction.  ``connect`` is asked for the connection each time: one that
+    was lost is not the last.  With ``hold``, a run begins nothing and moves no status once
     its lock is lost.
     """
 
-    connection: Connection
+    connect: Callable[[], Connection]
     tables: Tables
     hold: Hold | None = None
 
     @classmethod
     def on(cls, connection: Connection, schema: str) -> Recorder:
         """Return the recorder of the ledger in a schema."""
-        return cls(connection, ledger_tables(schema))
+        return cls(lambda: connection, ledger_tables(schema))
+
+    @property
+    def connection(self) -> Connection:
+        """Return the connection that there is now."""
+        return self.connect()
 
     @property
     def schema(self) -> str:
@@ -516,11 +522,9 @@ class Recorder:
 
         Returns False, with the row untouched, where the number belongs to a build whose
         log does not hold ``signature``; an empty one fits every row.  The row's time is
-        that of the latest run, as its outcome is.  For as long as the connection lives,
-        others can see that the build does.
+        that of the latest run, as its outcome is.
         """
-        alive = self._alive(number)
-        self.connection.execute(select(func.pg_catalog.pg_advisory_lock_shared(alive)))
+        self.stay_alive(number)
         table = self.tables.builds
         adding = postgresql.insert(table).values(build_number=number, logs=heading)
         logs = table.c.logs + literal("\n") + heading
@@ -531,6 +535,7 @@ class Recorder:
         )
         opened = bool(self.connection.execute(again).rowcount)
         if not opened:
+            alive = self._alive(number)
             self.connection.execute(select(func.pg_catalog.pg_advisory_unlock_shared(alive)))
         return opened
 
@@ -547,6 +552,12 @@ class Recorder:
         """Record a build that no run has opened."""
         values = {"build_number": number, "logs": logs, "status": _outcome(succeeded)}
         self.connection.execute(insert(self.tables.builds).values(**values))
+
+    def stay_alive(self, number: str) -> None:
+        """Let others see, for as long as the connection lives, that a build does."""
+        self.connection.execute(
+            select(func.pg_catalog.pg_advisory_lock_shared(self._alive(number)))
+        )
 
     def close_dead_build(self, signature: str, own: str, line: str) -> None:
         """Close the build that a signature names as FAILURE, unless it is closed, or ours.
@@ -604,11 +615,12 @@ class Recorder:
                 update(table).where(own, unchanged).values(logs=change(logs))
             )
 
-    def close_build(self, number: str, succeeded: bool) -> None:
-        """Close a build with its outcome."""
+    def close_build(self, number: str, succeeded: bool, lines: str) -> None:
+        """Close a build with its outcome and its last lines: with both, or not at all."""
         table = self.tables.builds
         change = update(table).where(table.c.build_number == number)
-        self.connection.execute(change.values(status=_outcome(succeeded)))
+        logs = table.c.logs + lines
+        self.connection.execute(change.values(status=_outcome(succeeded), logs=logs))
 
 
 def _outcome(succeeded: bool) -> str:

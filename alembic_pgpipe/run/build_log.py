@@ -21,6 +21,7 @@ from urllib.parse import quote
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from alembic_pgpipe.errors import UnreachableError
 from alembic_pgpipe.ledger.build import (
     HEADING,
     LOCAL,
@@ -39,6 +40,12 @@ from alembic_pgpipe.showable import ENTRY, FILE, ROW, WORDS, bounded, harmless, 
 FLUSH_SECONDS = 2.0
 # To shorten a long log takes as long as to write it: it may grow to this many times as much.
 GROWTH = 2
+# The journal is opened anew where it was lost: the second time it is another one.
+CLOSING_TRIES = 2
+NOT_CLOSED = (
+    "warning: the database did not take the outcome of this build; the next run, which cannot "
+    "know it, closes its row as FAILURE"
+)
 
 
 class BuildLog:
@@ -121,6 +128,11 @@ class BuildLog:
             self._tell(error)
         self._close()
 
+    @property
+    def is_recorded(self) -> bool:
+        """Return whether the build has a row that is not closed yet."""
+        return self._recorder is not None
+
     def flush(self) -> None:
         """Send what waits to the database; keep it where that does not work now."""
         self._flushed = time.monotonic()
@@ -132,7 +144,7 @@ class BuildLog:
             self._waiting, self._size = [], 0
             if length > GROWTH * ROW.most:
                 self._recorder.rewrite_log(self.number, lambda logs: bounded(logs, ROW))
-        except SQLAlchemyError:
+        except (SQLAlchemyError, UnreachableError):
             return
 
     def _collapse(self) -> str:
@@ -178,14 +190,17 @@ class BuildLog:
         raise numbers_taken(self.build, recorder.schema)
 
     def _end(self, recorder: Recorder, *, succeeded: bool) -> None:
-        self._keep("SUCCESS" if succeeded else "FAILURE")
         self.flush()
+        self._keep("SUCCESS" if succeeded else "FAILURE")
         self._recorder = None
-        try:
-            recorder.close_build(self.number, succeeded)
-        except SQLAlchemyError:
-            # The file has the outcome; the error that is on its way matters more.
-            self._keep("the database did not take the outcome of this build")
+        lines = self._collapse()
+        for _ in range(CLOSING_TRIES):
+            with suppress(SQLAlchemyError, UnreachableError):
+                recorder.close_build(self.number, succeeded, lines)
+                return
+        # The file has the outcome; the error that is on its way matters more.
+        self._echo(NOT_CLOSED)
+        self._keep(NOT_CLOSED)
 
     def _tell(self, error: BaseException) -> None:
         """Write an error down once; the command line shows it to people."""

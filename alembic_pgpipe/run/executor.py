@@ -504,6 +504,15 @@ def is_unanswered(error: BaseException) -> bool:
     return error.error.sqlstate is None or error.error.sqlstate.startswith(GONE)
 
 
+def is_broken_off(error: BaseException) -> bool:
+    """Return whether the connection broke, where nobody has refused anything."""
+    original: Any = error.__cause__ if isinstance(error, StatementError) else error
+    original = original.orig if isinstance(original, DBAPIError) else original
+    if not isinstance(original, (psycopg2.OperationalError, psycopg2.InterfaceError)):
+        return False
+    return original.pgcode is None or original.pgcode.startswith(GONE)
+
+
 def is_server_error(error: BaseException) -> bool:
     """Return whether an error came from the database driver."""
     original: Any = error.orig if isinstance(error, DBAPIError) else error

@@ -300,13 +300,16 @@ def _short(line: str) -> str:
     return line if len(line) <= LINE_LIMIT else line[: LINE_LIMIT - 1] + "…"
 
 
-def ending(step: Step, left: str, *, again: bool) -> str:
+def ending(step: Step, left: str, *, again: bool, broken: bool) -> str:
     """Return the last line of a failure: what is left of the step, and what to type next.
 
-    ``left`` says the one; ``again`` means that the same step is tried once more by itself.
+    ``left`` says the one; ``again`` means that the same step is tried once more by itself,
+    ``broken`` that only the connection was lost.
     """
     if again:
         return left
+    if broken:
+        return f"{left} · the next run goes on from here"
     if step.direction is Direction.DOWNGRADE:
         return f"{left} · it is still applied: mend {step.file}, then downgrade again"
     id_ = step.revision.id

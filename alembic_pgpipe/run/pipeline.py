@@ -13,9 +13,16 @@ from typing import Any
 from alembic.runtime.migration import MigrationContext
 from alembic.script.revision import MultipleHeads, ResolutionError
 from alembic.util import CommandError
+from sqlalchemy.exc import SQLAlchemyError
 
 from alembic_pgpipe.connect.lock import run_lock
-from alembic_pgpipe.errors import LockError, SourceError, StepError, UnreachableError
+from alembic_pgpipe.errors import (
+    LockError,
+    PgpipeError,
+    SourceError,
+    StepError,
+    UnreachableError,
+)
 from alembic_pgpipe.ledger.history import History
 from alembic_pgpipe.model import Direction, Failure, Status
 from alembic_pgpipe.revisions.broken import two_heads
@@ -164,7 +171,7 @@ class Pipeline:
                 self._failed(error, running, tries[running.step.revision.id])
             except BaseException:
                 if self.runner.running is not None:
-                    self._interrupt(self.runner.running)
+                    self._stopped(self.runner.running)
                 raise
 
     def _catch_up(self, planned: Planned) -> None:
@@ -207,20 +214,17 @@ class Pipeline:
 
     def _failed(self, error: Exception, running: Running, tries: int) -> None:
         """Record a failure; return only where the same step is to be tried again."""
-        step = running.step
-        if self.runner.committed():
-            raise UnreachableError(
-                f"The connection broke while {step.revision.id} ({step.revision.name}) was "
-                "committed. The ledger says that it was. Go on: alembic upgrade head"
-            ) from error
+        self._refuse_committed(running, error)
         self._refuse_without_lock(error, running)
         again = self._worth_another_try(error, running, tries)
         failure = self.runner.fail(error, again=again)
+        # A commit whose answer was lost may have been on its way until now.
+        self._refuse_committed(running, error)
         self._say(failure.text)
         if not again:
             # A cause's text, and the lines around it, are what the source or the server says.
             cause = error if self.runner.log.may_show(error) else None
-            raise self._step_error(step, failure, what_is_left(running)) from cause
+            raise self._error(running, failure, error) from cause
         self._pause(tries)
 
     def _refuse_without_lock(self, error: Exception, running: Running) -> None:
@@ -230,12 +234,28 @@ class Pipeline:
         except LockError as lost:
             if not isinstance(error, LockError):
                 self._say(f"  {error}")
-            self._interrupt(running)
+            self._stopped(running)
             raise lost from None
 
-    def _interrupt(self, running: Running) -> None:
-        self.runner.interrupt()
-        self._say(f"  stopped: {what_is_left(running)}")
+    def _refuse_committed(self, running: Running, error: Exception) -> None:
+        """Raise UnreachableError where the step was committed, whatever has come after."""
+        if self.runner.committed():
+            revision = running.step.revision
+            raise UnreachableError(
+                f"The run broke off while {revision.id} ({revision.name}) was committed. "
+                "The ledger says that it was. Go on: alembic upgrade head"
+            ) from error
+
+    def _stopped(self, running: Running) -> None:
+        """Write down that the run stops in a step, where the ledger can be reached."""
+        try:
+            self.runner.interrupt()
+            committed = self.runner.committed()
+        except (SQLAlchemyError, PgpipeError):
+            self._say("  stopped, and the ledger cannot be told: the next run finds it so")
+            return
+        left = "this revision was committed" if committed else what_is_left(running)
+        self._say(f"  stopped: {left}")
 
     def _worth_another_try(self, error: Exception, running: Running, tries: int) -> bool:
         if not running.undone or tries > self.runner.settings.retries:
@@ -248,6 +268,19 @@ class Pipeline:
         self._say(f"  rolled back; tried again in {seconds:.1f} s, up to {left} more times")
         self._history = self.planner.history()
         sleep(seconds)
+
+    def _error(self, running: Running, failure: Failure, error: Exception) -> PgpipeError:
+        """Return the error that a failed step ends the run with."""
+        left = what_is_left(running)
+        if not self.runner.broke_off(error):
+            return self._step_error(running.step, failure, left)
+        step = running.step
+        verb = "downgrade" if step.direction is Direction.DOWNGRADE else "upgrade head"
+        return UnreachableError(
+            f"The connection was lost in {step.revision.id} ({step.revision.name}): "
+            f"{failure.message.rstrip('.')}. {left.capitalize()}. The next run goes on from "
+            f"here: alembic {verb}"
+        )
 
     def _step_error(self, step: Step, failure: Failure, undone: str) -> StepError:
         revision = step.revision

@@ -20,7 +20,7 @@ from alembic_pgpipe.run.build_log import BuildLog
 from alembic_pgpipe.run.executor import (
     Executor,
     StatementError,
-    is_unanswered,
+    is_broken_off,
     server_error,
 )
 from alembic_pgpipe.run.failure import describe_failure, ending, owner_advice
@@ -54,6 +54,7 @@ class Running:
     ``kept`` says that a Python revision has committed something by itself, ``at_end`` that
     the step's statements are done, and only what they have deferred is not; ``recording``
     that even this is done, and the version and the status are being written.
+    ``committing`` says that a commit in another database is on its way.
     """
 
     step: Step
@@ -63,6 +64,7 @@ class Running:
     began: float = field(default_factory=time.monotonic)
     recorded: bool = False
     kept: bool = False
+    committing: bool = False
     at_end: bool = False
     recording: bool = False
     alone: Alone | None = None
@@ -70,7 +72,7 @@ class Running:
     @property
     def undone(self) -> bool:
         """Return whether a rollback takes back all that the step has done."""
-        return self.step.transactional and not self.kept
+        return self.step.transactional and not self.kept and not self.committing
 
 
 @dataclass(slots=True)
@@ -109,7 +111,7 @@ class Runner:
         """Run a step's body; Alembic then moves its version and calls ``record``."""
         self.running = self._start(step, row, last)
         self.watch = self._watching(step, self.executor.pid)
-        try:
+        with _given_up_where_dead(self.executor):
             self.session.prepare(step.directives)
             with (
                 rationed(self.log.say) as say,
@@ -120,11 +122,6 @@ class Runner:
                 self.running.at_end = True
                 self.session.leave(transactional=step.transactional)
                 self.running.recording = True
-        except BaseException:
-            # A rollback on a dead connection would hide why it died.
-            if self.executor.is_dead:
-                self.main.invalidate()
-            raise
 
     def _watching(self, step: Step, process: int) -> Watching:
         """Return what looks after the statements of a step in a server process."""
@@ -165,7 +162,7 @@ class Runner:
     @property
     def recorder(self) -> Recorder:
         """Return the recorder within the step's own transaction."""
-        return replace(self.journal, connection=self.main)
+        return replace(self.journal, connect=lambda: self.main)
 
     def record(self) -> None:
         """Write SUCCESS, or ROLLED_BACK, in the transaction of the step itself.
@@ -195,20 +192,17 @@ class Runner:
     def fail(self, error: BaseException, *, again: bool = False) -> Failure:
         """Roll the step back and write on the journal why it failed.
 
-        ``again`` keeps the status RUNNING because the step is tried once more.
+        ``again`` keeps the status RUNNING because the step is tried once more.  So does a
+        connection that broke: nobody has to decide anything, the next run goes on.
         """
         running = self._current()
-        # Outside a transaction nobody knows what became of a statement without an answer.
-        unknown = not running.step.transactional and is_unanswered(error)
+        broken = self.broke_off(error)
         self._roll_back()
         failure = self._describe(error, running, again=again)
-        outcome = Outcome.INTERRUPTED if unknown else Outcome.ERROR
+        outcome = Outcome.INTERRUPTED if broken else Outcome.ERROR
         self.journal.end_attempt(running.attempt, outcome, failure)
-        if (
-            running.step.direction is Direction.UPGRADE
-            and running.row is not None
-            and not again
-        ):
+        upwards = running.step.direction is Direction.UPGRADE
+        if upwards and running.row is not None and not again and not broken:
             running.row = self.journal.set_status(
                 running.row,
                 Status.ERROR,
@@ -216,6 +210,16 @@ class Runner:
                 rolled_back=running.undone,
             )
         return failure
+
+    def broke_off(self, error: BaseException) -> bool:
+        """Return whether only the connection broke, so that the step can simply go on.
+
+        What a Python revision has committed by itself may not be done twice: where there is
+        something, a person has to look at it.
+        """
+        running = self._current()
+        goes_on = running.undone or running.step.source is not None
+        return goes_on and is_broken_off(error)
 
     def interrupt(self) -> None:
         """Write on the journal that a person stopped the run; the status stays RUNNING."""
@@ -273,7 +277,8 @@ class Runner:
             at_end=running.at_end,
             recording=running.recording,
         )
-        end = ending(step, what_is_left(running), again=again)
+        broken = self.broke_off(error)
+        end = ending(step, what_is_left(running), again=again, broken=broken)
         owner = owner_advice(failure, self.settings.role, from_aws=self.database.from_aws)
         text = "\n".join([failure.text, *self._blockers(error), *owner, end])
         return self.log.redacted(replace(failure, text=text))
@@ -359,19 +364,26 @@ class Runner:
             self.log.say(f"  in database {name}")
             watch = self._watching(running.step, Executor(connection).pid)
             session = Session(Executor(connection, watch), self.settings)
-            session.prepare(source.directives)
-            with rationed(self.log.say) as say, session.executor.notices_to(say):
-                if source.execution.mode is Mode.AUTOCOMMIT:
-                    self._run_alone(running, source, session.executor)
-                    return
-                session.executor.run(source)
-                running.at_end = True
-                session.leave()
-            transaction = connection.scalar(TRANSACTION_ID)
-            self.journal.record_transaction(running.attempt, int(transaction))
-            connection.commit()
-            # From here on a rollback does not take back all of the step.
-            running.kept = True
+            with _given_up_where_dead(session.executor):
+                self._run_in(session, running, source)
+
+    def _run_in(self, session: Session, running: Running, source: Source) -> None:
+        """Run a source in the session of another database, and commit it there."""
+        session.prepare(source.directives)
+        with rationed(self.log.say) as say, session.executor.notices_to(say):
+            if source.execution.mode is Mode.AUTOCOMMIT:
+                self._run_alone(running, source, session.executor)
+                return
+            session.executor.run(source)
+            running.at_end = True
+            session.leave()
+        connection = session.executor.connection
+        transaction = connection.scalar(TRANSACTION_ID)
+        self.journal.record_transaction(running.attempt, int(transaction))
+        # From here on a rollback does not take back all of the step.
+        running.committing = True
+        connection.commit()
+        running.kept = True
 
     def _committed_elsewhere(self, running: Running, source: Source) -> bool:
         last = self.journal.committing(running.step.revision, running.step.direction)
@@ -399,10 +411,23 @@ def _unstoppable(step: Step, body: Callable[[], None]) -> Callable[[], None]:
     return run
 
 
+@contextmanager
+def _given_up_where_dead(executor: Executor) -> Iterator[None]:
+    """Give a connection up that died in a block: a rollback on it would hide why."""
+    try:
+        yield
+    except BaseException:
+        if executor.is_dead:
+            executor.connection.invalidate()
+        raise
+
+
 def what_is_left(running: Running) -> str:
     """Return what is left of a step that did not come to its end."""
     if running.undone:
         return "nothing of this revision was applied (rolled back)"
+    if running.committing and not running.kept:
+        return "whether it was committed in the other database, the next run asks there"
     if running.kept:
         return "what it committed by itself stays: look at it before the next try"
     if running.alone is None or not running.alone.total:

@@ -55,8 +55,9 @@ class Session:
         Alembic looks for its version table, and reads it, with operators and functions
         that a search path could put something else in the place of.
         """
-        with self.executor.autocommit():
-            self.executor.command(f"SET search_path = {OWN_SEARCH_PATH}")
+        # Outside a step, a connection that is lost is said as everywhere: by SQLAlchemy.
+        self.executor.connection.exec_driver_sql(f"SET search_path = {OWN_SEARCH_PATH}")
+        self.executor.connection.commit()
 
     def leave(self, *, transactional: bool = True) -> None:
         """Take a source's role and settings back, inside its transaction if it has one.

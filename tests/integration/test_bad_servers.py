@@ -267,10 +267,19 @@ def test_a_connection_that_is_killed_in_a_step_loses_nothing(project: Project) -
         a=TABLE.format("a"),
         b=TABLE.format("b") + "SELECT pg_terminate_backend(pg_backend_pid());\n",
     )
-    refused(project.upgrade(), revision_id("b"), "terminating connection", "b.sql:2:1")
+    refused(
+        project.upgrade(),
+        revision_id("b"),
+        "terminating connection",
+        "b.sql:2:1",
+        "The next run goes on from here: alembic upgrade head",
+        code=5,
+    )
     assert applied(project) == ["a"]
-    assert project.ledger() == {"a": "SUCCESS", "b": "ERROR"}
+    assert project.ledger() == {"a": "SUCCESS", "b": "RUNNING"}
+    assert project.outcomes("b") == [("upgrade", "INTERRUPTED")]
     assert project.scalar("SELECT status FROM migration_logs") == "FAILURE"
     project.source("b", TABLE.format("b"))
+    # Nobody has anything to decide: the next run goes on.
     project.ok("upgrade", "head")
     assert applied(project) == ["a", "b"]
