@@ -20,7 +20,7 @@ INSTALLED := $(VENV)/installed-$(notdir $(PYTHON))
 INSTALLED_DEV := $(VENV)/installed-$(notdir $(PYTHON))-dev
 LOCK := .venv-lock
 
-.PHONY: help demo test versions-proof psql-proof fuzz benchmarks lint types format docs venv lock clean
+.PHONY: help demo test versions-proof psql-proof fuzz crash benchmarks lint types format docs venv lock clean
 
 help:
 	@echo 'make demo            run the sample project against a throwaway PostgreSQL'
@@ -31,6 +31,7 @@ help:
 	@echo 'make psql-proof      compare the reader with psql over all SQL files of PostgreSQL 15'
 	@echo 'make versions-proof  fetch PostgreSQL 14 to 18, and ask each what we decide'
 	@echo 'make fuzz            look for texts on which the reader breaks (SECONDS=60)'
+	@echo 'make crash           disturb a run at every point, and write docs/crash-matrix.md'
 	@echo 'make benchmarks      measure beside psql; benchmarks/README.md says more'
 	@echo 'make docs            write docs/cli.md from the commands'
 	@echo 'make venv            make .venv with everything that development needs'
@@ -99,6 +100,9 @@ psql-proof: $(INSTALLED_DEV)
 SECONDS ?= 60
 fuzz: $(INSTALLED_DEV)
 	@$(BIN)/python -m tests.psql.fuzz $(SECONDS)
+
+crash: $(INSTALLED_DEV)
+	@$(BIN)/python -m tests.crash
 
 # One resolve for every Python that pyproject.toml allows, newest versions first.
 lock:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.crash.arena import Ground
 from tests.crash.server import CrashServer, crash_server
 from tests.crash.zygote import Zygote, zygote
 
@@ -27,3 +28,10 @@ def forked() -> Iterator[Zygote]:
     """Give the process that clients are forked from."""
     with zygote() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def ground(crashing: CrashServer, forked: Zygote) -> Iterator[Ground]:
+    """Give what the cases of the matrix share."""
+    with tempfile.TemporaryDirectory(prefix="pgpipe-tests-") as folder:
+        yield Ground.on(crashing, forked, Path(folder))

@@ -24,6 +24,8 @@ from typing import IO, Any
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 60.0
+# At this signal an exception comes up in the client, wherever its Python code is then.
+RAISE = signal.SIGUSR1
 IMPORTED = (
     "alembic.config",
     "sqlalchemy.dialects.postgresql.psycopg2",
@@ -91,6 +93,8 @@ class Zygote:
         if "code" in said:
             self._codes[said["pid"]] = said["code"]
         else:
+            # The number may have been another process's before.
+            self._codes.pop(said["pid"], None)
             self._begun.append(said["pid"])
 
 
@@ -197,6 +201,7 @@ def _run(request: Request) -> int:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(RAISE, _raise)
     output = os.open(request.output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for descriptor, end in ((nothing, 0), (output, 1), (output, 2)):
@@ -210,6 +215,10 @@ def _run(request: Request) -> int:
     except SystemExit as end_:
         return end_.code if isinstance(end_.code, int) else int(end_.code is not None)
     return 0
+
+
+def _raise(*_: object) -> None:
+    raise MemoryError("raised by the test")
 
 
 def _report(children: set[int]) -> None:

@@ -1,0 +1,49 @@
+"""The promise is kept at each point, whatever happens there; docs/crash-matrix.md says how.
+
+Every 17th cell is tried here; ``make crash`` tries all of them and writes the page.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.crash.arena import Ground
+from tests.crash.faults import FAULTS, Case, cases
+from tests.crash.harness import disturb, undisturbed
+from tests.crash.points import POINTS
+from tests.crash.promise import outcome, violations
+from tests.crash.table import OR, TARGET, page, written
+
+PARTS = 17
+EVERY = cases(POINTS)
+
+
+# A part that is tried each time; each fault and nearly each point has some.
+TRIED = EVERY[::PARTS]
+
+
+@pytest.fixture(scope="session")
+def words() -> dict[str, str]:
+    return written()
+
+
+@pytest.mark.parametrize("case", TRIED, ids=lambda case: case.id)
+def test_the_next_run_ends_where_an_undisturbed_one_would_have(
+    ground: Ground, case: Case, words: dict[str, str]
+) -> None:
+    seen = disturb(ground, case)
+    told = f"{seen.first.output}\n-- the next run:\n{seen.next.output}"
+    assert violations(case, seen, undisturbed(ground, case.point.kind)) == (), told
+    assert outcome(case, seen) in words[case.id].split(OR), f"run: make crash\n{told}"
+
+
+def test_the_page_is_made_of_the_points_and_faults() -> None:
+    assert TARGET.read_text("utf-8") == page(written())
+
+
+def test_the_part_has_every_fault() -> None:
+    assert {case.fault for case in TRIED} == set(FAULTS)
+
+
+def test_every_point_is_one_of_its_own() -> None:
+    assert len({point.id for point in POINTS}) == len(POINTS)
