@@ -20,7 +20,7 @@ INSTALLED := $(VENV)/installed-$(notdir $(PYTHON))
 INSTALLED_DEV := $(VENV)/installed-$(notdir $(PYTHON))-dev
 LOCK := .venv-lock
 
-.PHONY: help demo test versions-proof psql-proof fuzz crash benchmarks lint types format docs venv lock clean
+.PHONY: help demo test versions-proof psql-proof fuzz crash chaos benchmarks lint types format docs venv lock clean
 
 help:
 	@echo 'make demo            run the sample project against a throwaway PostgreSQL'
@@ -32,6 +32,7 @@ help:
 	@echo 'make versions-proof  fetch PostgreSQL 14 to 18, and ask each what we decide'
 	@echo 'make fuzz            look for texts on which the reader breaks (SECONDS=60)'
 	@echo 'make crash           disturb a run at every point, and write docs/crash-matrix.md'
+	@echo 'make chaos           disturb random projects at random (SECONDS=60 SEED=1)'
 	@echo 'make benchmarks      measure beside psql; benchmarks/README.md says more'
 	@echo 'make docs            write docs/cli.md from the commands'
 	@echo 'make venv            make .venv with everything that development needs'
@@ -103,6 +104,9 @@ fuzz: $(INSTALLED_DEV)
 
 crash: $(INSTALLED_DEV)
 	@$(BIN)/python -m tests.crash
+
+chaos: $(INSTALLED_DEV)
+	@$(BIN)/python -m tests.crash.chaos $(SECONDS) $(SEED)
 
 # One resolve for every Python that pyproject.toml allows, newest versions first.
 lock:
