@@ -6,8 +6,12 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from sqlalchemy import Connection
+
+from alembic_pgpipe.connect.lock import holder, lock_until_commit
 from alembic_pgpipe.errors import TransitionError
 from alembic_pgpipe.ledger.build import current_build
+from alembic_pgpipe.ledger.history import History, died_in
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.model import Direction, Outcome, Revision, Row, Status
 from alembic_pgpipe.project import OpenLedger
@@ -40,25 +44,44 @@ def decide(
     if refusals:
         raise TransitionError("Nothing was changed: " + "; ".join(refusals) + ".")
     if wanted:
-        _write(ledger, [(r, history.rows.get(r.id)) for r in wanted], goal, reason)
+        _write(ledger, history, wanted, goal, reason)
     return tuple(Change(revision, before, goal) for revision, before in statuses)
 
 
 def _write(
     ledger: OpenLedger,
-    found: Iterable[tuple[Revision, Row | None]],
+    history: History,
+    wanted: Iterable[Revision],
     goal: Status,
     reason: str | None,
 ) -> None:
     settings = ledger.visit.settings
     build = current_build(os.environ, settings.build_number_env)
     with ledger.database.connect() as connection, connection.begin():
-        recorder = Recorder.on(connection, ledger.recorder.schema)
+        recorder = Recorder.on(connection, settings.schema)
         if ledger.missing:
             recorder.create()
-        for revision, row in found:
+        for revision in wanted:
+            row = history.rows.get(revision.id)
             if row is None:
                 recorder.add_waiting([revision])
+            elif row.status is Status.RUNNING:
+                _bury(connection, recorder, history, revision)
             known = row or Row(revision.id, revision.name, Status.WAITING)
             recorder.set_status(known, goal, logs=known.logs)
             recorder.note(revision, Direction.UPGRADE, Outcome(goal.value), build, reason)
+
+
+def _bury(
+    connection: Connection, recorder: Recorder, history: History, revision: Revision
+) -> None:
+    """Close the attempts of a run that died in a revision; with the lock, it is not at it."""
+    if not lock_until_commit(connection, recorder.schema):
+        raise TransitionError(
+            f"Nothing was changed: {revision.id} ({revision.name}) is RUNNING, and the lock "
+            f"is held by {holder(connection, recorder.schema) or 'a run'}. Wait for that "
+            "build, or stop it, then skip again. Look: alembic pgpipe status"
+        )
+    for attempt in history.left_open:
+        if attempt.revision == revision.id:
+            recorder.interrupt(attempt, died_in(attempt))

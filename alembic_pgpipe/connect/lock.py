@@ -77,6 +77,11 @@ def run_lock(
             _give_up(connection)
 
 
+def lock_until_commit(connection: Connection, schema: str) -> bool:
+    """Take the lock for the rest of a transaction; return whether it could be had at once."""
+    return bool(connection.scalar(TRY, {"key": lock_key(schema)}))
+
+
 def _give_up(connection: Connection) -> None:
     try:
         connection.rollback()

@@ -8,7 +8,8 @@ from __future__ import annotations
 from alembic_pgpipe.model import Revision, Status
 
 MAY_RETRY = frozenset({Status.ERROR, Status.SKIPPED})
-MAY_SKIP = frozenset({Status.ERROR, Status.WAITING, Status.RETRY})
+# A RUNNING revision's run has to be dead for it, which only the lock can tell.
+MAY_SKIP = frozenset({Status.ERROR, Status.WAITING, Status.RETRY, Status.RUNNING})
 
 WHY_NOT_RETRY = {
     Status.WAITING: "it has not failed; it is applied by the next 'alembic upgrade head'",
@@ -18,7 +19,6 @@ WHY_NOT_RETRY = {
     Status.ROLLED_BACK: "it was rolled back; 'alembic upgrade head' applies it again",
 }
 WHY_NOT_SKIP = {
-    Status.RUNNING: "a run is at it now, or died at it; let 'alembic upgrade head' settle that",
     Status.SUCCESS: "it is applied; 'alembic downgrade' would undo it",
     Status.SKIPPED: "it is skipped already",
     Status.ROLLED_BACK: "it was rolled back and may be applied again by 'alembic upgrade head'",

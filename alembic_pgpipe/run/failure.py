@@ -308,15 +308,14 @@ def ending(step: Step, left: str, *, again: bool, broken: bool) -> str:
     """
     if again:
         return left
-    if broken:
+    down = step.direction is Direction.DOWNGRADE
+    if broken and down:
         return f"{left} · the next run goes on from here"
-    if step.direction is Direction.DOWNGRADE:
+    if down:
         return f"{left} · it is still applied: mend {step.file}, then downgrade again"
     id_ = step.revision.id
-    return (
-        f"{left} · retry: alembic pgpipe retry {id_} · "
-        f'skip: alembic pgpipe skip {id_} --reason "…"'
-    )
+    on = "the next run goes on from here" if broken else f"retry: alembic pgpipe retry {id_}"
+    return f'{left} · {on} · skip: alembic pgpipe skip {id_} --reason "…"'
 
 
 def ways_out(revision: Revision, file: str) -> str:

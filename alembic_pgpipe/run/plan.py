@@ -100,7 +100,7 @@ def decide_upgrade(
     last = history.last_try(revision.id, Direction.UPGRADE)
     decided = history.decisions.get(revision.id)
     fact = facts.get(revision.id, Facts())
-    if row is None or row.status is Status.WAITING:
+    if row is None:
         return _skipped_by_directive() if fact.skip else Decision(Action.RUN)
     if row.status is Status.ERROR:
         return _decide_failed(last, fact, retry_failed)
@@ -108,9 +108,9 @@ def decide_upgrade(
         return _decide_applied(row, last, history.settled.get(revision.id))
     if row.status is Status.SKIPPED:
         return Decision(Action.PASS, f"skipped{_by(decided)}")
-    if row.status is Status.RUNNING:
-        return Decision(Action.RUN, f"build {_build(last)} was interrupted in it")
-    return Decision(Action.RUN, f"retried{_by(decided)}" if row.status is Status.RETRY else "")
+    if fact.skip and row.status in (Status.WAITING, Status.RUNNING):
+        return _skipped_by_directive()
+    return Decision(Action.RUN, _why_it_runs(row.status, last, decided))
 
 
 def decide_downgrade(revision: Revision, history: History) -> Decision:
@@ -147,6 +147,12 @@ def _decide_applied(row: Row, last: Attempt | None, settled: Attempt | None) -> 
     if last is None or last.outcome is Outcome.ADOPTED:
         return Decision(Action.PASS, f"applied by another tool{when}", adopt=last is None)
     return Decision(Action.PASS, f"applied{when}", adopt=True)
+
+
+def _why_it_runs(status: Status, last: Attempt | None, decided: Attempt | None) -> str:
+    if status is Status.RUNNING:
+        return f"build {_build(last)} was interrupted in it"
+    return f"retried{_by(decided)}" if status is Status.RETRY else ""
 
 
 def _by(last: Attempt | None) -> str:

@@ -17,7 +17,7 @@ from alembic_pgpipe.errors import (
     StepError,
 )
 from alembic_pgpipe.ledger.agreement import Evidence, Finding, agreement, refusal
-from alembic_pgpipe.ledger.history import BEFORE_THE_LEDGER, History, match_history
+from alembic_pgpipe.ledger.history import BEFORE_THE_LEDGER, History, died_in, match_history
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.model import Direction, Failure, Outcome, Revision, Row, Status
 from alembic_pgpipe.revisions.project import ProjectRevisions
@@ -118,9 +118,7 @@ class Planner:
         """Close attempts and builds that have died; the lock is ours: nobody is at a step."""
         for attempt in self.history().left_open:
             self.log.bury(attempt)
-            self.journal.interrupt(
-                attempt, f"the run of build {attempt.build_number} died in it"
-            )
+            self.journal.interrupt(attempt, died_in(attempt))
         self.log.bury_abandoned()
 
     def _adopt(self, applied: Iterable[Revision]) -> None:
@@ -175,8 +173,9 @@ class Planner:
         self, applied: Iterable[Revision], pending: Iterable[Revision], history: History
     ) -> Iterator[Revision]:
         """Yield the revisions whose files matter for the plan."""
-        yield from (r for r in applied if history.status(r.id) is Status.ERROR)
-        asked = (Status.WAITING, Status.ERROR)
+        failed = (Status.ERROR, Status.RUNNING)
+        yield from (r for r in applied if history.status(r.id) in failed)
+        asked = (Status.WAITING, *failed)
         yield from (r for r in pending if history.status(r.id) in asked)
 
     def _refuse_held(self, plan: Plan, history: History) -> None:

@@ -279,7 +279,21 @@ def test_a_connection_that_is_killed_in_a_step_loses_nothing(project: Project) -
     assert project.ledger() == {"a": "SUCCESS", "b": "RUNNING"}
     assert project.outcomes("b") == [("upgrade", "INTERRUPTED")]
     assert project.scalar("SELECT status FROM migration_logs") == "FAILURE"
+    id_, text = revision_id("b"), str(project.scalar("SELECT logs FROM migration_logs"))
+    assert f"the next run goes on from here · skip: alembic pgpipe skip {id_} --reason" in text
     project.source("b", TABLE.format("b"))
     # Nobody has anything to decide: the next run goes on.
     project.ok("upgrade", "head")
     assert applied(project) == ["a", "b"]
+
+
+def test_a_source_that_ends_its_own_connection_each_time_can_be_skipped(
+    project: Project,
+) -> None:
+    ending = "SELECT pg_terminate_backend(pg_backend_pid());\n"
+    project.wrapped(b=ending, c=TABLE.format("c"))
+    assert [project.upgrade().code for _ in range(2)] == [5, 5]
+    project.ok("pgpipe", "skip", "b", "--reason", "the server dies of it")
+    project.ok("upgrade", "head")
+    assert project.ledger() == {"b": "SKIPPED", "c": "SUCCESS"}
+    assert applied(project) == ["c"]

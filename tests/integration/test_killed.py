@@ -113,6 +113,29 @@ def test_a_killed_run_applied_nothing_of_its_revision_and_the_next_one_goes_on(
     assert project.outcomes("b") == [("upgrade", "INTERRUPTED"), ("upgrade", "SUCCESS")]
 
 
+def test_a_revision_whose_run_died_can_be_skipped(project: Project) -> None:
+    die(prepared(project, "transactional"))
+    project.ok("pgpipe", "skip", "b", "--reason", "it never ends")
+    assert project.ledger() == {"a": "SUCCESS", "b": "SKIPPED", "c": "WAITING"}
+    assert project.outcomes("b") == [("upgrade", "INTERRUPTED"), ("upgrade", "SKIPPED")]
+    project.ok("upgrade", "head")
+    assert project.ledger() == {"a": "SUCCESS", "b": "SKIPPED", "c": "SUCCESS"}
+    assert not half_is_there(project)
+
+
+def test_a_revision_that_a_run_is_at_cannot_be_skipped(project: Project) -> None:
+    prepared(project, "transactional")
+    with held(project), in_background(project, "upgrade", "head", env=DEAD) as run:
+        eventually(lambda: project.scalar(WAITING))
+        result = project.alembic("pgpipe", "skip", "b", "--reason", "it never ends")
+        run.send_signal(signal.SIGKILL)
+        run.communicate(timeout=20)
+    assert result.code == 1
+    assert f"Nothing was changed: {revision_id('b')} (b) is RUNNING" in result.text
+    assert "the lock is held by build 41" in result.text
+    assert project.ledger()["b"] == "RUNNING"
+
+
 def test_the_row_of_a_killed_build_keeps_its_log_and_is_closed_by_the_next_run(
     project: Project,
 ) -> None:

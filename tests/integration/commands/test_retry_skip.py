@@ -105,7 +105,6 @@ def test_retry_with_nothing_to_mark_is_no_error(
         (RETRY, "SUCCESS", "'alembic downgrade' would undo it"),
         (RETRY, "RETRY", "it is marked already"),
         (RETRY, "ROLLED_BACK", "applies it again"),
-        (SKIP, "RUNNING", "a run is at it now"),
         (SKIP, "SUCCESS", "'alembic downgrade' would undo it"),
         (SKIP, "SKIPPED", "it is skipped already"),
         (SKIP, "ROLLED_BACK", "it was rolled back"),
