@@ -25,6 +25,7 @@ from alembic_pgpipe.ledger.elsewhere import (
     refuse_rows_elsewhere,
     refuse_versions_elsewhere,
 )
+from alembic_pgpipe.ledger.encoding import encoding_of
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.ledger.tables import MIGRATIONS, NAMES, ledger_tables
 from alembic_pgpipe.ledger.versions import forget_version
@@ -178,7 +179,8 @@ def _journal(
             yield connection
 
     with Lasting(opened) as lasting:
-        journal = Recorder(lasting, ledger_tables(settings.schema))
+        tables = ledger_tables(settings.schema, encoding_of(lasting()))
+        journal = Recorder(lasting, tables)
         missing = journal.missing()
         if MIGRATIONS in missing:
             names = {revision.name for revision in revisions.all()}

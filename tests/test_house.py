@@ -46,7 +46,7 @@ LEDGER = {
 SOLE_USERS = {
     "boto3": {"connect.secrets"},
     "botocore": {"connect.secrets"},
-    "psycopg2": {"run.executor"},
+    "psycopg2": {"run.executor", "ledger.encoding"},
     "wrapt": {"plugin"},
     **{
         f"sqlalchemy.{name}": LEDGER

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +23,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateSchema
 
 from alembic_pgpipe.errors import LedgerError, LockError
+from alembic_pgpipe.ledger.encoding import encoding_of
 from alembic_pgpipe.ledger.history import SETTLING
 from alembic_pgpipe.ledger.tables import (
     ID_LIMIT,
@@ -119,7 +120,7 @@ class Recorder:
     @classmethod
     def on(cls, connection: Connection, schema: str) -> Recorder:
         """Return the recorder of the ledger in a schema."""
-        return cls(lambda: connection, ledger_tables(schema))
+        return cls(lambda: connection, ledger_tables(schema, encoding_of(connection)))
 
     @property
     def connection(self) -> Connection:
@@ -324,6 +325,7 @@ class Recorder:
         known = tuple(revisions)
         for revision in known:
             _refuse_long_id(revision)
+            self._refuse_unstorable(revision)
         new = [
             {"id": r.id, "migration_name": r.name[:255], "applied_status": status.value}
             for r in known
@@ -336,6 +338,15 @@ class Recorder:
             there = select(func.count()).where(table.c.id == func.any(ids))
             if self.connection.scalar(there) != len(ids):
                 raise self._kept(table, f"the rows of {', '.join(ids[:5])}")
+
+    def _refuse_unstorable(self, revision: Revision) -> None:
+        encoding = self.tables.encoding
+        if encoding.hold(revision.name) != revision.name:
+            raise LedgerError(
+                f"Revision {revision.id}: its name, {revision.name}, has characters that this "
+                f"database, whose encoding is {encoding.name}, cannot hold. Nothing was run. "
+                f"Rename {revision.path} and its source, or use a database in UTF8."
+            )
 
     def set_status(
         self,
@@ -477,7 +488,9 @@ class Recorder:
 
         Raises LockError where the run's lock is lost.
         """
-        if not self._change(attempt, self._held(), under_way=asdict(statement)):
+        text = self.tables.encoding.hold(statement.text)
+        values = asdict(replace(statement, text=text))
+        if not self._change(attempt, self._held(), under_way=values):
             self.refuse_lost_lock()
 
     def record_done(self, attempt: int, done: int) -> None:
@@ -522,7 +535,8 @@ class Recorder:
 
         Returns False, with the row untouched, where the number belongs to a build whose
         log does not hold ``signature``; an empty one fits every row.  The row's time is
-        that of the latest run, as its outcome is.
+        that of the latest run, as its outcome is.  Raises LedgerError where the row is not
+        kept.
         """
         self.stay_alive(number)
         table = self.tables.builds
@@ -537,6 +551,8 @@ class Recorder:
         if not opened:
             alive = self._alive(number)
             self.connection.execute(select(func.pg_catalog.pg_advisory_unlock_shared(alive)))
+            if self.build(number) is None:
+                raise self._kept(table, f"the row of build {number}")
         return opened
 
     def reserve_build(self, number: str) -> bool:
@@ -616,11 +632,15 @@ class Recorder:
             )
 
     def close_build(self, number: str, succeeded: bool, lines: str) -> None:
-        """Close a build with its outcome and its last lines: with both, or not at all."""
+        """Close a build with its outcome and its last lines: with both, or not at all.
+
+        Raises LedgerError where the row does not keep them.
+        """
         table = self.tables.builds
         change = update(table).where(table.c.build_number == number)
-        logs = table.c.logs + lines
-        self.connection.execute(change.values(status=_outcome(succeeded), logs=logs))
+        values = {"status": _outcome(succeeded), "logs": table.c.logs + lines}
+        if not self.connection.execute(change.values(**values)).rowcount:
+            raise self._kept(table, f"the outcome of build {number}")
 
 
 def _outcome(succeeded: bool) -> str:

@@ -13,15 +13,19 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     DateTime,
+    Dialect,
     Identity,
     Integer,
     MetaData,
     String,
     Table,
     Text,
+    TypeDecorator,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+from alembic_pgpipe.ledger.encoding import UTF8, Encoding
 
 MIGRATIONS = "migrations"
 BUILDS = "migration_logs"
@@ -31,20 +35,42 @@ ID_LIMIT = 36
 NAME_LIMIT = 255
 
 
+class Words(TypeDecorator[str]):
+    """What people, files and the server say, in characters that the database can hold."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, encoding: Encoding) -> None:
+        super().__init__()
+        self.encoding = encoding
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Return what is stored for a text."""
+        return value if value is None else self.encoding.hold(value)
+
+
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """The ledger's tables in one schema."""
+    """The ledger's tables in one schema of a database with an encoding."""
 
+    encoding: Encoding
     metadata: MetaData
     migrations: Table
     builds: Table
     attempts: Table
 
 
-def ledger_tables(schema: str) -> Tables:
-    """Return the tables of the ledger in a schema."""
-    metadata = MetaData(schema=schema)
-    return Tables(metadata, _migrations(metadata), _builds(metadata), _attempts(metadata))
+def ledger_tables(schema: str, encoding: Encoding = UTF8) -> Tables:
+    """Return the tables of the ledger in a schema; ``encoding`` is the database's."""
+    metadata, words = MetaData(schema=schema), Words(encoding)
+    return Tables(
+        encoding,
+        metadata,
+        _migrations(metadata, words),
+        _builds(metadata, words),
+        _attempts(metadata, words),
+    )
 
 
 def rows_are_hidden(table: str) -> str:
@@ -56,14 +82,14 @@ def rows_are_hidden(table: str) -> str:
     )
 
 
-def _migrations(metadata: MetaData) -> Table:
+def _migrations(metadata: MetaData, words: Words) -> Table:
     return Table(
         MIGRATIONS,
         metadata,
         Column("id", String(ID_LIMIT), primary_key=True),
         Column("finished_at", DateTime(timezone=True)),
         Column("migration_name", String(NAME_LIMIT), nullable=False),
-        Column("logs", Text),
+        Column("logs", words),
         Column("rolled_back_at", DateTime(timezone=True)),
         Column(
             "started_at", DateTime(timezone=True), nullable=False, server_default=text("now()")
@@ -72,19 +98,19 @@ def _migrations(metadata: MetaData) -> Table:
     )
 
 
-def _builds(metadata: MetaData) -> Table:
+def _builds(metadata: MetaData, words: Words) -> Table:
     return Table(
         BUILDS,
         metadata,
         Column("id", Integer, primary_key=True, autoincrement=True),
         Column("build_number", Text, nullable=False, unique=True),
         Column("timestamp", DateTime, server_default=text("CURRENT_TIMESTAMP")),
-        Column("logs", Text, nullable=False),
+        Column("logs", words, nullable=False),
         Column("status", Text, CheckConstraint("status IN ('SUCCESS', 'FAILURE')")),
     )
 
 
-def _attempts(metadata: MetaData) -> Table:
+def _attempts(metadata: MetaData, words: Words) -> Table:
     return Table(
         ATTEMPTS,
         metadata,
@@ -94,10 +120,10 @@ def _attempts(metadata: MetaData) -> Table:
         Column("direction", Text, nullable=False),
         Column("checksum", Text),
         Column("build_number", Text, nullable=False),
-        Column("build_id", Text, nullable=False),
-        Column("commit_hash", Text),
-        Column("who", Text, nullable=False),
-        Column("reason", Text),
+        Column("build_id", words, nullable=False),
+        Column("commit_hash", words),
+        Column("who", words, nullable=False),
+        Column("reason", words),
         Column(
             "started_at",
             DateTime(timezone=True),
@@ -107,14 +133,14 @@ def _attempts(metadata: MetaData) -> Table:
         Column("finished_at", DateTime(timezone=True)),
         Column("outcome", Text, nullable=False),
         Column("sqlstate", Text),
-        Column("message", Text),
-        Column("file", Text),
+        Column("message", words),
+        Column("file", words),
         Column("line", Integer),
         Column("column_number", Integer),
         Column("statements_done", Integer, nullable=False, server_default=text("0")),
         Column("statements_total", Integer),
         Column("statement_hashes", ARRAY(Text), nullable=False, server_default=text("'{}'")),
-        Column("statement_texts", ARRAY(Text), nullable=False, server_default=text("'{}'")),
+        Column("statement_texts", ARRAY(words), nullable=False, server_default=text("'{}'")),
         Column("under_way", JSONB(none_as_null=True)),
         Column("transaction_id", BigInteger),
         Column("duration_ms", BigInteger),

@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from alembic_pgpipe.errors import UnreachableError
+from alembic_pgpipe.errors import PgpipeError, UnreachableError
 from alembic_pgpipe.ledger.build import (
     HEADING,
     LOCAL,
@@ -195,7 +195,7 @@ class BuildLog:
         self._recorder = None
         lines = self._collapse()
         for _ in range(CLOSING_TRIES):
-            with suppress(SQLAlchemyError, UnreachableError):
+            with suppress(SQLAlchemyError, PgpipeError):
                 recorder.close_build(self.number, succeeded, lines)
                 return
         # The file has the outcome; the error that is on its way matters more.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from alembic_pgpipe.revisions.wrapper import revision_id
+from alembic_pgpipe.run.build_log import NOT_CLOSED
 from tests.project import Project
 from tests.refusal import applied, refused
 
@@ -67,6 +68,25 @@ def test_a_trigger_that_takes_a_row_away_is_noticed(
     recorded_or_nothing(half)
     half.query(f"DROP TRIGGER meddle ON {table}")
     goes_on(half)
+
+
+def test_a_trigger_that_takes_the_builds_row_away_is_noticed(half: Project) -> None:
+    half.query(TRIGGER.format(body="RETURN NULL;", event="INSERT", table="migration_logs"))
+    other = {"CODEBUILD_BUILD_NUMBER": "7"}
+    refused(half.upgrade(env=other), "does not keep the row of build 7: a trigger on it")
+    half.query("DROP TRIGGER meddle ON migration_logs")
+    goes_on(half)
+
+
+def test_a_trigger_that_takes_a_builds_outcome_away_is_told(half: Project) -> None:
+    half.query(TRIGGER.format(body="RETURN NULL;", event="UPDATE", table="migration_logs"))
+    result = half.upgrade(env={"CODEBUILD_BUILD_NUMBER": "7"})
+    assert result.code == 0
+    assert NOT_CLOSED in result.text
+    half.query("DROP TRIGGER meddle ON migration_logs")
+    half.ok("upgrade", "head")
+    outcome = "SELECT status FROM migration_logs WHERE build_number = '7'"
+    assert half.scalar(outcome) == "FAILURE"
 
 
 RAISES = (

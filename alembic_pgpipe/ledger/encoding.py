@@ -1,0 +1,41 @@
+"""Which characters a database can hold; one in UTF8 holds all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg2.extensions import encodings
+from sqlalchemy import Connection
+
+PYTHON = "utf_8"
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """The encoding of a database: the server's name of it, and Python's."""
+
+    name: str
+    codec: str = PYTHON
+
+    def hold(self, text: str) -> str:
+        r"""Return a text with what cannot be stored written as in Python: ``\u2192``."""
+        if self.codec == PYTHON:
+            return text
+        return text.encode(self.codec, "backslashreplace").decode(self.codec)
+
+
+UTF8 = Encoding("UTF8")
+
+
+def encoding_of(connection: Connection) -> Encoding:
+    """Return the encoding of the database that a connection is to.
+
+    The server says it at the start of a session (PostgreSQL docs, "Asynchronous
+    Operations" of the frontend protocol).  With SQL_ASCII it stores any bytes.
+    """
+    driver: Any = connection.connection.dbapi_connection
+    name = driver.info.parameter_status("server_encoding")
+    if name is None or name == "SQL_ASCII":
+        return UTF8
+    return Encoding(name, encodings.get(name, PYTHON))

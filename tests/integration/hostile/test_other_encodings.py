@@ -1,0 +1,64 @@
+"""A database that cannot hold every character: nothing of the ledger is refused for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import URL
+
+from alembic_pgpipe.revisions.wrapper import revision_id
+from tests.project import Project
+from tests.refusal import refused
+
+ID = revision_id("a")
+
+
+@pytest.fixture
+def latin(project: Project) -> Iterator[Project]:
+    """Give a project whose database is in LATIN1, which has no arrow."""
+    assert isinstance(project.url, URL)
+    name = f"{project.url.database}_latin"
+    project.query(f"CREATE DATABASE {name} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    try:
+        yield Project(project.folder, project.url.set(database=name))
+    finally:
+        project.query(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.mark.parametrize("header", ["", "-- pgpipe: transaction = off\n"])
+def test_an_error_with_any_characters_is_recorded(latin: Project, header: str) -> None:
+    latin.wrapped(a=f"{header}SELECT 1;\nSELECT 'é → ü';\n", b="SELECT 1;\n")
+    line = header.count("\n") + 2
+    result = latin.upgrade()
+    refused(result, f"a.sql:{line}:1", "has no equivalent")
+    assert latin.ledger() == {"a": "ERROR", "b": "WAITING"}
+    assert latin.outcomes("a") == [("upgrade", "ERROR")]
+    assert r"SELECT 'é \u2192 ü'" in latin.scalar(
+        "SELECT logs FROM migrations WHERE id = %s", ID
+    )
+    [(status, logs)] = latin.query("SELECT status, logs FROM migration_logs")
+    assert status == "FAILURE" and r"SELECT 'é \u2192 ü'" in logs
+
+
+def test_a_decision_with_any_reason_is_recorded(latin: Project) -> None:
+    latin.wrapped(a="SELECT 1 / 0;\n", b="SELECT 1;\n")
+    assert latin.upgrade().code == 1
+    latin.ok("pgpipe", "skip", "a", "--reason", "später → nie")
+    latin.ok("upgrade", "head")
+    assert latin.ledger() == {"a": "SKIPPED", "b": "SUCCESS"}
+    assert r"später \u2192 nie" in latin.ok("pgpipe", "status").output
+
+
+def test_a_name_that_cannot_be_stored_is_refused_by_name(latin: Project) -> None:
+    latin.wrapped(a="SELECT 1;\n", **{"a→b": "SELECT 1;\n"})
+    refused(latin.upgrade(), "a→b", "LATIN1", "Rename")
+    assert latin.ledger() == {}
+
+
+def test_a_project_in_a_folder_with_any_name_keeps_its_log(latin: Project) -> None:
+    latin.wrapped(a="SELECT 1;\n")
+    moved = latin.folder.rename(latin.folder.with_name("projet→"))
+    there = Project(moved, latin.url)
+    there.ok("upgrade", "head")
+    assert there.scalar("SELECT status FROM migration_logs") == "SUCCESS"
