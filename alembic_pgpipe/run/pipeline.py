@@ -192,7 +192,6 @@ class Pipeline:
 
     def _follow_stamp(self, heads: Iterable[str]) -> None:
         recorder = self.runner.recorder
-        recorder.refuse_lost_lock()
         revisions, build = self.planner.revisions, self.runner.log.build
         now = revisions.applied(heads)
         self._say(str(follow_stamp(recorder, revisions, self._passed, now, build)))
