@@ -20,7 +20,7 @@ INSTALLED := $(VENV)/installed-$(notdir $(PYTHON))
 INSTALLED_DEV := $(VENV)/installed-$(notdir $(PYTHON))-dev
 LOCK := .venv-lock
 
-.PHONY: help demo test versions-proof psql-proof fuzz crash chaos benchmarks lint types format docs venv lock clean
+.PHONY: help demo test versions-proof psql-proof fuzz hostile crash chaos benchmarks lint types format docs venv lock clean
 
 help:
 	@echo 'make demo            run the sample project against a throwaway PostgreSQL'
@@ -31,6 +31,7 @@ help:
 	@echo 'make psql-proof      compare the reader with psql over all SQL files of PostgreSQL 15'
 	@echo 'make versions-proof  fetch PostgreSQL 14 to 18, and ask each what we decide'
 	@echo 'make fuzz            look for texts on which the reader breaks (SECONDS=60)'
+	@echo 'make hostile         try hostile names, files, tables and servers (NUMBER=2000 SEED=1)'
 	@echo 'make crash           disturb a run at every point, and write docs/crash-matrix.md'
 	@echo 'make chaos           disturb random projects at random (SECONDS=60 SEED=1)'
 	@echo 'make benchmarks      measure beside psql; benchmarks/README.md says more'
@@ -101,6 +102,11 @@ psql-proof: $(INSTALLED_DEV)
 SECONDS ?= 60
 fuzz: $(INSTALLED_DEV)
 	@$(BIN)/python -m tests.psql.fuzz $(SECONDS)
+
+NUMBER ?= 2000
+hostile: $(INSTALLED_DEV)
+	@$(BIN)/python -m tests.integration.hostile_files.names $(NUMBER) $(SEED)
+	@$(BIN)/python -m pytest -q tests/integration/hostile tests/integration/hostile_files
 
 crash: $(INSTALLED_DEV)
 	@$(BIN)/python -m tests.crash
