@@ -106,7 +106,8 @@ fuzz: $(INSTALLED_DEV)
 NUMBER ?= 2000
 hostile: $(INSTALLED_DEV)
 	@$(BIN)/python -m tests.integration.hostile_files.names $(NUMBER) $(SEED)
-	@$(BIN)/python -m pytest -q tests/integration/hostile tests/integration/hostile_files
+	@PATIENT=1 $(BIN)/python -m pytest -q tests/integration/hostile \
+		tests/integration/hostile_files tests/integration/connect/test_vanished.py
 
 crash: $(INSTALLED_DEV)
 	@$(BIN)/python -m tests.crash

@@ -18,7 +18,7 @@ from alembic_pgpipe.connect.server import scratch_server
 from alembic_pgpipe.settings import read_settings
 from tests.project import Project
 
-# Kernels do the rest; a test cannot make one vanish.
+# Kernels do the rest; test_vanished lets a machine vanish.
 SETTINGS = (
     "tcp_keepalives_idle",
     "tcp_keepalives_interval",
