@@ -119,6 +119,7 @@ class Arena:
     _aim: tuple[Aim, Fault] | None = None
     _client: Client | None = None
     _begun: threading.Event = field(default_factory=threading.Event)
+    _through: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -146,11 +147,15 @@ class Arena:
         """Run a command that meets a fault at the first message that a finder finds."""
         self.struck.clear()
         self._begun.clear()
+        self._through.clear()
         self._aim = finder, fault
         client = self._client = self.start(words, env)
         self._begun.set()
         run = self.wait(client)
         self._aim = None
+        if self.struck.is_set():
+            # The client may be gone before the server has answered who was to end it.
+            self._through.wait(PATIENCE_SECONDS)
         self.hold.close()
         if self.struck.is_set() and fault.deed is Deed.CRASH:
             self.ground.server.start()
@@ -168,7 +173,10 @@ class Arena:
                 self.struck.set()
         if here and aim is not None:
             self._begun.wait(PATIENCE_SECONDS)
-            self._strike(aim[1], event)
+            try:
+                self._strike(aim[1], event)
+            finally:
+                self._through.set()
         elif self.ghosts and event.link not in self.ghosts:
             self._follow(event)
 
