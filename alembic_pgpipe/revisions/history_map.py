@@ -8,20 +8,22 @@ right warning, or the right error.
 
 from __future__ import annotations
 
+import gc
 import inspect
 import os
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
+from itertools import islice
 from types import ModuleType
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from alembic.script import Script, ScriptDirectory
-from alembic.script.revision import RevisionMap
+from alembic.script.revision import Revision, RevisionMap
 from alembic.util import load_python_file
 
 from alembic_pgpipe.revisions.header import Header, read_header
-from alembic_pgpipe.revisions.recent import Parents, Recent, recent
+from alembic_pgpipe.revisions.recent import Order, Parents, order_of
 
 SUFFIX = ".py"
 # Alembic passes over these: what an editor left there, and a package's own file.
@@ -40,8 +42,7 @@ class Unusual(Exception):  # noqa: N818  it is no error: Alembic reads the folde
     """Say that a folder holds something else than plain files."""
 
 
-@dataclass(frozen=True, slots=True)
-class RevisionFile:
+class RevisionFile(NamedTuple):
     """One file in the versions folder; ``module`` is None where only its text was read."""
 
     folder: str
@@ -61,7 +62,7 @@ class RevisionFile:
 
     def as_base(self) -> RevisionFile:
         """Return it as if nothing were ahead of it."""
-        return replace(self, header=replace(self.header, down_revision=None), module=None)
+        return self._replace(header=self.header._replace(down_revision=None), module=None)
 
     def script(self) -> Script:
         """Return the revision as Alembic knows it."""
@@ -74,7 +75,7 @@ class UnreadModule:
 
     def __init__(self, file: RevisionFile) -> None:
         self._file = file
-        header = file.header
+        self.header = header = file.header
         self.revision = header.revision
         self.down_revision = header.down_revision
         self.branch_labels = header.branch_labels
@@ -119,30 +120,27 @@ class HistoryMap(RevisionMap):
         Labels and dependencies reach over any distance; of two files for one revision, of
         one that is missing and of a circle Alembic has something to say.
         """
+        return None if self.order is None else self._parents
+
+    @cached_property
+    def order(self) -> Order | None:
+        """Return the revisions in order; None where ``parents`` is."""
+        return None if self._parents is None else order_of(self._parents)
+
+    @cached_property
+    def _parents(self) -> Parents | None:
         files = self.files
         if files is None or not all(file.header.is_plain for file in files):
             return None
         found = {file.header.revision: file.header.parents for file in files}
         if len(found) < len(files) or NOT_IN_IDS.intersection("".join(found)):
             return None
-        return found if recent(found, len(found)) is not None else None
+        return found
 
-    @cached_property
+    @property
     def heads_of_files(self) -> tuple[str, ...] | None:
         """Return the heads in Alembic's order; None where Alembic should find them."""
-        found = self._latest(1)
-        return None if found is None else found.heads
-
-    @cached_property
-    def line(self) -> tuple[RevisionFile, ...] | None:
-        """Return the files from the base to the head; None where they are no single line."""
-        whole = self._latest(len(self.files or ()))
-        if whole is None or len(whole.heads) > 1 or self.files is None:
-            return None
-        if any(len(file.header.parents) > 1 for file in self.files):
-            return None
-        files = {file.header.revision: file for file in self.files}
-        return tuple(files[revision] for revision in reversed(whole.revisions))
+        return None if self.order is None else self.order.heads
 
     def recent(self, depth: int, including: Collection[str] = ()) -> RecentMap | None:
         """Return a map without the earlier revisions, which answers as the whole one does.
@@ -150,7 +148,7 @@ class HistoryMap(RevisionMap):
         It has those of ``depth`` steps back from the heads, and ``including``, at least.
         None where there is no such map.
         """
-        found = self._latest(depth, including)
+        found = None if self.order is None else self.order.recent(depth, including)
         if self.files is None or found is None or found.cut is None:
             return None
         later = set(found.revisions)
@@ -158,8 +156,38 @@ class HistoryMap(RevisionMap):
         [cut] = [f.as_base() for f in self.files if f.header.revision == found.cut]
         return RecentMap(self, (*files, cut), found.cut)
 
-    def _latest(self, depth: int, including: Collection[str] = ()) -> Recent | None:
-        return None if self.parents is None else recent(self.parents, depth, including)
+    def walk(self) -> Iterator[RevisionFile]:
+        """Yield the files from the heads to the bases, in Alembic's order.
+
+        There must be an ``order``.
+        """
+        assert self.order is not None and self.files is not None
+        places = {file.header.revision: place for place, file in enumerate(self.files)}
+        *earlier, last = self.order.stretches()
+        for stretch in earlier:
+            # The last of it begins the next one.
+            for revision in islice(self._walked(stretch, places), len(stretch) - 1):
+                yield self.files[places[revision]]
+        for revision in self._walked(last, places):
+            yield self.files[places[revision]]
+
+    def _walked(self, stretch: Sequence[str], places: Mapping[str, int]) -> Iterator[str]:
+        """Yield a part of the history in Alembic's order, for which that takes long of all.
+
+        With each merge Alembic looks at everything behind it; here that is little.
+        """
+        if len(stretch) <= 2:
+            return iter(stretch)
+        parents, own = self._parents or {}, set(stretch)
+        revisions = [
+            Revision(one, tuple(p for p in parents[one] if p in own) or None)
+            for one in sorted(stretch, key=places.__getitem__)
+        ]
+        part = RevisionMap(lambda: revisions)
+        walked = part.iterate_revisions(
+            "heads", "base", inclusive=True, assert_relative_length=False
+        )
+        return (revision.revision for revision in walked)
 
     def _scripts(self) -> Iterator[Script]:
         if self.files is None:
@@ -202,22 +230,39 @@ def read_files(script: ScriptDirectory) -> tuple[RevisionFile, ...] | None:
         folders = [os.path.realpath(place) for place in places]
         if len(set(folders)) < len(folders):
             return None
-        return tuple(file for folder in folders for file in _files_in(folder))
+        with _no_collection():
+            return tuple(file for folder in folders for file in _files_in(folder))
     except (Exception, SystemExit):  # noqa: BLE001  Alembic meets it as well, and says so
         return None
 
 
 def _files_in(folder: str) -> Iterator[RevisionFile]:
+    names = []
     with os.scandir(folder) as entries:
-        found = {entry.name: entry for entry in entries if _may_be_revision(entry.name)}
+        for entry in entries:
+            if _may_be_revision(entry.name):
+                if not entry.is_file(follow_symlinks=False):
+                    raise Unusual(entry.name)
+                names.append(entry.name)
     opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        for name in sorted(found):
-            if not found[name].is_file(follow_symlinks=False):
-                raise Unusual(name)
+        for name in sorted(names):
             yield _file(folder, name, _beginning(name, opened))
     finally:
         os.close(opened)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Do not look for garbage meanwhile: many objects are made, and all of them stay."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _may_be_revision(name: str) -> bool:
@@ -254,6 +299,8 @@ def _declared(module: ModuleType) -> Header:
 
 def wrapped(module: object) -> tuple[str | None, str | None]:
     """Return the source and the undo that a revision's module declares."""
+    if isinstance(module, UnreadModule):
+        return module.header.source, module.header.undo
     source = getattr(module, "source", None)
     undo = getattr(module, "undo", None)
     if not isinstance(source, str) or not source.endswith(".sql"):

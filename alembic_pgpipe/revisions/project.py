@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import cast
 
@@ -49,12 +50,30 @@ class ProjectRevisions:
         Raises RevisionError, as ``heads`` does, where a file cannot be read.
         """
         self.heads()
+        return self._in_order(self._walk())
+
+    def ids(self) -> frozenset[str]:
+        """Return the id of every revision."""
+        self.heads()
         history = history_map(self.script)
-        if history is not None and history.line is not None:
-            return self._described(history.line)
-        self._see_all()
-        found = [self.describe(script) for script in self.script.walk_revisions()]
-        return tuple(reversed(found))
+        if history is not None and history.parents is not None:
+            return frozenset(history.parents)
+        return self.applied(self.heads())
+
+    def latest(self, count: int) -> tuple[Revision, ...]:
+        """Return the last ones of ``all``."""
+        return self._in_order(islice(self._walk(), count))
+
+    def those(self, ids: Collection[str]) -> tuple[Revision, ...]:
+        """Return the revisions that have one of these ids, in the order of ``all``."""
+        left = self.ids().intersection(ids)
+        # The walk ends with the last one that is asked for, which is seldom an early one.
+        found = (revision for revision in self._walk() if revision.id in left)
+        return self._in_order(islice(found, len(left))) if left else ()
+
+    def script_of(self, revision: Revision) -> Script:
+        """Return a revision as Alembic knows it, however long ago it was applied."""
+        return self._script(revision.id)
 
     def describe(self, script: Script) -> Revision:
         """Return a revision as the rest of the package knows it.
@@ -133,10 +152,10 @@ class ProjectRevisions:
         return tuple(self.script.get_heads())
 
     def _read_all(self) -> None:
-        refuse_odd_files(self.versions, self.settings)
         history = history_map(self.script)
         if history is not None and history.parents is not None:
             return
+        refuse_odd_files(self.versions, self.settings)
         try:
             with nothing_overlooked(self.versions, self.settings):
                 self.script.get_heads()
@@ -186,25 +205,35 @@ class ProjectRevisions:
         if isinstance(found, RecentMap):
             self.script.revision_map = found.whole
 
-    def _described(self, files: Sequence[RevisionFile]) -> tuple[Revision, ...]:
-        """Return revisions whose headers say all about them."""
-        found = self._named(files)
+    def _in_order(self, walked: Iterable[Revision]) -> tuple[Revision, ...]:
+        found = tuple(walked)[::-1]
         for revision in found:
             refuse_unstorable(revision)
         return found
 
-    def _named(self, files: Sequence[RevisionFile]) -> tuple[Revision, ...]:
-        folders = {file.folder: self.settings.shown(Path(file.folder)) for file in files}
-        return tuple(
-            Revision(
+    def _walk(self) -> Iterator[Revision]:
+        """Yield every revision from the heads to the bases."""
+        self.heads()
+        history = history_map(self.script)
+        if history is not None and history.order is not None:
+            return self._described(history.walk())
+        self._see_all()
+        return map(self.describe, self.script.walk_revisions())
+
+    def _described(self, files: Iterable[RevisionFile]) -> Iterator[Revision]:
+        """Yield revisions whose headers say all about them."""
+        folders: dict[str, str] = {}
+        for file in files:
+            if file.folder not in folders:
+                folders[file.folder] = self.settings.shown(Path(file.folder))
+            source = file.header.source
+            yield Revision(
                 id=file.header.revision,
-                name=source_name(source) if (source := file.header.source) else file.stem,
+                name=source_name(source) if source else file.stem,
                 path=f"{folders[file.folder]}/{file.name}",
                 source=source,
                 undo=file.header.undo,
             )
-            for file in files
-        )
 
     def _script(self, revision: str) -> Script:
         self.heads()

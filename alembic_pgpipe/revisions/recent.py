@@ -8,7 +8,7 @@ what lies behind it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 Parents = Mapping[str, tuple[str, ...]]
@@ -23,24 +23,66 @@ class Recent:
     cut: str | None
 
 
-def recent(parents: Parents, depth: int, including: Collection[str] = ()) -> Recent | None:
-    """Return the latest revisions: those of ``depth`` steps back, and some others, at least.
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A history from its heads to its bases, each revision behind all that build on it.
 
-    ``parents`` says what each revision builds on.  None where that is no history: where it
-    goes round in a circle, or where one builds on a revision that is not there.
+    ``steps`` are those from the nearest head.  ``narrow`` are the places at which all that
+    is left is one revision and what it builds on; ``first_base`` is the place of the first
+    revision that builds on nothing.
+    """
+
+    revisions: tuple[str, ...]
+    steps: Mapping[str, int]
+    heads: tuple[str, ...]
+    narrow: tuple[int, ...]
+    first_base: int
+
+    def recent(self, depth: int, including: Collection[str] = ()) -> Recent | None:
+        """Return the revisions of ``depth`` steps back, and ``including``, at least.
+
+        None where one of those is not known.
+        """
+        if not self.steps.keys() >= set(including):
+            return None
+        last = max(map(self.revisions.index, including), default=-1)
+        for place in self.narrow:
+            if place > last and self.steps[self.revisions[place]] > depth:
+                return Recent(self.revisions[:place], self.heads, self.revisions[place])
+        return Recent(self.revisions, self.heads, None)
+
+    def stretches(self) -> Iterator[tuple[str, ...]]:
+        """Yield part after part, each to the revision on which all of it builds.
+
+        That one begins the next part; the last part may have several bases.
+        """
+        places = [place for place in self.narrow if 0 < place <= self.first_base]
+        for first, end in zip([0, *places], places, strict=False):
+            yield self.revisions[first : end + 1]
+        yield self.revisions[places[-1] if places else 0 :]
+
+
+def order_of(parents: Parents) -> Order | None:
+    """Return a history in order; ``parents`` says what each revision builds on.
+
+    None where that is no history: where it goes round in a circle, or where one builds on
+    a revision that is not there.
     """
     children = _count_children(parents)
-    if children is None or not parents.keys() >= set(including):
+    if children is None:
         return None
     heads = tuple(revision for revision, count in children.items() if not count)
-    cut, size, asked = None, len(parents), set(including)
-    order: list[str] = []
-    for revision, steps, is_narrow in _backwards(parents, children, heads):
-        if is_narrow and cut is None and steps > depth and not asked:
-            cut, size = revision, len(order)
-        asked.discard(revision)
-        order.append(revision)
-    return Recent(tuple(order[:size]), heads, cut) if len(order) == len(parents) else None
+    steps = dict.fromkeys(heads, 0)
+    revisions: list[str] = []
+    narrow: list[int] = []
+    for revision, is_narrow in _backwards(parents, children, steps):
+        if is_narrow:
+            narrow.append(len(revisions))
+        revisions.append(revision)
+    if len(revisions) < len(parents):
+        return None
+    bases = (place for place, revision in enumerate(revisions) if not parents[revision])
+    return Order(tuple(revisions), steps, heads, tuple(narrow), next(bases, 0))
 
 
 def ancestry(parents: Parents, heads: Iterable[str]) -> frozenset[str] | None:
@@ -68,20 +110,20 @@ def _count_children(parents: Parents) -> dict[str, int] | None:
 
 
 def _backwards(
-    parents: Parents, children: dict[str, int], heads: Sequence[str]
-) -> Iterator[tuple[str, int, bool]]:
-    """Yield each revision behind all that build on it, with its steps from the nearest head.
+    parents: Parents, children: dict[str, int], steps: dict[str, int]
+) -> Iterator[tuple[str, bool]]:
+    """Yield each revision behind all that build on it, and whether it is narrow there.
 
-    It is narrow where everything that was not yielded yet is this one and what it builds on.
+    ``steps``, which has the heads, gets how far each one is from the nearest of them.
     """
-    ready, steps = deque(heads), dict.fromkeys(heads, 0)
-    begun = 0
+    ready, begun = deque(steps), 0
     while ready:
         revision = ready.popleft()
-        yield revision, steps[revision], not ready and not begun
+        yield revision, not ready and not begun
+        further = steps[revision] + 1
         for parent in parents[revision]:
             begun += parent not in steps
-            steps[parent] = min(steps.get(parent, len(parents)), steps[revision] + 1)
+            steps[parent] = min(steps.get(parent, further), further)
             children[parent] -= 1
             if not children[parent]:
                 begun -= 1

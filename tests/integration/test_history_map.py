@@ -23,7 +23,7 @@ from alembic_pgpipe.revisions.history_map import HistoryMap, RecentMap
 from alembic_pgpipe.revisions.project import ProjectRevisions
 from alembic_pgpipe.settings import read_settings
 from tests.project import Project
-from tests.random_history import Made, histories, write_project
+from tests.random_history import Kind, Made, histories, write_project
 
 COMMANDS = (
     ["heads"],
@@ -125,6 +125,11 @@ def test_the_project_s_revisions_are_the_same(history: list[Made], data: st.Data
             theirs = ProjectRevisions(directory(ini), read_settings(Config(ini)))
         assert ours.all() == theirs.all()
         assert set(ours.heads()) == set(theirs.heads())
+        assert ours.ids() == theirs.ids() == {made.id for made in history}
+        some = data.draw(st.sets(st.sampled_from(sorted(ours.ids())))) if history else set()
+        assert ours.those(some) == tuple(one for one in theirs.all() if one.id in some)
+        count = data.draw(st.integers(0, 15))
+        assert ours.latest(count) == theirs.all()[max(0, len(history) - count) :]
         for made in history:
             assert ours.applied([made.id]) == theirs.applied([made.id])
             assert ours.get(made.id) == theirs.get(made.id)
@@ -133,6 +138,37 @@ def test_the_project_s_revisions_are_the_same(history: list[Made], data: st.Data
 def line(count: int, name: str = "r") -> list[Made]:
     ids = [f"{name}{number:03}" for number in range(count)]
     return [Made(id_, (ids[at - 1],) if at else ()) for at, id_ in enumerate(ids)]
+
+
+def braid(stretches: int) -> list[Made]:
+    """Return a history that parts in two and joins again, over and over; two ends are open."""
+    made = [Made("r000")]
+    for number in range(1, stretches):
+        left, right, join = (f"{number}{way}" for way in "lrj")
+        before = (made[-1].id,)
+        made += [Made(left, before), Made(right, before)]
+        made.append(Made(join, (right, left), kind=Kind.EMPTY))
+    # Of these the second has the first file.
+    return [*made, Made("9", (made[-1].id,)), Made("90", (made[-1].id,))]
+
+
+def test_many_merges_are_in_alembic_s_order_and_none_is_imported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with written(braid(40)) as ini:
+        with plain_alembic():
+            expected = [s.revision for s in directory(ini).walk_revisions()]
+
+        def load(folder: str, name: str) -> None:
+            pytest.fail(f"{name} was imported")
+
+        monkeypatch.setattr(history_map, "load_python_file", load)
+        script = directory(ini)
+        found = ProjectRevisions(script, read_settings(Config(ini))).all()
+        assert [revision.id for revision in reversed(found)] == expected
+        # Those are described from the scripts that Alembic has.
+        revisions = ProjectRevisions(script, read_settings(Config(ini)))
+        assert tuple(map(revisions.describe, script.walk_revisions()))[::-1] == found
 
 
 def test_of_a_line_that_is_not_applied_nothing_is_cut_off() -> None:

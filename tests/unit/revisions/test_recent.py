@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alembic_pgpipe.revisions.recent import Recent, recent
+from alembic_pgpipe.revisions.recent import Parents, Recent, order_of
 
 LINE = {"a": (), "b": ("a",), "c": ("b",), "d": ("c",)}
 # c and d are two ways from b to e.
 DIAMOND = {"a": (), "b": ("a",), "c": ("b",), "d": ("b",), "e": ("c", "d"), "f": ("e",)}
+
+
+def recent(parents: Parents, depth: int, including: Collection[str] = ()) -> Recent | None:
+    found = order_of(parents)
+    return None if found is None else found.recent(depth, including)
 
 
 @st.composite
@@ -67,6 +74,39 @@ def test_what_is_not_there_is_not_cut_off() -> None:
 
 def test_an_empty_history_has_no_heads() -> None:
     assert recent({}, 0) == Recent((), (), None)
+
+
+def stretches(parents: Parents) -> list[tuple[str, ...]]:
+    found = order_of(parents)
+    assert found is not None
+    return list(found.stretches())
+
+
+def test_a_history_is_parted_where_all_comes_from_one_revision() -> None:
+    assert stretches(LINE) == [("d", "c"), ("c", "b"), ("b", "a"), ("a",)]
+    assert stretches(DIAMOND) == [("f", "e"), ("e", "c", "d", "b"), ("b", "a"), ("a",)]
+
+
+def test_it_is_not_parted_behind_a_second_base() -> None:
+    assert stretches({**LINE, "other": ()}) == [("d", "other", "c", "b", "a")]
+    assert stretches({}) == [()]
+
+
+@given(histories())
+def test_each_part_builds_on_its_last_revision_alone(
+    parents: dict[str, tuple[str, ...]],
+) -> None:
+    *earlier, last = stretches(parents)
+    known: list[str] = []
+    for part in earlier:
+        assert known[-1:] in ([], [part[0]])
+        known += part[bool(known) :]
+        own, behind_it = set(part), behind(parents, part[-1])
+        assert all(part[-1] in behind(parents, one) for one in part)
+        assert all(p in own for one in part[:-1] for p in parents[one])
+        assert not own & behind_it - {part[-1]}
+    known += last[bool(earlier) :]
+    assert sorted(known) == sorted(parents)
 
 
 @given(histories(), st.integers(0, 4), st.data())
