@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
@@ -20,7 +20,7 @@ from alembic_pgpipe.ledger.agreement import Evidence
 from alembic_pgpipe.ledger.history import History, match_history, refuse_unread
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.ledger.tables import ATTEMPTS, MIGRATIONS
-from alembic_pgpipe.model import Status
+from alembic_pgpipe.model import Revision, Status
 
 T = TypeVar("T")
 ADOPT = (
@@ -74,15 +74,19 @@ class OpenLedger:
     def _passed(self, revision: str) -> bool:
         return revision in self.visit.revisions.applied(self.heads)
 
-    def history(self) -> History:
-        """Return what the ledger knows; nothing where it does not exist yet.
+    def history(self, of: Iterable[Revision] | None = None) -> History:
+        """Return what the ledger knows of the project's revisions, or of some of them.
 
-        Raises LedgerError where it cannot be read.
+        Nothing where it does not exist yet.  Raises LedgerError where it cannot be read.
         """
-        revisions = self.visit.revisions.all()
-        rows = () if MIGRATIONS in self.missing else self.recorder.rows()
-        attempts = () if ATTEMPTS in self.missing else self.recorder.attempts()
-        history = match_history(revisions, rows, attempts)
+        has_rows, revisions = MIGRATIONS not in self.missing, self.visit.revisions
+        # That one of the others cannot be read must be said as well.
+        narrow = None if has_rows and self.recorder.has_unread_rows() else of
+        some = revisions.all() if narrow is None else tuple(narrow)
+        asked = None if narrow is None else some
+        rows = self.recorder.rows(asked) if has_rows else ()
+        attempts = () if ATTEMPTS in self.missing else self.recorder.attempts(asked)
+        history = match_history(some, rows, attempts, revisions.ids())
         refuse_unread(history)
         return history
 

@@ -40,24 +40,25 @@ def status(config: Config, *, last: int | None = LAST) -> StatusReport:
 
 def _status(visit: Visit, last: int | None) -> StatusReport:
     with open_ledger(visit) as ledger:
-        states = revision_states(ledger)
-        shown = states if last is None else states[-last:]
+        known = visit.revisions
+        shown = revision_states(ledger, known.all() if last is None else known.latest(last))
         return StatusReport(
             database=ledger.database.label,
             revisions=shown,
-            earlier=len(states) - len(shown),
+            earlier=len(known.ids()) - len(shown),
             heads=ledger.heads,
             holder=holder(ledger.connection, visit.settings.schema),
         )
 
 
-def revision_states(ledger: OpenLedger) -> tuple[RevisionState, ...]:
-    """Return the state of every revision, from the base to the heads."""
-    history = ledger.history()
-    revisions = ledger.visit.revisions
-    applied = revisions.applied(ledger.heads)
+def revision_states(
+    ledger: OpenLedger, revisions: tuple[Revision, ...]
+) -> tuple[RevisionState, ...]:
+    """Return the states of revisions, in their order."""
+    history = ledger.history(revisions)
+    applied = ledger.visit.revisions.applied(ledger.heads)
     sources = Sources(ledger.visit.settings)
-    return tuple(_state(r, history, r.id in applied, sources) for r in revisions.all())
+    return tuple(_state(r, history, r.id in applied, sources) for r in revisions)
 
 
 def _state(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter
 
@@ -48,6 +48,10 @@ class History:
         row = self.rows.get(revision)
         return row.status if row is not None else Status.WAITING
 
+    def has_row(self, revision: str) -> bool:
+        """Return whether a revision has a row, even one that cannot be read."""
+        return revision in self.rows or revision in self.unread
+
     def last_try(self, revision: str, direction: Direction) -> Attempt | None:
         """Return the latest attempt of a revision in a direction."""
         return self.tries.get((revision, direction))
@@ -57,15 +61,17 @@ def match_history(
     revisions: Iterable[Revision],
     rows: Iterable[Row | UnreadRow],
     attempts: Iterable[Attempt],
+    others: Collection[str] = (),
 ) -> History:
     """Find each revision's row: by id, else, for the bash tool's rows, by name.
 
     Of several rows under one name a SUCCESS beats the others, so that nothing runs
-    twice; else the latest one counts, and one that cannot be read comes last.
+    twice; else the latest one counts, and one that cannot be read comes last.  A row of
+    ``others``, ids of revisions that are not asked for, is theirs whatever its name.
     """
     known = tuple(revisions)
     by_id = {row.id: row for row in rows}
-    ids = {revision.id for revision in known}
+    ids = {revision.id for revision in known}.union(others)
     names = {revision.name for revision in known}
     unclaimed = sorted((r for r in by_id.values() if r.id not in ids), key=_weight)
     by_name = {row.name: row for row in unclaimed}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import (
     Connection,
     Table,
+    exists,
     extract,
     func,
     insert,
@@ -218,8 +219,11 @@ class Recorder:
 
     # -- reading -----------------------------------------------------------------------
 
-    def rows(self) -> tuple[Row | UnreadRow, ...]:
-        """Return every row of ``migrations``, oldest first."""
+    def rows(self, of: Iterable[Revision] | None = None) -> tuple[Row | UnreadRow, ...]:
+        """Return every row of ``migrations``, or those of some revisions, oldest first.
+
+        A revision's row has its id or, among those of the bash tool, its name.
+        """
         table = self.tables.migrations
         columns = (
             table.c.id,
@@ -229,7 +233,13 @@ class Recorder:
             table.c.finished_at,
             table.c.logs,
         )
-        found = self.connection.execute(select(*columns).order_by(table.c.started_at))
+        wanted = select(*columns).order_by(table.c.started_at)
+        if of is not None:
+            some = tuple(of)
+            own = table.c.id == self._any_of(one.id for one in some)
+            named = table.c.migration_name == self._any_of(one.name for one in some)
+            wanted = wanted.where(own | named)
+        found = self.connection.execute(wanted)
         return tuple(
             Row(id_, name, Status(status), *rest)
             if status in KNOWN
@@ -237,33 +247,59 @@ class Recorder:
             for id_, name, status, *rest in found
         )
 
-    def ids(self) -> frozenset[str]:
-        """Return the id of every row of ``migrations``."""
-        return frozenset(self.connection.scalars(select(self.tables.migrations.c.id)))
+    def _any_of(self, texts: Iterable[str]) -> Any:
+        """Return texts as one value to compare with; the server refuses what it cannot hold."""
+        hold = self.tables.encoding.hold
+        return func.any([text for text in texts if hold(text) == text])
 
-    def is_anything_open(self, settled: Collection[Status]) -> bool:
-        """Return whether an attempt has not ended, or a row has any other status."""
+    def applied_ids(self) -> frozenset[str]:
+        """Return the ids of the rows that are SUCCESS, where no attempt contradicts that.
+
+        One does where it is the last that says whether the revision is applied, and says
+        that it was taken back.
+        """
         row, attempt = self.tables.migrations, self.tables.attempts
-        other = row.c.applied_status.not_in([status.value for status in settled])
-        found = (
-            select(row.c.id)
-            .where(other)
-            .union_all(
-                select(attempt.c.revision).where(attempt.c.outcome == Outcome.RUNNING.value)
-            )
+        later = attempt.alias()
+        settling = [outcome.value for outcome in SETTLING]
+        taken_back = select(attempt.c.revision).where(
+            attempt.c.direction == Direction.DOWNGRADE.value,
+            attempt.c.outcome.in_(settling),
+            ~exists().where(
+                later.c.revision == attempt.c.revision,
+                later.c.id > attempt.c.id,
+                later.c.outcome.in_(settling),
+            ),
         )
-        return self.connection.execute(found.limit(1)).first() is not None
+        applied = row.c.applied_status == Status.SUCCESS.value
+        # As one value: ten thousand rows take longer to fetch than to find.
+        ids = select(func.array_agg(row.c.id)).where(applied, row.c.id.not_in(taken_back))
+        return frozenset(self.connection.scalar(ids) or ())
 
-    def attempts(self) -> tuple[Attempt, ...]:
+    def has_unread_rows(self) -> bool:
+        """Return whether a row has a status that nobody knows."""
+        status = self.tables.migrations.c.applied_status
+        return bool(self.connection.scalar(select(exists().where(status.not_in(KNOWN)))))
+
+    def open_attempts(self) -> tuple[Attempt, ...]:
+        """Return the attempts that have not ended, oldest first."""
+        table = self.tables.attempts
+        wanted = select(table).where(table.c.outcome == Outcome.RUNNING.value)
+        found = self.connection.execute(wanted.order_by(table.c.id))
+        return tuple(_attempt(values) for values in found.mappings())
+
+    def attempts(self, of: Iterable[Revision] | None = None) -> tuple[Attempt, ...]:
         """Return of each revision and direction the latest attempt of each outcome.
 
-        All that are open are among them.
+        All that are open are among them.  With ``of`` only those of some revisions.
         """
         table = self.tables.attempts
         kinds = (table.c.revision, table.c.direction, table.c.outcome)
-        latest = select(func.max(table.c.id)).group_by(*kinds).scalar_subquery()
+        latest = select(func.max(table.c.id)).group_by(*kinds)
         still_open = table.c.outcome == Outcome.RUNNING.value
-        wanted = select(table).where(table.c.id.in_(latest) | still_open)
+        if of is not None:
+            own = table.c.revision == self._any_of(one.id for one in of)
+            latest, still_open = latest.where(own), still_open & own
+        wanted = select(table).where(table.c.id.in_(latest.scalar_subquery()) | still_open)
         found = self.connection.execute(wanted)
         return tuple(_attempt(values) for values in found.mappings())
 

@@ -114,7 +114,6 @@ class Pipeline:
         heads = self._read_heads()
         self._passed = self.planner.revisions.applied(heads)
         planned = self.planner.plan(self._alembic_steps(heads), heads)
-        self._history = self.planner.history()
         self._count = len(planned)
         for place, one in enumerate(planned, 1):
             if one.step is not None:
@@ -122,8 +121,14 @@ class Pipeline:
                     place, one.step, one.alembic.migration_fn
                 )
         self._remaining = planned
+        self._look()
         if not planned:
             self._say("nothing to do")
+
+    def _look(self) -> None:
+        """Read what the ledger knows of the steps that are left."""
+        left = (one.step.revision for one in self._remaining if one.step is not None)
+        self._history = self.planner.history(left)
 
     def _plan_purge(self) -> None:
         """Plan a stamp that forgets ``alembic_version``, whatever that holds.
@@ -265,7 +270,7 @@ class Pipeline:
         seconds = pause_seconds(tries, self._chance)
         left = self.runner.settings.retries - tries + 1
         self._say(f"  rolled back; tried again in {seconds:.1f} s, up to {left} more times")
-        self._history = self.planner.history()
+        self._look()
         sleep(seconds)
 
     def _error(self, running: Running, failure: Failure, error: Exception) -> PgpipeError:

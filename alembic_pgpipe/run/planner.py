@@ -16,10 +16,10 @@ from alembic_pgpipe.errors import (
     SourceError,
     StepError,
 )
-from alembic_pgpipe.ledger.agreement import Evidence, Finding, agreement, refusal
+from alembic_pgpipe.ledger.agreement import Evidence, agreement, refusal
 from alembic_pgpipe.ledger.history import BEFORE_THE_LEDGER, History, died_in, match_history
 from alembic_pgpipe.ledger.recorder import Recorder
-from alembic_pgpipe.model import Direction, Failure, Outcome, Revision, Row, Status
+from alembic_pgpipe.model import Direction, Failure, Outcome, Revision, Status
 from alembic_pgpipe.revisions.project import ProjectRevisions
 from alembic_pgpipe.run.build_log import BuildLog
 from alembic_pgpipe.run.failure import (
@@ -38,7 +38,6 @@ AlembicStep = RevisionStep | StampStep
 Decisions = Iterable[tuple[Revision, Decision]]
 LONG_AGO = datetime.min.replace(tzinfo=timezone.utc)
 UNSETTLED = frozenset({Status.RETRY, Status.ERROR, Status.RUNNING})
-AT_REST = frozenset({Status.SUCCESS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,27 +61,43 @@ class Planner:
     sources: Sources
     log: BuildLog
 
-    def history(self) -> History:
-        """Read what the ledger knows of the project's revisions."""
-        return match_history(self.revisions.all(), self.journal.rows(), self.journal.attempts())
+    def history(self, of: Iterable[Revision] | None = None) -> History:
+        """Read what the ledger knows of the project's revisions, or of some of them."""
+        journal = self.journal
+        if of is None:
+            return match_history(self.revisions.all(), journal.rows(), journal.attempts())
+        some = tuple(of)
+        if not some:
+            return History({}, {}, {})
+        ids = self.revisions.ids()
+        return match_history(some, journal.rows(some), journal.attempts(some), ids)
 
     def settled(self, heads: Iterable[str]) -> bool:
         """Return whether the ledger holds no work besides Alembic's own steps."""
-        if self._is_at_rest(heads):
-            return True
-        history = self.history()
-        if history.left_open:
+        if self.journal.open_attempts():
             return False
-        rows, passed = history.rows, self.revisions.applied(heads)
-        if self._contradictions(history, heads):
+        evidence = self.evidence(heads)
+        if agreement(evidence).findings:
             return False
+        rows = evidence.history.rows
+        passed = (one.id for one in evidence.revisions if one.id in evidence.passed)
         return all(id_ in rows and rows[id_].status not in UNSETTLED for id_ in passed)
 
-    def _is_at_rest(self, heads: Iterable[str]) -> bool:
-        """Return whether nothing at all is open, which takes less time to ask."""
-        if self.journal.is_anything_open(AT_REST):
-            return False
-        return self.revisions.applied(heads) <= self.journal.ids()
+    def evidence(self, heads: Iterable[str]) -> Evidence:
+        """Return what the ledger says of all revisions but those that are plainly applied.
+
+        Those have been passed and have a row of their own, which nothing contradicts: most
+        of a long history, of which there is nothing to be said or done.
+        """
+        passed, behind = self.revisions.applied(heads), self.revisions.behind(heads)
+        ahead = self.revisions.ids() - passed
+        open_ = (passed - self.journal.applied_ids()).union(behind, ahead)
+        revisions = self.revisions.those(open_)
+        history = self.history(revisions)
+        if any(r.id in passed and not history.has_row(r.id) for r in revisions):
+            # Whether its row is lost, or never was, the whole ledger has to tell.
+            revisions, history = self.revisions.all(), self.history()
+        return Evidence(revisions, passed, history, behind=behind, running=True)
 
     def applied_files(self) -> Iterator[str]:
         """Yield the sources that were applied, the one applied last first."""
@@ -105,54 +120,39 @@ class Planner:
         wanted = list(steps)
         if any(isinstance(step, StampStep) for step in wanted):
             return [Planned(step) for step in wanted]
-        passed = self.revisions.applied(heads)
-        self.refuse_contradictions(heads)
-        applied = tuple(r for r in self.revisions.all() if r.id in passed)
-        self._adopt(applied)
+        evidence = self.evidence(heads)
+        _refuse_contradictions(evidence)
+        applied = tuple(r for r in evidence.revisions if r.id in evidence.passed)
+        self._adopt(applied, evidence.history)
         moving = [step for step in wanted if isinstance(step, RevisionStep)]
         if any(step.is_downgrade for step in moving):
             return self._plan_downgrade(moving)
-        return self._plan_upgrade(moving, applied)
+        return self._plan_upgrade(moving, applied, evidence.history)
 
     def bury(self) -> None:
         """Close attempts and builds that have died; the lock is ours: nobody is at a step."""
-        for attempt in self.history().left_open:
+        for attempt in self.journal.open_attempts():
             self.log.bury(attempt)
             self.journal.interrupt(attempt, died_in(attempt))
         self.log.bury_abandoned()
 
-    def _adopt(self, applied: Iterable[Revision]) -> None:
+    def _adopt(self, applied: Iterable[Revision], history: History) -> None:
         """Record what plain Alembic applied before the ledger was kept."""
-        rows = self.history().rows
-        found = [revision for revision in applied if revision.id not in rows]
+        found = [revision for revision in applied if revision.id not in history.rows]
         if found:
             self.journal.adopt(found, self.log.build, BEFORE_THE_LEDGER)
             self.log.say(f"{counted(len(found))} {BEFORE_THE_LEDGER}: recorded as SUCCESS")
 
     def refuse_contradictions(self, heads: Iterable[str]) -> None:
         """Raise LedgerError where ledger and ``alembic_version`` contradict each other."""
-        refused = refusal(self._contradictions(self.history(), heads))
-        if refused is not None:
-            raise LedgerError(refused)
-
-    def _contradictions(self, history: History, heads: Iterable[str]) -> tuple[Finding, ...]:
-        """Return what must not be as it is; what the next run settles by itself may be."""
-        evidence = Evidence(
-            self.revisions.all(),
-            self.revisions.applied(heads),
-            history,
-            behind=self.revisions.behind(heads),
-            running=True,
-        )
-        return agreement(evidence).findings
+        _refuse_contradictions(self.evidence(heads))
 
     # -- upwards -----------------------------------------------------------------------
 
     def _plan_upgrade(
-        self, steps: list[RevisionStep], applied: tuple[Revision, ...]
+        self, steps: list[RevisionStep], applied: tuple[Revision, ...], history: History
     ) -> list[Planned]:
         pending = tuple(self.revisions.describe(step.revision) for step in steps)
-        history = self.history()
         looked_at = self._with_open_questions(applied, pending, history)
         facts = {revision.id: self.sources.facts(revision) for revision in looked_at}
         retry_failed = self.sources.settings.retry_failed
@@ -203,7 +203,8 @@ class Planner:
 
     def _write_down(self, plan: Plan) -> None:
         """Record what directives, edits and settings decided."""
-        rows = self.history().rows
+        marked = (revision for revision, decision in plan.decisions if decision.mark)
+        rows = self.history(marked).rows
         build = self.log.build
         for revision, decision in plan.decisions:
             outcome = Outcome.ADOPTED if decision.adopt else None
@@ -227,10 +228,10 @@ class Planner:
         return checked
 
     def _refuse(self, refused: list[tuple[Step, SourceError]]) -> StepError:
-        rows = self.history().rows
+        history = self.history(step.revision for step, _ in refused)
         causes = []
         for step, error in refused:
-            failure = self._record_refusal(step, rows[step.revision.id], error)
+            failure = self._record_refusal(step, history, error)
             causes.append(cause_of(step.revision, failure))
             self.log.say(f"refused: {step.revision.id} {step.revision.name}")
             self.log.say(indented(failure.text))
@@ -243,7 +244,7 @@ class Planner:
             causes[0],
         )
 
-    def _record_refusal(self, step: Step, row: Row, error: SourceError) -> Failure:
+    def _record_refusal(self, step: Step, history: History, error: SourceError) -> Failure:
         revision, checksum = step.revision, self.sources.facts(step.revision).checksum
         failure = self.log.redacted(
             describe_failure(error, revision, None, self.sources.settings.project)
@@ -254,15 +255,16 @@ class Planner:
             self.log.build,
             checksum=checksum,
             total=None,
-            before=unfinished(self.history().last_try(revision.id, Direction.UPGRADE)),
+            before=unfinished(history.last_try(revision.id, Direction.UPGRADE)),
         )
         self.journal.end_attempt(attempt, Outcome.ERROR, failure)
+        row = history.rows[revision.id]
         self.journal.set_status(row, Status.ERROR, logs=failure.text)
         return failure
 
     def _alembic_step(self, revision: Revision) -> RevisionStep:
-        script = self.revisions.script
-        return RevisionStep(script.revision_map, script.get_revision(revision.id), True)
+        script = self.revisions.script_of(revision)
+        return RevisionStep(self.revisions.script.revision_map, script, True)
 
     def file(self, revision: Revision) -> str:
         """Return the file that people edit: the source, or the Python revision itself."""
@@ -274,10 +276,10 @@ class Planner:
     # -- downwards ---------------------------------------------------------------------
 
     def _plan_downgrade(self, steps: list[RevisionStep]) -> list[Planned]:
-        history = self.history()
+        revisions = [self.revisions.describe(step.revision) for step in steps]
+        history = self.history(revisions)
         planned = []
-        for alembic in steps:
-            revision = self.revisions.describe(alembic.revision)
+        for alembic, revision in zip(steps, revisions, strict=True):
             decision = decide_downgrade(revision, history)
             planned.append(Planned(alembic, self._undo(revision, decision)))
         return planned
@@ -291,6 +293,13 @@ class Planner:
                 f"{_ended(error)} "
                 "Nothing was run. Write the undo into that file, then downgrade again."
             ) from error
+
+
+def _refuse_contradictions(evidence: Evidence) -> None:
+    """Raise LedgerError for what must not be as it is; a run settles the rest by itself."""
+    refused = refusal(agreement(evidence).findings)
+    if refused is not None:
+        raise LedgerError(refused)
 
 
 def runs(planned: Planned) -> bool:
