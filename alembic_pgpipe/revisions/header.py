@@ -12,28 +12,30 @@ import re
 from typing import Any, NamedTuple
 
 # No quote, backslash or line break within: what stands between the quotes is the value.
-TEXT = rb"'[^'\\\r\n\0]+'"
-VALUE = rb"(None|" + TEXT + rb"|\(" + TEXT + rb"(?:, " + TEXT + rb")*,?\))"
-DOCSTRING = rb'"""[^"\\\r\0]*(?:"(?!"")[^"\\\r\0]*)*"""'
+WITHIN = r"[^'\\\r\n\0]+"
+TEXT = rf"'({WITHIN})'"
+SEVERAL = rf"\('{WITHIN}'(?:, '{WITHIN}')*,?\)"
+# One text, or the text of a tuple.
+VALUE = rf"(?:None|{TEXT}|({SEVERAL}))"
+DOCSTRING = r'"""[^"\\\r\0]*(?:"(?!"")[^"\\\r\0]*)*"""'
 DECLARATIONS = (
-    rb"revision = (" + TEXT + rb")\n"
-    rb"down_revision = " + VALUE + rb"\n"
-    rb"branch_labels = " + VALUE + rb"\n"
-    rb"depends_on = " + VALUE + rb"\n"
+    rf"revision = {TEXT}\n"
+    rf"down_revision = {VALUE}\n"
+    rf"branch_labels = {VALUE}\n"
+    rf"depends_on = {VALUE}\n"
 )
 WRAPPER = (
-    rb"\n" + DECLARATIONS + rb"\nsource = (" + TEXT + rb")\nundo = (None|" + TEXT + rb")\n\n\n"
-    rb"def upgrade\(\) -> None:\n    op\.run_source\(source\)\n\n\n"
-    rb"def downgrade\(\) -> None:\n    op\.run_source\(undo\)\n"
+    rf"\n{DECLARATIONS}\nsource = {TEXT}\nundo = (?:None|{TEXT})\n\n\n"
+    r"def upgrade\(\) -> None:\n    op\.run_source\(source\)\n\n\n"
+    r"def downgrade\(\) -> None:\n    op\.run_source\(undo\)\n"
 )
 EMPTY = (
-    rb"import sqlalchemy as sa\n\n\n" + DECLARATIONS + rb"\n\n"
-    rb"def upgrade\(\) -> None:\n    pass\n\n\n"
-    rb"def downgrade\(\) -> None:\n    pass\n"
+    rf"import sqlalchemy as sa\n\n\n{DECLARATIONS}\n\n"
+    r"def upgrade\(\) -> None:\n    pass\n\n\n"
+    r"def downgrade\(\) -> None:\n    pass\n"
 )
-EXACT = re.compile(
-    DOCSTRING + rb"\n\nfrom alembic import op\n(?:" + WRAPPER + rb"|" + EMPTY + rb")\Z"
-)
+OF_WRAPPER = 9
+EXACT = re.compile(rf"{DOCSTRING}\n\nfrom alembic import op\n(?:{WRAPPER}|{EMPTY})\Z")
 
 
 class Header(NamedTuple):
@@ -65,24 +67,26 @@ class Header(NamedTuple):
 
 def read_header(text: bytes) -> Header | None:
     """Return what a file declares, or None where its text is not exactly the template's."""
-    found = EXACT.match(text)
-    if found is None or not (text.isascii() or _is_utf8(text)):
-        return None
-    of_wrapper = found[1] is not None
-    revision, *others = map(_value, found.groups()[:6] if of_wrapper else found.groups()[6:])
-    return Header(str(revision), *others)
-
-
-def _value(text: bytes) -> Any:
-    """Return None, a text, or a tuple of texts, as Python would read it."""
-    if text == b"None":
-        return None
-    return text[1:-1].decode() if text[:1] == b"'" else ast.literal_eval(text.decode())
-
-
-def _is_utf8(text: bytes) -> bool:
     try:
-        text.decode()
+        found = EXACT.match(text.decode())
     except UnicodeDecodeError:
-        return False
-    return True
+        return None
+    if found is None:
+        return None
+    groups: tuple[Any, ...] = found.groups()
+    of_wrapper = groups[0] is not None
+    values = groups[:OF_WRAPPER] if of_wrapper else (*groups[OF_WRAPPER:], None, None)
+    revision, down, downs, label, labels, depends, all_depends, source, undo = values
+    return Header(
+        revision,
+        down or _several(downs),
+        label or _several(labels),
+        depends or _several(all_depends),
+        source,
+        undo,
+    )
+
+
+def _several(text: str | None) -> Any:
+    """Return a tuple of texts, as Python would read it."""
+    return text and ast.literal_eval(text)

@@ -11,10 +11,11 @@ from __future__ import annotations
 import gc
 import inspect
 import os
+import re
+import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from itertools import islice
 from types import ModuleType
 from typing import Any, NamedTuple, cast
 
@@ -32,8 +33,10 @@ NO_REVISIONS = (".#", "__init__")
 RESOURCE = ":"
 # No wrapper is longer; what is cut off here is imported.
 LONGEST = 1 << 16
+# No link is followed, and nothing is waited for at a pipe.
+READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 # Alembic refuses an id that holds one of these.
-NOT_IN_IDS = frozenset("@-+")
+NOT_IN_IDS = re.compile("[@+-]")
 # What a later release of Alembic may have changed.
 OF_SCRIPT = ("self", "module", "rev_id", "path")
 
@@ -125,7 +128,8 @@ class HistoryMap(RevisionMap):
     @cached_property
     def order(self) -> Order | None:
         """Return the revisions in order; None where ``parents`` is."""
-        return None if self._parents is None else order_of(self._parents)
+        with _no_collection():
+            return None if self._parents is None else order_of(self._parents)
 
     @cached_property
     def _parents(self) -> Parents | None:
@@ -133,9 +137,18 @@ class HistoryMap(RevisionMap):
         if files is None or not all(file.header.is_plain for file in files):
             return None
         found = {file.header.revision: file.header.parents for file in files}
-        if len(found) < len(files) or NOT_IN_IDS.intersection("".join(found)):
+        if len(found) < len(files) or NOT_IN_IDS.search("".join(found)):
             return None
         return found
+
+    @cached_property
+    def ids(self) -> frozenset[str] | None:
+        """Return the id of every revision; None where ``parents`` is."""
+        return None if self.order is None else frozenset(self._places)
+
+    @cached_property
+    def _places(self) -> Mapping[str, int]:
+        return {file.header.revision: place for place, file in enumerate(self.files or ())}
 
     @property
     def heads_of_files(self) -> tuple[str, ...] | None:
@@ -151,10 +164,9 @@ class HistoryMap(RevisionMap):
         found = None if self.order is None else self.order.recent(depth, including)
         if self.files is None or found is None or found.cut is None:
             return None
-        later = set(found.revisions)
-        files = [file for file in self.files if file.header.revision in later]
-        [cut] = [f.as_base() for f in self.files if f.header.revision == found.cut]
-        return RecentMap(self, (*files, cut), found.cut)
+        later = sorted(self._places[revision] for revision in found.revisions)
+        cut = self.files[self._places[found.cut]].as_base()
+        return RecentMap(self, (*map(self.files.__getitem__, later), cut), found.cut)
 
     def walk(self) -> Iterator[RevisionFile]:
         """Yield the files from the heads to the bases, in Alembic's order.
@@ -162,16 +174,15 @@ class HistoryMap(RevisionMap):
         There must be an ``order``.
         """
         assert self.order is not None and self.files is not None
-        places = {file.header.revision: place for place, file in enumerate(self.files)}
-        *earlier, last = self.order.stretches()
-        for stretch in earlier:
-            # The last of it begins the next one.
-            for revision in islice(self._walked(stretch, places), len(stretch) - 1):
-                yield self.files[places[revision]]
-        for revision in self._walked(last, places):
-            yield self.files[places[revision]]
+        begun: tuple[str, ...] = ()
+        for stretch in self.order.stretches():
+            for revision in self._walked(stretch):
+                if (revision,) != begun:
+                    yield self.files[self._places[revision]]
+            # It is the first of the next part as well.
+            begun = stretch[-1:]
 
-    def _walked(self, stretch: Sequence[str], places: Mapping[str, int]) -> Iterator[str]:
+    def _walked(self, stretch: Sequence[str]) -> Iterator[str]:
         """Yield a part of the history in Alembic's order, for which that takes long of all.
 
         With each merge Alembic looks at everything behind it; here that is little.
@@ -181,7 +192,7 @@ class HistoryMap(RevisionMap):
         parents, own = self._parents or {}, set(stretch)
         revisions = [
             Revision(one, tuple(p for p in parents[one] if p in own) or None)
-            for one in sorted(stretch, key=places.__getitem__)
+            for one in sorted(stretch, key=self._places.__getitem__)
         ]
         part = RevisionMap(lambda: revisions)
         walked = part.iterate_revisions(
@@ -230,23 +241,16 @@ def read_files(script: ScriptDirectory) -> tuple[RevisionFile, ...] | None:
         folders = [os.path.realpath(place) for place in places]
         if len(set(folders)) < len(folders):
             return None
-        with _no_collection():
-            return tuple(file for folder in folders for file in _files_in(folder))
+        return tuple(file for folder in folders for file in _files_in(folder))
     except (Exception, SystemExit):  # noqa: BLE001  Alembic meets it as well, and says so
         return None
 
 
 def _files_in(folder: str) -> Iterator[RevisionFile]:
-    names = []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if _may_be_revision(entry.name):
-                if not entry.is_file(follow_symlinks=False):
-                    raise Unusual(entry.name)
-                names.append(entry.name)
     opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        for name in sorted(names):
+        # A Path around each name would take as long as to read the file.
+        for name in sorted(filter(_may_be_revision, os.listdir(folder))):  # noqa: PTH208
             yield _file(folder, name, _beginning(name, opened))
     finally:
         os.close(opened)
@@ -271,7 +275,7 @@ def _may_be_revision(name: str) -> bool:
 
 def _beginning(name: str, folder: int) -> bytes:
     # Ten thousand of them are opened: no object around it that is not needed.
-    file = os.open(name, os.O_RDONLY, dir_fd=folder)
+    file = os.open(name, READ, dir_fd=folder)
     try:
         return os.read(file, LONGEST)
     finally:
@@ -282,6 +286,8 @@ def _file(folder: str, name: str, text: bytes) -> RevisionFile:
     header = read_header(text)
     if header is not None:
         return RevisionFile(folder, name, header)
+    if not stat.S_ISREG(os.lstat(f"{folder}/{name}").st_mode):
+        raise Unusual(name)
     module = load_python_file(folder, name)
     return RevisionFile(folder, name, _declared(module), module)
 

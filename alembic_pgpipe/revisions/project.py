@@ -56,8 +56,8 @@ class ProjectRevisions:
         """Return the id of every revision."""
         self.heads()
         history = history_map(self.script)
-        if history is not None and history.parents is not None:
-            return frozenset(history.parents)
+        if history is not None and history.ids is not None:
+            return history.ids
         return self.applied(self.heads())
 
     def latest(self, count: int) -> tuple[Revision, ...]:
@@ -105,6 +105,9 @@ class ProjectRevisions:
         wanted = tuple(heads)
         history = history_map(self.script)
         if history is not None and history.parents is not None:
+            if history.ids is not None and set(wanted) == set(self.heads()):
+                # As nearly always: then everything is.
+                return history.ids
             known = ancestry(history.parents, wanted)
             if known is not None:
                 return known

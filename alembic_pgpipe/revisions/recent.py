@@ -7,7 +7,6 @@ what lies behind it.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -73,12 +72,7 @@ def order_of(parents: Parents) -> Order | None:
         return None
     heads = tuple(revision for revision, count in children.items() if not count)
     steps = dict.fromkeys(heads, 0)
-    revisions: list[str] = []
-    narrow: list[int] = []
-    for revision, is_narrow in _backwards(parents, children, steps):
-        if is_narrow:
-            narrow.append(len(revisions))
-        revisions.append(revision)
+    revisions, narrow = _backwards(parents, children, steps)
     if len(revisions) < len(parents):
         return None
     bases = (place for place, revision in enumerate(revisions) if not parents[revision])
@@ -111,20 +105,26 @@ def _count_children(parents: Parents) -> dict[str, int] | None:
 
 def _backwards(
     parents: Parents, children: dict[str, int], steps: dict[str, int]
-) -> Iterator[tuple[str, bool]]:
-    """Yield each revision behind all that build on it, and whether it is narrow there.
+) -> tuple[list[str], list[int]]:
+    """Return each revision behind all that build on it, and the places that are narrow.
 
     ``steps``, which has the heads, gets how far each one is from the nearest of them.
     """
-    ready, begun = deque(steps), 0
-    while ready:
-        revision = ready.popleft()
-        yield revision, not ready and not begun
+    ready, begun = list(steps), 0
+    narrow: list[int] = []
+    # What gets ready meanwhile has its turn as well.
+    for place, revision in enumerate(ready):
+        if place + 1 == len(ready) and not begun:
+            narrow.append(place)
         further = steps[revision] + 1
         for parent in parents[revision]:
-            begun += parent not in steps
-            steps[parent] = min(steps.get(parent, further), further)
+            if parent not in steps:
+                begun += 1
+                steps[parent] = further
+            elif steps[parent] > further:
+                steps[parent] = further
             children[parent] -= 1
             if not children[parent]:
                 begun -= 1
                 ready.append(parent)
+    return ready, narrow

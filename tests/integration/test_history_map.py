@@ -40,8 +40,8 @@ COMMANDS = (
     ["show", "head"],
     ["show", "heads"],
 )
-# Alembic itself shows the labels of a branch in no order.
-LABELS = re.compile(r"label_\w+(?:, label_\w+)*")
+# Alembic itself shows the labels of a branch, and revisions that overlap, in no order.
+IN_NO_ORDER = re.compile(r"label_\w+(?:, label_\w+)*|(?<=requested revisions )\w+(?:, \w+)*")
 quickly = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -69,8 +69,12 @@ def answer(ini: Path, arguments: list[str]) -> str:
             warnings.simplefilter("error")
             command_line.run_cmd(config, options)
     except Exception as error:  # noqa: BLE001  how it fails is part of the answer
-        return f"{type(error).__name__}: {error}"
-    return LABELS.sub(lambda m: ", ".join(sorted(m[0].split(", "))), printed.getvalue())
+        return in_one_order(f"{type(error).__name__}: {error}")
+    return in_one_order(printed.getvalue())
+
+
+def in_one_order(text: str) -> str:
+    return IN_NO_ORDER.sub(lambda m: ", ".join(sorted(m[0].split(", "))), text)
 
 
 def directory(ini: Path) -> ScriptDirectory:
