@@ -2,7 +2,8 @@
 
 Each command runs on histories of several lengths, in turns, as CI runs it: in a fresh
 process, without compiled files.  Everything is applied but, for "one pending", the last
-revision.  "braid" is a history of which every tenth revision merges two branches.
+revision.  "braid" is a history of which every tenth revision merges two branches, and "to
+the line" compares it with a line of the same length.
 "plain Alembic" is the same command on the same files by Alembic without this package.
 Times are wall-clock seconds of whole commands.
 """
@@ -10,6 +11,7 @@ Times are wall-clock seconds of whole commands.
 from __future__ import annotations
 
 import argparse
+import compileall
 import os
 import shutil
 import statistics
@@ -22,28 +24,44 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import alembic_pgpipe
 from alembic_pgpipe.connect.server import ScratchServer, scratch_server
 from benchmarks.projects import Planned, braid, line, write_project
 from benchmarks.report import chart, machine, table
 
 UPGRADE = ("upgrade", "head")
+NOTHING = "upgrade head, nothing to do"
+PENDING = "upgrade head, one pending"
 COMMANDS: Mapping[str, tuple[str, ...]] = {
-    "upgrade head, nothing to do": UPGRADE,
-    "upgrade head, one pending": UPGRADE,
+    NOTHING: UPGRADE,
+    PENDING: UPGRADE,
     "current": ("current",),
     "heads": ("heads",),
     "history -r-3:": ("history", "-r-3:"),
     "pgpipe status": ("pgpipe", "status"),
 }
-PENDING = "upgrade head, one pending"
 # Only what plain Alembic does in seconds, not in minutes.
-PLAIN = ("upgrade head, nothing to do", "heads", "history -r-3:")
+PLAIN = (NOTHING, "heads", "history -r-3:")
 WITHOUT_US = (
     "import alembic_pgpipe.plugin as plugin; plugin.setup = lambda plugin: None; "
     "import sys; from alembic.config import main; main(sys.argv[1:])"
 )
 SHAPES: Mapping[str, Callable[[int], Iterator[Planned]]] = {"line": line, "braid": braid}
-HEADER = ("history", "command", "length", "median s", "spread s", "to the shortest", "to plain")
+# What Alembic itself imports for any command on a PostgreSQL database.
+IMPORTS = (
+    "import alembic.context, alembic.command, psycopg2; "
+    "import sqlalchemy.dialects.postgresql.psycopg2"
+)
+HEADER = (
+    "history",
+    "command",
+    "length",
+    "median s",
+    "spread s",
+    "to the shortest",
+    "to the line",
+    "to plain",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +78,17 @@ class Case:
     def run(self, *arguments: str, plain: bool = False) -> float:
         """Run an Alembic command; return its seconds."""
         start = ("-c", WITHOUT_US) if plain else ("-m", "alembic")
-        folder = self.folder / ("plain" if plain else "ours")
+        return self._python(*start, *arguments, folder="plain" if plain else "ours")
+
+    def run_imports(self) -> float:
+        """Import what Alembic needs, and do nothing; return the seconds."""
+        return self._python("-c", IMPORTS, folder="plain")
+
+    def _python(self, *arguments: str, folder: str) -> float:
         began = time.perf_counter()
         subprocess.run(
-            [sys.executable, *start, *arguments],
-            cwd=folder,
+            [sys.executable, *arguments],
+            cwd=self.folder / folder,
             env={**self.environment, "PYTHONDONTWRITEBYTECODE": "1"},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -92,6 +116,7 @@ class Bench:
     server: ScratchServer
     folder: Path
     times: dict[tuple[str, str, int, bool], list[float]] = field(default_factory=dict)
+    imports: list[float] = field(default_factory=list)
 
     @property
     def psql(self) -> str:
@@ -124,6 +149,7 @@ class Bench:
     def measure(self, cases: Sequence[Case], rounds: int) -> None:
         """Run each command on each history, in turns."""
         for _ in range(rounds):
+            self.imports.append(cases[0].run_imports())
             for command in COMMANDS:
                 for case in cases:
                     self._once(case, command)
@@ -149,11 +175,21 @@ class Bench:
         median = statistics.median(times)
         shortest = min(key[2] for key in self.times if key[1] == command and key[0] == "line")
         least = statistics.median(self.times["line", command, shortest, False])
+        line = self.times.get(("line", command, length, False)) if shape != "line" else None
         plain = self.times.get((shape, command, length, True))
-        to_plain = f"{median / statistics.median(plain):.2f}" if plain else "–"
         spread = f"{min(times):.2f} – {max(times):.2f}"
-        ratio = f"{median / least:.2f}"
-        return (shape, command, f"{length:,}", f"{median:.2f}", spread, ratio, to_plain)
+        ratios = (f"{median / least:.2f}", _ratio(median, line), _ratio(median, plain))
+        return (shape, command, f"{length:,}", f"{median:.2f}", spread, *ratios)
+
+    def floor(self) -> str:
+        """Return what no command can be faster than, beside plain Alembic."""
+        least = statistics.median(self.imports)
+        longest = max(key[2] for key in self.times if key[3])
+        plain = statistics.median(self.times["line", NOTHING, longest, True])
+        return (
+            f"To import Alembic, SQLAlchemy and psycopg2 alone takes {least:.2f} s: "
+            f"{least / plain:.2f} of plain Alembic with nothing to do at {longest:,}.\n"
+        )
 
     def drawing(self, command: str) -> str:
         """Return a chart of what a command costs by the length of the history."""
@@ -165,6 +201,10 @@ class Bench:
         return chart(f"{command}: seconds by length", [f"{n:,}" for n in lengths], lines)
 
 
+def _ratio(median: float, others: Sequence[float] | None) -> str:
+    return f"{median / statistics.median(others):.2f}" if others else "–"
+
+
 def _order(key: tuple[str, str, int]) -> tuple[bool, int, int]:
     return key[0] != "line", list(COMMANDS).index(key[1]), key[2]
 
@@ -172,6 +212,8 @@ def _order(key: tuple[str, str, int]) -> tuple[bool, int, int]:
 @contextmanager
 def bench() -> Iterator[Bench]:
     """Give a server and a folder, and remove both."""
+    # As pip does where it installs the package.
+    compileall.compile_dir(Path(alembic_pgpipe.__file__).parent, quiet=2)
     folder = Path(tempfile.mkdtemp(prefix="pgpipe-benchmark-"))
     try:
         with scratch_server(folder / "scratch", os.environ) as server:
@@ -189,10 +231,12 @@ def main() -> None:
     options = parser.parse_args()
     print(machine())
     with bench() as made:
-        cases = [made.case("line", length) for length in options.lengths]
+        lengths = sorted({*options.lengths, options.braid})
+        cases = [made.case("line", length) for length in lengths]
         made.measure([*cases, made.case("braid", options.braid)], options.rounds)
         print(table(HEADER, made.rows()))
-        print(made.drawing("upgrade head, nothing to do"))
+        print(made.floor())
+        print(made.drawing(NOTHING))
 
 
 if __name__ == "__main__":

@@ -22,13 +22,17 @@ def test_histories_are_measured_beside_plain_alembic() -> None:
     if not (find_binaries(os.environ).folder / "psql").exists():
         pytest.skip("this server comes without psql")
     with history.bench() as bench:
-        bench.measure([bench.case("line", 5), bench.case("braid", 10)], rounds=1)
+        lines = [bench.case("line", length) for length in (5, 10)]
+        bench.measure([*lines, bench.case("braid", 10)], rounds=1)
         rows = bench.rows()
-        drawing = bench.drawing("heads")
+        drawing, floor = bench.drawing("heads"), bench.floor()
     assert [row[:2] for row in rows] == [
-        (shape, command) for shape in ("line", "braid") for command in history.COMMANDS
+        *(("line", command) for command in history.COMMANDS for _ in (5, 10)),
+        *(("braid", command) for command in history.COMMANDS),
     ]
     assert all(float(number) > 0 for row in rows for number in (row[3], row[5]))
+    assert all((row[6] != "–") == (row[0] == "braid") for row in rows)
+    assert "of plain Alembic" in floor
     assert "xychart-beta" in drawing
 
 
