@@ -9,7 +9,7 @@ import pytest
 
 from alembic_pgpipe.connect.binaries import find_binaries
 from alembic_pgpipe.revisions.header import read_header
-from benchmarks import history, large, projects, reader, routines
+from benchmarks import apply, history, large, projects, reader, routines
 
 
 def test_the_reader_is_measured() -> None:
@@ -59,3 +59,16 @@ def test_changed_routines_are_measured() -> None:
     rows = routines.measure(count=3, rounds=1)
     assert [row[1] for row in rows] == ["nothing to do", "new", "changed", "wider"]
     assert all(float(row[2]) > 0 for row in rows)
+
+
+@pytest.mark.parametrize("latency_ms", [0, 1])
+def test_many_small_sources_are_applied_by_each_contender(latency_ms: float) -> None:
+    if not (find_binaries(os.environ).folder / "psql").exists():
+        pytest.skip("this server comes without psql")
+    with apply.bench(latency_ms) as bench:
+        rows = bench.measure(sources=3, rounds=1)
+    assert [row[1] for row in rows] == [one.name for one in apply.CONTENDERS]
+    assert all(float(number) > 0 for row in rows for number in (row[2], *row[4:7]))
+    if latency_ms:
+        # BEGIN, three statements, COMMIT.
+        assert rows[1][8] == "5.0"
