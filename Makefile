@@ -56,6 +56,8 @@ benchmarks: $(INSTALLED_DEV)
 	@$(BIN)/python -m benchmarks.reader
 	@$(BIN)/python -m benchmarks.large
 	@$(BIN)/python -m benchmarks.routines
+	@$(BIN)/python -m benchmarks.wrapping
+	@$(BIN)/python -m benchmarks.startup
 	@$(BIN)/python -m benchmarks.history
 
 lint: $(INSTALLED_DEV)

@@ -20,7 +20,7 @@ from alembic_pgpipe.settings import HIDE
 from alembic_pgpipe.showable import harmless
 
 if TYPE_CHECKING:
-    from alembic_pgpipe.commands.wrap import Wrapped
+    from alembic_pgpipe.commands.append import Wrapped
 
 PROGRAM = "alembic pgpipe"
 SECRETS = "alembic_pgpipe.secrets"

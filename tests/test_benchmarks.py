@@ -9,7 +9,7 @@ import pytest
 
 from alembic_pgpipe.connect.binaries import find_binaries
 from alembic_pgpipe.revisions.header import read_header
-from benchmarks import apply, history, large, projects, reader, routines
+from benchmarks import apply, history, large, projects, reader, routines, startup, wrapping
 
 
 def test_the_reader_is_measured() -> None:
@@ -72,3 +72,17 @@ def test_many_small_sources_are_applied_by_each_contender(latency_ms: float) -> 
     if latency_ms:
         # BEGIN, three statements, COMMIT.
         assert rows[1][8] == "5.0"
+
+
+def test_new_sources_are_wrapped_and_checked() -> None:
+    rows = wrapping.measure([2, 4], rounds=1)
+    assert [row[:2] for row in rows] == [
+        (command, count) for command in wrapping.COMMANDS for count in ("2", "4")
+    ]
+    assert all(float(number) > 0 for row in rows for number in (row[2], row[4]))
+
+
+def test_commands_without_a_database_are_measured_beside_the_bare_import() -> None:
+    rows = startup.measure(rounds=1, sources=2)
+    assert [row[0] for row in rows] == list(startup.COMMANDS)
+    assert all(float(number) > 0 for row in rows for number in (row[1], row[4]))

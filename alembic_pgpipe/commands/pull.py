@@ -15,10 +15,11 @@ from alembic_pgpipe.errors import RevisionError, RoutineError
 from alembic_pgpipe.project import OpenLedger, open_ledger, visit_project
 from alembic_pgpipe.revisions.broken import two_heads
 from alembic_pgpipe.revisions.project import ProjectRevisions
-from alembic_pgpipe.revisions.wrapper import Wrapper, revision_id, write_wrapper
-from alembic_pgpipe.routines import DatabaseObject, Kind, read_definitions, read_objects
+from alembic_pgpipe.revisions.wrapper import Wrapper, WrapperWriter, revision_id
 from alembic_pgpipe.routines.baseline import Baseline, read_baseline
+from alembic_pgpipe.routines.catalog import DatabaseObject, Kind, read_objects
 from alembic_pgpipe.routines.copies import ReadCopy, copy_of, cut_copies
+from alembic_pgpipe.routines.definitions import read_definitions
 from alembic_pgpipe.routines.heads import Head, heads
 from alembic_pgpipe.routines.naming import file_names
 from alembic_pgpipe.routines.unread import unreadable_bodies
@@ -261,6 +262,7 @@ def _write_baseline(
     user, head = _user(ledger.connection), tuple(now)
     taken = [c.path.relative_to(settings.routines).as_posix() for c in cut_copies(settings)]
     files = file_names(objects, taken)
+    writer = WrapperWriter(revisions.script, revisions.versions)
     for one in objects:
         file = files[one.address]
         name = ".".join(PurePosixPath(file).with_suffix("").parts)
@@ -271,7 +273,7 @@ def _write_baseline(
         _write_file(settings.sources / undo, baseline.undo(one))
         title = source_name(source)
         wrapper = Wrapper(revision_id(title), head, title, source, undo)
-        write_wrapper(revisions.script, revisions.versions, wrapper)
+        writer.write(wrapper)
         head = (wrapper.revision,)
         shown = settings.shown(settings.routines / file)
         yield Pulled(one.identity, shown, changed=True, revision=wrapper.revision)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from alembic_pgpipe.commands.drift import DriftReport
-from alembic_pgpipe.commands.status import StatusReport
 from alembic_pgpipe.model import BuildRecord, Holder, RevisionState
 from alembic_pgpipe.showable import HARMFUL
+
+if TYPE_CHECKING:
+    # What one command found is shown without importing the others.
+    from alembic_pgpipe.commands.drift import DriftReport
+    from alembic_pgpipe.commands.status import StatusReport
 
 
 def status_json(report: StatusReport) -> str:

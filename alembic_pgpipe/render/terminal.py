@@ -5,23 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import timezone
 from io import StringIO
+from typing import TYPE_CHECKING
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-from alembic_pgpipe.commands.check import CheckReport
-from alembic_pgpipe.commands.close import ClosedBuild
-from alembic_pgpipe.commands.decide import Change
-from alembic_pgpipe.commands.drift import DriftReport, FoundDrift
-from alembic_pgpipe.commands.init import ProjectFile
-from alembic_pgpipe.commands.pull import PullReport
-from alembic_pgpipe.commands.repair import Proposal, RepairReport
-from alembic_pgpipe.commands.status import StatusReport
-from alembic_pgpipe.commands.wrap import Wrapped
 from alembic_pgpipe.model import BuildRecord, RevisionState, Status
-from alembic_pgpipe.routines.drift import Drifted
+
+if TYPE_CHECKING:
+    # What one command found is shown without importing the others.
+    from alembic_pgpipe.commands.append import Wrapped
+    from alembic_pgpipe.commands.check import CheckReport
+    from alembic_pgpipe.commands.close import ClosedBuild
+    from alembic_pgpipe.commands.decide import Change
+    from alembic_pgpipe.commands.drift import DriftReport, FoundDrift
+    from alembic_pgpipe.commands.init import ProjectFile
+    from alembic_pgpipe.commands.pull import PullReport
+    from alembic_pgpipe.commands.repair import Proposal, RepairReport
+    from alembic_pgpipe.commands.status import StatusReport
 
 # A pipe has no width; a build log is wide and is searched, so nothing is folded there.
 PIPE_WIDTH = 1000
@@ -89,6 +87,8 @@ def _drifted(found: FoundDrift) -> str:
 
 
 def _differ(report: DriftReport) -> str:
+    from alembic_pgpipe.routines.drift import Drifted
+
     states = [one.drift.state for one in report.found]
     counts = [f"{states.count(s)} {s.value}" for s in Drifted if s in states]
     return ", ".join(counts) or "as the project made them"
@@ -249,6 +249,11 @@ def _summary(report: StatusReport) -> str:
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> str:
     """Return a table; a narrow one goes without time and build, an empty column is left out."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     left_out = NARROW_WITHOUT if width < NARROW else frozenset()
     kept = [
         place

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 
@@ -48,52 +49,58 @@ def message_for(name: str) -> str:
     return " ".join(re.split(r"[_\-.\s/]+", words)).strip() or name
 
 
-def write_wrapper(script: ScriptDirectory, versions: Path, wrapper: Wrapper) -> Path:
-    """Write a wrapper into the versions folder and return its path.
+@dataclass(frozen=True)
+class WrapperWriter:
+    """Writes wrappers into the versions folder, by a template that is compiled once."""
 
-    A file that holds half of one would break the history: it gets its name when it is whole.
-    """
-    now = datetime.now(timezone.utc).replace(microsecond=0)
-    path = versions / f"{_file_name(script, wrapper, now)}.py"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    try:
-        part.write_text(_render(script, wrapper, now), encoding="utf-8")
-        part.replace(path)
-    except OSError:
-        with suppress(OSError):
-            part.unlink()
-        raise
-    return path
+    script: ScriptDirectory
+    versions: Path
+
+    def write(self, wrapper: Wrapper) -> Path:
+        """Write a wrapper and return its path.
+
+        A file that holds half of one would break the history: it gets its name when it is
+        whole.
+        """
+        now = datetime.now(timezone.utc).replace(microsecond=0)
+        path = self.versions / f"{_file_name(self.script, wrapper, now)}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        try:
+            part.write_text(self._render(wrapper, now), encoding="utf-8")
+            part.replace(path)
+        except OSError:
+            with suppress(OSError):
+                part.unlink()
+            raise
+        return path
+
+    def _render(self, wrapper: Wrapper, now: datetime) -> str:
+        return str(
+            self._template.render(
+                up_revision=wrapper.revision,
+                down_revision=_scalar(wrapper.down_revision),
+                branch_labels=None,
+                depends_on=None,
+                create_date=now,
+                comma=format_as_comma,
+                message=wrapper.message,
+                wrapper=wrapper,
+            )
+        )
+
+    @cached_property
+    def _template(self) -> Template:
+        """Prefer the project's own template where it knows how to wrap a source."""
+        own = Path(self.script.dir, "script.py.mako")
+        wraps = own.is_file() and RUNS_SOURCES in own.read_text(encoding="utf-8")
+        file = own if wraps else packaged_template()
+        return Template(filename=str(file), input_encoding="utf-8")
 
 
 def packaged_template() -> Path:
     """Return the template that ``init`` copies into a project."""
     return Path(str(resources.files("alembic_pgpipe") / "templates" / "script.py.mako"))
-
-
-def _template(script: ScriptDirectory) -> Path:
-    """Prefer the project's own template where it knows how to wrap a source."""
-    own = Path(script.dir, "script.py.mako")
-    if own.is_file() and RUNS_SOURCES in own.read_text(encoding="utf-8"):
-        return own
-    return packaged_template()
-
-
-def _render(script: ScriptDirectory, wrapper: Wrapper, now: datetime) -> str:
-    template = Template(filename=str(_template(script)), input_encoding="utf-8")
-    return str(
-        template.render(
-            up_revision=wrapper.revision,
-            down_revision=_scalar(wrapper.down_revision),
-            branch_labels=None,
-            depends_on=None,
-            create_date=now,
-            comma=format_as_comma,
-            message=wrapper.message,
-            wrapper=wrapper,
-        )
-    )
 
 
 def _scalar(revisions: Sequence[str]) -> str | tuple[str, ...] | None:

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.routines.composed import copied_text, is_plain, sections
-from alembic_pgpipe.routines.heads import heads
 from alembic_pgpipe.settings import Settings
 from alembic_pgpipe.source import (
     checksum,
@@ -116,6 +115,8 @@ def changed_routines(settings: Settings) -> tuple[RoutineChange, ...]:
 
 def _has_objects(snapshot: Snapshot) -> bool:
     """Tell a snapshot from another source that goes by such a name."""
+    from alembic_pgpipe.routines.heads import heads
+
     return any(heads(read_statements(snapshot.text, snapshot.file)))
 
 

@@ -5,13 +5,8 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import Connection
 
-from alembic_pgpipe.routines import (
-    DatabaseObject,
-    Dependant,
-    Kind,
-    read_dependants,
-    read_objects,
-)
+from alembic_pgpipe.routines.catalog import DatabaseObject, Kind, read_objects
+from alembic_pgpipe.routines.dependencies import Dependant, read_dependants
 
 ALL_KINDS = """
 CREATE SCHEMA "My App";

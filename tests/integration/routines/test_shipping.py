@@ -8,7 +8,8 @@ import pytest
 from alembic.config import Config
 from sqlalchemy import URL
 
-from alembic_pgpipe.commands.wrap import Wrapped, wrap
+from alembic_pgpipe.commands.append import Wrapped
+from alembic_pgpipe.commands.wrap import wrap
 from alembic_pgpipe.connect.server import ScratchServer
 from alembic_pgpipe.errors import RoutineError
 from tests.histories import Dump, dump_for

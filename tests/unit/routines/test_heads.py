@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from alembic_pgpipe.routines import Address, DatabaseObject, Kind
+from alembic_pgpipe.routines.catalog import Address, DatabaseObject, Kind
 from alembic_pgpipe.routines.heads import heads
 from alembic_pgpipe.source import read_statements
 
