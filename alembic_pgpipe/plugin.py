@@ -118,9 +118,10 @@ def _refuse_broken_revisions(config: Config, options: Namespace) -> None:
 def _offer_display(config: Config) -> None:
     """Let a run show how far it is, where a person sits at a terminal and wants to see."""
     from alembic_pgpipe.render.bar import TerminalDisplay, has_room
-    from alembic_pgpipe.run.progress import DISPLAY
 
     if not config.messaging_opts.get("quiet") and has_room(config.stdout, os.environ):
+        from alembic_pgpipe.run.progress import DISPLAY
+
         config.attributes.setdefault(DISPLAY, TerminalDisplay(config.stdout))
 
 

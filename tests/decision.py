@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from alembic_pgpipe.source import Directives, Execution, Rules, read_statements
+from alembic_pgpipe.source import (
+    Directives,
+    read_statements,
+)
+from alembic_pgpipe.source.transaction import Execution, Rules
 
 
 def decided(

@@ -25,7 +25,8 @@ from alembic_pgpipe.routines.naming import file_names
 from alembic_pgpipe.routines.unread import unreadable_bodies
 from alembic_pgpipe.routines.working import changed_routines
 from alembic_pgpipe.settings import Settings
-from alembic_pgpipe.source import load_source, source_name
+from alembic_pgpipe.source import source_name
+from alembic_pgpipe.source.loading import load_source
 
 REPLACEABLE = frozenset(
     {Kind.FUNCTION, Kind.PROCEDURE, Kind.AGGREGATE, Kind.VIEW, Kind.TRIGGER}

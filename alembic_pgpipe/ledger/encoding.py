@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from psycopg2.extensions import encodings
 from sqlalchemy import Connection
 
 PYTHON = "utf_8"
@@ -34,6 +33,9 @@ def encoding_of(connection: Connection) -> Encoding:
     The server says it at the start of a session (PostgreSQL docs, "Asynchronous
     Operations" of the frontend protocol).  With SQL_ASCII it stores any bytes.
     """
+    # Where there is a connection, the driver is there; wrap has neither.
+    from psycopg2.extensions import encodings
+
     driver: Any = connection.connection.dbapi_connection
     name = driver.info.parameter_status("server_encoding")
     if name is None or name == "SQL_ASCII":

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
-from alembic_pgpipe.run.progress import Progress, percent
 from alembic_pgpipe.settings import in_ci
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
+
+    from alembic_pgpipe.run.progress import Progress
 
 DUMB = frozenset({"", "dumb", "unknown"})
 
@@ -56,6 +57,8 @@ class TerminalDisplay:
 
 def doing(progress: Progress) -> str:
     """Return what stands beside the bar: short, the most important first."""
+    from alembic_pgpipe.run.progress import percent
+
     where = f"{progress.number:,}/{progress.total:,}"
     activity = progress.activity
     if activity is None:

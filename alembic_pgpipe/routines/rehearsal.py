@@ -24,12 +24,12 @@ from alembic_pgpipe.run.executor import Executor
 from alembic_pgpipe.run.session import Session, leaving
 from alembic_pgpipe.settings import RetryFailed, Settings, read_settings
 from alembic_pgpipe.source import (
-    Rules,
     Statement,
     Transaction,
     read_directives,
     read_statements,
 )
+from alembic_pgpipe.source.transaction import Rules
 
 FOLDER = Path(".pgpipe") / "rehearsal"
 DATABASE = "rehearsal"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alembic_pgpipe.errors import SourceError
-from alembic_pgpipe.routines.composed import copied_text, is_plain, sections
+from alembic_pgpipe.routines.sections import copied_text, is_plain, sections
 from alembic_pgpipe.settings import Settings
 from alembic_pgpipe.source import (
     checksum,

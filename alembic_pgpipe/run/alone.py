@@ -28,7 +28,11 @@ from alembic_pgpipe.run.resume import (
     refuse_edited,
     unfinished,
 )
-from alembic_pgpipe.source import Source, Statement, statement_hash
+from alembic_pgpipe.source import (
+    Statement,
+    statement_hash,
+)
+from alembic_pgpipe.source.loading import Source
 
 POLL_SECONDS = 0.1
 OPENS = frozenset({"BEGIN", "START"})

@@ -11,10 +11,10 @@ from enum import Enum
 
 from alembic_pgpipe.source import (
     Statement,
-    forbidden_in_transaction,
-    is_session_setting,
     without_comments,
 )
+from alembic_pgpipe.source.forbidden import forbidden_in_transaction
+from alembic_pgpipe.source.transaction import is_session_setting
 
 WORD = r'(?:"(?:[^"]|"")+"|[\w$]+)'
 NAME = rf"{WORD}(?:\s*\.\s*{WORD})*"

@@ -31,7 +31,12 @@ from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.model import ServerError
 from alembic_pgpipe.run.batch import Ahead, Batch, batches
 from alembic_pgpipe.showable import WORDS, bounded
-from alembic_pgpipe.source import CopyData, Source, Statement, advice
+from alembic_pgpipe.source import (
+    CopyData,
+    Statement,
+)
+from alembic_pgpipe.source.advice import advice
+from alembic_pgpipe.source.loading import Source
 
 # The server, or the connection to it, went away.
 GONE = ("08", "57P")

@@ -15,7 +15,11 @@ from alembic_pgpipe.run.executor import StatementError, is_server_error, server_
 from alembic_pgpipe.run.routine_lines import Body, Frame, do_body, frames, routine_body
 from alembic_pgpipe.run.step import Step
 from alembic_pgpipe.showable import CONTEXT, bounded
-from alembic_pgpipe.source import Source, Statement, read_lines
+from alembic_pgpipe.source import (
+    Statement,
+    read_lines,
+)
+from alembic_pgpipe.source.loading import Source
 
 COPY_LINE = re.compile(r"^COPY [^\n]*?, line (\d+)", re.MULTILINE)
 INSUFFICIENT_PRIVILEGE = "42501"

@@ -21,7 +21,8 @@ from alembic_pgpipe.revisions.project import ProjectRevisions
 from alembic_pgpipe.run.plan import Action, Decision, decide_upgrade
 from alembic_pgpipe.run.session import entering, leaving, role_of
 from alembic_pgpipe.run.step import Sources, Step
-from alembic_pgpipe.source import Mode, Source
+from alembic_pgpipe.source.loading import Source
+from alembic_pgpipe.source.transaction import Mode
 
 UNSEEN = History({}, {}, {})
 

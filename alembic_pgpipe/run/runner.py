@@ -32,7 +32,8 @@ from alembic_pgpipe.run.step import Sources, Step
 from alembic_pgpipe.run.stopping import cancelled_by_signals
 from alembic_pgpipe.run.watching import Reporter, Watching
 from alembic_pgpipe.settings import Settings
-from alembic_pgpipe.source import Mode, Source
+from alembic_pgpipe.source.loading import Source
+from alembic_pgpipe.source.transaction import Mode
 
 TRANSACTION_STATUS = text("SELECT pg_catalog.txid_status(:id)")
 TRANSACTION_ID = text("SELECT pg_catalog.txid_current()")

@@ -1,8 +1,11 @@
-"""Text to meaning: reading sources, their directives and their statements."""
+"""Text to meaning: reading sources, their directives and their statements.
+
+How they run is decided in ``transaction``, ``forbidden``, ``loading`` and ``advice``, which
+are imported by name: commands that run nothing start without them.
+"""
 
 from __future__ import annotations
 
-from alembic_pgpipe.source.advice import advice
 from alembic_pgpipe.source.batching import may_share
 from alembic_pgpipe.source.checksum import checksum, statement_hash
 from alembic_pgpipe.source.directives import (
@@ -22,8 +25,6 @@ from alembic_pgpipe.source.files import (
     source_name,
     undo_file,
 )
-from alembic_pgpipe.source.forbidden import forbidden_in_transaction
-from alembic_pgpipe.source.loading import Source, load_source
 from alembic_pgpipe.source.reader import (
     CopyData,
     Statement,
@@ -31,31 +32,17 @@ from alembic_pgpipe.source.reader import (
     without_comments,
 )
 from alembic_pgpipe.source.text import decode, read_lines
-from alembic_pgpipe.source.transaction import (
-    Execution,
-    Mode,
-    Rules,
-    is_session_setting,
-)
 
 __all__ = [
     "CopyData",
     "Directives",
-    "Execution",
-    "Mode",
-    "Rules",
-    "Source",
     "SourceFile",
     "Statement",
     "Transaction",
-    "advice",
     "checksum",
     "decode",
     "discover",
-    "forbidden_in_transaction",
-    "is_session_setting",
     "is_storable",
-    "load_source",
     "locate",
     "may_share",
     "natural_key",

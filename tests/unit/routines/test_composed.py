@@ -14,12 +14,10 @@ from alembic_pgpipe.routines.composed import (
     Written,
     bare,
     composed,
-    copied_text,
     followed,
-    is_plain,
-    sections,
     spliced,
 )
+from alembic_pgpipe.routines.sections import copied_text, is_plain, sections
 from alembic_pgpipe.source import read_statements, without_comments
 
 PIECES = (
