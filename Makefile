@@ -20,7 +20,7 @@ INSTALLED := $(VENV)/installed-$(notdir $(PYTHON))
 INSTALLED_DEV := $(VENV)/installed-$(notdir $(PYTHON))-dev
 LOCK := .venv-lock
 
-.PHONY: help demo test versions-proof psql-proof fuzz hostile crash chaos benchmarks lint types format docs venv lock clean
+.PHONY: help demo test versions-proof psql-proof fuzz hostile crash chaos benchmarks peers lint types format docs venv lock clean
 
 help:
 	@echo 'make demo            run the sample project against a throwaway PostgreSQL'
@@ -35,6 +35,7 @@ help:
 	@echo 'make crash           disturb a run at every point, and write docs/crash-matrix.md'
 	@echo 'make chaos           disturb random projects at random (SECONDS=60 SEED=1)'
 	@echo 'make benchmarks      measure beside psql; benchmarks/README.md says more'
+	@echo 'make peers           install other tools into .peers, for the benchmarks to run beside'
 	@echo 'make docs            write docs/cli.md from the commands'
 	@echo 'make venv            make .venv with everything that development needs'
 	@echo 'make lock            resolve constraints.txt anew'
@@ -59,6 +60,21 @@ benchmarks: $(INSTALLED_DEV)
 	@$(BIN)/python -m benchmarks.wrapping
 	@$(BIN)/python -m benchmarks.startup
 	@$(BIN)/python -m benchmarks.history
+	@$(BIN)/python -m benchmarks.apply
+
+# Programs of their own that only the benchmarks run; nothing here depends on them.
+PEERS_NODE := dbmate@2.36.0 node-pg-migrate@9.0.0 pg@8.23.1
+PEERS_PYTHON := yoyo-migrations==9.0.0 psycopg2-binary==2.9.13
+
+peers:
+	@command -v npm >/dev/null || { \
+		echo 'There is no npm, which dbmate and node-pg-migrate come from. Install one:' >&2; \
+		echo 'apt-get install npm' >&2; exit 1; }
+	@echo '== installing into .peers'
+	@rm -rf .peers
+	@npm install --silent --no-audit --no-fund --prefix .peers/npm $(PEERS_NODE)
+	@$(or $(PYTHON),false) -m venv .peers/yoyo
+	@.peers/yoyo/bin/python -m pip install -qq --disable-pip-version-check $(PEERS_PYTHON)
 
 lint: $(INSTALLED_DEV)
 	@echo '== format'
@@ -129,5 +145,5 @@ lock:
 	@rm -rf $(LOCK)
 
 clean:
-	@rm -rf .venv* .pg .pgpipe .scratch build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv* .peers .pg .pgpipe .scratch build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -27,7 +27,7 @@ from pathlib import Path
 import alembic_pgpipe
 from alembic_pgpipe.connect.server import ScratchServer, scratch_server
 from benchmarks.projects import Planned, braid, line, write_project
-from benchmarks.report import chart, machine, table
+from benchmarks.report import chart, machine, postgresql, table
 
 UPGRADE = ("upgrade", "head")
 NOTHING = "upgrade head, nothing to do"
@@ -229,7 +229,7 @@ def main() -> None:
     parser.add_argument("--braid", type=int, default=5_000)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    print(machine())
+    print(machine(postgresql()))
     with bench() as made:
         lengths = sorted({*options.lengths, options.braid})
         cases = [made.case("line", length) for length in lengths]

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from alembic_pgpipe.connect.server import ScratchServer, scratch_server
-from benchmarks.report import machine, table
+from benchmarks.report import machine, postgresql, table
 from benchmarks.texts import write_copy, write_inserts
 
 KINDS: dict[str, Callable[[Path, int], None]] = {"INSERTs": write_inserts, "COPY": write_copy}
@@ -179,7 +179,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--kind", choices=[*KINDS], action="append")
     options = parser.parse_args()
-    print(machine())
+    print(machine(postgresql()))
     rows: list[tuple[str, ...]] = []
     for kind in options.kind or KINDS:
         with bench() as made:

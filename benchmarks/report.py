@@ -8,17 +8,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import version
 
+from alembic_pgpipe.connect.binaries import find_binaries
+
 PACKAGES = ("alembic-pgpipe", "alembic", "SQLAlchemy", "psycopg2-binary")
 
 
-def machine() -> str:
-    """Return a line on where and with what was measured."""
+def machine(*others: str) -> str:
+    """Return a line on where and with what was measured; ``others`` are further versions."""
     today = f"{datetime.now(timezone.utc):%Y-%m-%d}"
-    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    packages = ", ".join((*(f"{name} {version(name)}" for name in PACKAGES), *others))
     return (
         f"{today} · {platform.system()} {platform.machine()}, {os.cpu_count()} processors, "
         f"load {os.getloadavg()[0]:.1f} · Python {platform.python_version()}, {packages}\n"
     )
+
+
+def postgresql() -> str:
+    """Return which server the scratch servers are."""
+    return f"PostgreSQL {find_binaries(os.environ).version}"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

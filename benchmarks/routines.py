@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.report import machine, table
+from benchmarks.report import machine, postgresql, table
 
 HEADER = ("routines and views", "work", "median s", "spread s")
 FUNCTION = (
@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    print(machine())
+    print(machine(postgresql()))
     print(table(HEADER, measure(options.count, options.rounds)))
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from alembic_pgpipe.connect.server import scratch_server
 from benchmarks.projects import line, write_project
-from benchmarks.report import machine, table
+from benchmarks.report import machine, postgresql, table
 
 COMMANDS: Mapping[str, tuple[str, ...]] = {
     "wrap": ("wrap",),
@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("--counts", type=int, nargs="+", default=[100, 1_000])
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    print(machine())
+    print(machine(postgresql()))
     print(table(HEADER, measure(options.counts, options.rounds)))
 
 
