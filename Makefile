@@ -61,6 +61,7 @@ benchmarks: $(INSTALLED_DEV)
 	@$(BIN)/python -m benchmarks.startup
 	@$(BIN)/python -m benchmarks.history
 	@$(BIN)/python -m benchmarks.apply
+	@$(BIN)/python -m benchmarks.idle
 
 # Programs of their own that only the benchmarks run; nothing here depends on them.
 PEERS_NODE := dbmate@2.36.0 node-pg-migrate@9.0.0 pg@8.23.1

@@ -32,6 +32,7 @@ from benchmarks.contenders import (
     Contender,
     Work,
     contenders,
+    installed,
     versions,
 )
 from benchmarks.latency import Count, far_away
@@ -68,28 +69,29 @@ class Bench:
     ) -> list[tuple[str, ...]]:
         """Let each contender apply the sources, in turns; return the lines of the report."""
         texts = {f"{n:06}_step.sql": SOURCE.format(n) for n in range(sources)}
-        there = [one for one in everybody if one.version is not None]
-        works = {one.name: self._prepared(one, texts) for one in there}
+        there = installed(everybody)
+        works = {one.name: self.prepared(one, texts) for one in there}
         for number in range(rounds):
             for one in there:
                 self._round(one, works[one.name], f"round{number}")
         return [self._row(one, sources) for one in everybody]
 
-    def _prepared(self, contender: Contender, texts: Mapping[str, str]) -> Work:
-        folder = self.folder / contender.name.replace(" ", "_")
+    def prepared(self, contender: Contender, texts: Mapping[str, str]) -> Work:
+        """Let a contender write its project."""
+        folder = self.folder / f"{contender.name.replace(' ', '_')}_{len(texts)}"
         folder.mkdir()
         work = Work(folder, texts, str(self.server.binaries.folder / "psql"))
         contender.prepare(work)
         return work
 
     def _round(self, contender: Contender, work: Work, database: str) -> None:
-        self._admin(work, f"CREATE DATABASE {database}")
+        self.admin(work, f"CREATE DATABASE {database}")
         idle = contender.idle or contender.command
         for kind, command in (("work", contender.command), ("idle", idle)):
             took = self.run(work, command(work), database)
             self.runs.setdefault((contender.name, kind), []).append(took)
             self._refuse_unfinished(contender, work, database)
-        self._admin(work, f"DROP DATABASE {database}")
+        self.admin(work, f"DROP DATABASE {database}")
 
     def run(self, work: Work, command: Sequence[str], database: str) -> Run:
         """Run a command; return what it took."""
@@ -123,15 +125,21 @@ class Bench:
 
     def _refuse_unfinished(self, contender: Contender, work: Work, database: str) -> None:
         """Raise SystemExit unless every source is applied."""
-        command = (work.psql, "-X", "-A", "-t", "-c", TABLES)
-        env = self._environ(database)
-        found = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
-        if int(found.stdout) != len(work.texts):
-            made = found.stdout.strip()
+        made = self._ask(work, TABLES, database)
+        if int(made) != len(work.texts):
             raise SystemExit(f"{contender.name} made {made} of {len(work.texts)} tables.")
 
-    def _admin(self, work: Work, statement: str) -> None:
-        self.run(work, (work.psql, "-X", "-q", "-c", statement), "postgres")
+    def admin(self, work: Work, statement: str) -> None:
+        """Run a statement outside the databases that are measured."""
+        self._ask(work, statement, "postgres")
+
+    def _ask(self, work: Work, statement: str, database: str) -> str:
+        """Return psql's answer; it goes to the server directly, and is not counted."""
+        near = {"PGHOST": str(self.server.socket), "PGPORT": "5432", "PGDATABASE": database}
+        command = (work.psql, "-X", "-q", "-A", "-t", "-U", "postgres", "-c", statement)
+        env = {**os.environ, **near}
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
 
     def _row(self, contender: Contender, sources: int) -> tuple[str, ...]:
         name, first = contender.name, f"{sources:,}"

@@ -89,10 +89,15 @@ def contenders() -> tuple[Contender, ...]:
     )
 
 
+def installed(some: Sequence[Contender]) -> tuple[Contender, ...]:
+    """Return those that can be run."""
+    return tuple(one for one in some if one.version is not None)
+
+
 def versions(some: Sequence[Contender]) -> tuple[str, ...]:
     """Return names and versions of the peers that are installed, for a report."""
-    peers = (one for one in some if one.name not in (OURS, PSQL, PLAIN_ALEMBIC))
-    return tuple(f"{one.name} {one.version}" for one in peers if one.version is not None)
+    own = (OURS, PSQL, PLAIN_ALEMBIC)
+    return tuple(f"{one.name} {one.version}" for one in installed(some) if one.name not in own)
 
 
 def _write_ours(work: Work) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from benchmarks import (
     apply,
     contenders,
     history,
+    idle,
     large,
     projects,
     reader,
@@ -20,6 +22,8 @@ from benchmarks import (
     startup,
     wrapping,
 )
+
+ABSENT = contenders.Contender("nobody", None, lambda work: None, lambda work: ("false",))
 
 
 def test_the_reader_is_measured() -> None:
@@ -75,13 +79,38 @@ def test_changed_routines_are_measured() -> None:
 def test_many_small_sources_are_applied_by_each_contender(latency_ms: float) -> None:
     if not (find_binaries(os.environ).folder / "psql").exists():
         pytest.skip("this server comes without psql")
+    everybody = (*contenders.contenders(), ABSENT)
     with apply.bench(latency_ms) as bench:
-        rows = bench.measure(sources=3, rounds=1, everybody=contenders.contenders()[:3])
-    assert [row[1] for row in rows] == ["alembic-pgpipe", "psql", "plain Alembic"]
-    assert all(float(number) > 0 for row in rows for number in (row[2], *row[4:7]))
+        rows = bench.measure(sources=3, rounds=1, everybody=everybody)
+    assert [row[1] for row in rows] == [one.name for one in everybody]
+    there = [row for row in rows if row[2] != "not installed"]
+    assert len(there) == len(contenders.installed(everybody)) >= 3
+    assert all(float(number) > 0 for row in there for number in (row[2], *row[4:7]))
+    assert rows[-1][1:3] == ("nobody", "not installed")
     if latency_ms:
         # BEGIN, three statements, COMMIT.
         assert rows[1][8] == "5.0"
+
+
+def test_whoever_leaves_a_source_out_is_not_measured() -> None:
+    if not (find_binaries(os.environ).folder / "psql").exists():
+        pytest.skip("this server comes without psql")
+    lazy = replace(ABSENT, version="1", command=lambda work: ("true",))
+    with apply.bench() as bench, pytest.raises(SystemExit, match="nobody made 0 of 2 tables"):
+        bench.measure(sources=2, rounds=1, everybody=[lazy])
+
+
+def test_everybody_is_measured_with_nothing_to_do() -> None:
+    if not (find_binaries(os.environ).folder / "psql").exists():
+        pytest.skip("this server comes without psql")
+    everybody = (*idle.remembering(), ABSENT)
+    with apply.bench() as bench:
+        times = idle.measure(bench, [2, 4], 1, contenders.installed(everybody))
+    rows = idle.rows(times, everybody)
+    assert [row[:2] for row in rows] == [(o.name, n) for o in everybody for n in ("2", "4")]
+    assert rows[-1][2] == "not installed"
+    assert all(float(row[2]) > 0 for row in rows[:4])
+    assert "xychart-beta" in idle.drawing(times)
 
 
 def test_new_sources_are_wrapped_and_checked() -> None:
