@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from alembic_pgpipe.source import Statement, may_share
+from alembic_pgpipe.source import Statement
+from alembic_pgpipe.source.batching import may_share
 
 # The server needs about thirteen times a message's size while it reads it.
 MOST_CHARACTERS = 1 << 18

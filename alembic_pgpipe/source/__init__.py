@@ -1,12 +1,11 @@
 """Text to meaning: reading sources, their directives and their statements.
 
-How they run is decided in ``transaction``, ``forbidden``, ``loading`` and ``advice``, which
-are imported by name: commands that run nothing start without them.
+How they run is decided in ``transaction``, ``forbidden``, ``loading``, ``batching`` and
+``advice``, which are imported by name: commands that run nothing start without them.
 """
 
 from __future__ import annotations
 
-from alembic_pgpipe.source.batching import may_share
 from alembic_pgpipe.source.checksum import checksum, statement_hash
 from alembic_pgpipe.source.directives import (
     Directives,
@@ -44,7 +43,6 @@ __all__ = [
     "discover",
     "is_storable",
     "locate",
-    "may_share",
     "natural_key",
     "read_directives",
     "read_lines",
