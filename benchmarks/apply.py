@@ -4,7 +4,7 @@ Each source creates a table, an index and a function.  Each contender applies al
 in turns, into a new database of one scratch server, and what it keeps about it.  "psql" is
 one session that reads each file between BEGIN and COMMIT; "plain Alembic" has revisions
 with the same texts.  Times are wall-clock seconds of whole commands, without compiled
-files; "idle" is the same command with nothing to do, so that the rest is the work.
+revisions; "idle" is the same command with nothing to do, so that the rest is the work.
 Peers take part where ``make peers`` has installed them.
 ``--latency-ms 2`` makes the way to the server that long, in each direction, and counts the
 messages that each source takes.
@@ -36,6 +36,7 @@ from benchmarks.contenders import (
     versions,
 )
 from benchmarks.latency import Count, far_away
+from benchmarks.projects import compile_package
 from benchmarks.report import machine, postgresql, table
 
 HEADER = (
@@ -170,6 +171,7 @@ class Bench:
 @contextmanager
 def bench(latency_ms: float = 0.0) -> Iterator[Bench]:
     """Give a server, near or far away, and a folder for the projects; and remove both."""
+    compile_package()
     folder = Path(tempfile.mkdtemp(prefix="pgpipe-benchmark-"))
     try:
         with scratch_server(folder / "scratch", os.environ) as server, ExitStack() as stack:

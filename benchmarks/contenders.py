@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from alembic_pgpipe.connect.binaries import find_binaries
+from benchmarks.history import UPGRADE, WITHOUT_US
 from benchmarks.projects import line, write_project
 
 PEERS = Path(__file__).parents[1] / ".peers"
@@ -82,7 +83,7 @@ def contenders() -> tuple[Contender, ...]:
     return (
         Contender(OURS, version("alembic-pgpipe"), _write_ours, _upgrade),
         Contender(PSQL, server, _write_script, _psql("all.psql"), _psql("nothing.psql")),
-        Contender(PLAIN_ALEMBIC, version("alembic"), _write_plain, _upgrade),
+        Contender(PLAIN_ALEMBIC, version("alembic"), _write_plain, _upgrade_without_us),
         Contender("dbmate", _of_npm("dbmate"), _write_dbmate, _dbmate),
         Contender("node-pg-migrate", _of_npm("node-pg-migrate"), _write_node, _node),
         Contender("yoyo-migrations", _of_yoyo(), _write_yoyo, _yoyo),
@@ -129,7 +130,11 @@ def _psql(file: str) -> Callable[[Work], Sequence[str]]:
 
 
 def _upgrade(_work: Work) -> Sequence[str]:
-    return (sys.executable, "-m", "alembic", "upgrade", "head")
+    return (sys.executable, "-m", "alembic", *UPGRADE)
+
+
+def _upgrade_without_us(_work: Work) -> Sequence[str]:
+    return (sys.executable, "-c", WITHOUT_US, *UPGRADE)
 
 
 # --- peers ---

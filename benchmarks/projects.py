@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from alembic.util import format_as_comma
 from mako.template import Template
 
+import alembic_pgpipe
 from alembic_pgpipe.commands.init import template
 from alembic_pgpipe.revisions.wrapper import Wrapper, packaged_template, revision_id
 
@@ -97,6 +99,11 @@ def braid(count: int) -> Iterator[Planned]:
             planned = Planned(f"{further:06}_step", before)
             before = (planned.id,)
             yield planned
+
+
+def compile_package() -> None:
+    """Compile this package, as pip does where it installs one."""
+    compileall.compile_dir(Path(alembic_pgpipe.__file__).parent, quiet=2)
 
 
 def write_project(folder: Path, history: Iterator[Planned], *, plain: bool = False) -> None:

@@ -3,7 +3,7 @@
 "wrap" writes a wrapper for each source.  "check --no-rehearsal" reads them all, as pending,
 beside an empty database; "check" runs them on a scratch server besides, from the first
 one on, so that it costs what an upgrade costs.  Times are wall-clock seconds of whole
-commands, without compiled files, in turns.
+commands, without compiled revisions, in turns.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from alembic_pgpipe.connect.server import scratch_server
-from benchmarks.projects import line, write_project
+from benchmarks.projects import compile_package, line, write_project
 from benchmarks.report import machine, postgresql, table
 
 COMMANDS: Mapping[str, tuple[str, ...]] = {
@@ -34,6 +34,7 @@ Times = dict[tuple[str, int], list[float]]
 
 def measure(counts: Sequence[int], rounds: int) -> list[tuple[str, ...]]:
     """Return the lines of the report."""
+    compile_package()
     times: Times = {(name, count): [] for name in COMMANDS for count in counts}
     with tempfile.TemporaryDirectory(prefix="pgpipe-benchmark-") as folder:
         projects = {count: Path(folder, str(count)) for count in counts}
