@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from alembic_pgpipe.source import Statement
-from alembic_pgpipe.source.batching import may_share
+from alembic_pgpipe.source.batching import indexed_table, may_share, new_table
 
 # The server needs about thirteen times a message's size while it reads it.
 MOST_CHARACTERS = 1 << 18
@@ -57,17 +57,40 @@ def batches(statements: Iterable[Statement]) -> Iterator[Batch]:
     Only what ends at once shares a message: where one fails, all of it is repeated.
     """
     shared: list[Statement] = []
+    # Tables of this message: what it has put into them is little.
+    new: set[str | None] = set()
     size, number = 0, 0
     for number, statement in enumerate(statements, 1):
-        light = may_share(statement) and statement.text.endswith(";")
+        light = _is_light(statement, new)
         full = size + len(statement.text) > MOST_CHARACTERS or len(shared) == MOST_STATEMENTS
         if shared and (full or not light):
             yield Batch(number - len(shared), tuple(shared))
-            shared, size = [], 0
+            shared, new, size = [], set(), 0
+            light = _is_light(statement, new)
         if light:
             shared.append(statement)
+            new.add(new_table(statement))
             size += len(statement.text)
         else:
             yield Batch(number, (statement,))
     if shared:
         yield Batch(number - len(shared) + 1, tuple(shared))
+
+
+def only(statements: Iterable[Statement]) -> Batch | None:
+    """Return statements as one message; None where they need several, or one of their own."""
+    made = batches(statements)
+    first = next(made, None)
+    if first is None or next(made, None) is not None:
+        return None
+    # A statement that shares no message is alone in its own.
+    return first if _is_light(first.statements[0], set()) else None
+
+
+def _is_light(statement: Statement, new: Collection[str | None]) -> bool:
+    if not statement.text.endswith(";"):
+        return False
+    if may_share(statement):
+        return True
+    table = indexed_table(statement)
+    return table is not None and table in new

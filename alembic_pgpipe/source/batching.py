@@ -73,6 +73,17 @@ LIGHT_ALTER = re.compile(
 )
 
 
+# With IF NOT EXISTS the table may be there already, and be large.
+NEW_TABLE = re.compile(
+    rf"CREATE\s+(?:(?:GLOBAL|LOCAL|TEMP|TEMPORARY|UNLOGGED)\s+)*TABLE\s+(?!IF\b)({_NAME})", re.I
+)
+INDEXED = re.compile(
+    rf"CREATE\s+(?:UNIQUE\s+)?INDEX\s+(?!CONCURRENTLY\b)(?:IF\s+NOT\s+EXISTS\s+)?"
+    rf"(?:(?!ON\b){_NAME}\s+)?ON\s+(?:ONLY\s+)?({_NAME})",
+    re.I,
+)
+
+
 def may_share(statement: Statement) -> bool:
     """Tell whether a statement may be sent in one message with its neighbours."""
     if not statement.words or statement.data is not None:
@@ -80,6 +91,21 @@ def may_share(statement: Statement) -> bool:
     first = statement.words[0]
     judge = JUDGES.get(first)
     return first in LIGHT if judge is None else judge(statement)
+
+
+def new_table(statement: Statement) -> str | None:
+    """Return the name, as it is written, of the table that a statement creates."""
+    found = NEW_TABLE.match(statement.text, statement.lead)
+    return found[1] if found is not None else None
+
+
+def indexed_table(statement: Statement) -> str | None:
+    """Return the name, as it is written, of the table that a statement gives an index.
+
+    An index of a table that has no rows yet is there at once.
+    """
+    found = INDEXED.match(statement.text, statement.lead)
+    return found[1] if found is not None else None
 
 
 def _inserts_values(statement: Statement) -> bool:
