@@ -197,7 +197,7 @@ def _pipeline(
     planner: Planner,
     options: Mapping[str, Any],
 ) -> Pipeline:
-    steps = environment.context_opts["fn"]
+    steps, callbacks = environment.context_opts["fn"], _callbacks(options)
     pipeline: Pipeline
     given = _options(runner.settings, options) | {
         "connection": runner.main,
@@ -205,7 +205,7 @@ def _pipeline(
         "fn": lambda heads, context: pipeline.next_steps(heads, context),
         "on_version_apply": (
             lambda **kw: pipeline.on_version_apply(**kw),
-            *_callbacks(options),
+            *callbacks,
         ),
         operations.RUNNER: runner,
     }
@@ -217,6 +217,7 @@ def _pipeline(
         steps,
         environment.run_migrations,
         looks_ahead=is_ahead(steps, environment.context_opts),
+        versions=None if callbacks else _version_table(runner.settings, options),
     )
     return pipeline
 

@@ -38,6 +38,7 @@ LONGEST_FUNCTION = 40
 LEDGER = {
     "ledger.recorder",
     "ledger.script",
+    "ledger.steps",
     "ledger.tables",
     "ledger.elsewhere",
     "ledger.versions",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import (
     Connection,
     Table,
+    Text,
     exists,
     extract,
     func,
@@ -17,15 +20,16 @@ from sqlalchemy import (
     literal,
     select,
     text,
-    true,
     update,
 )
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.schema import CreateSchema
 
 from alembic_pgpipe.errors import LedgerError, LockError
 from alembic_pgpipe.ledger.encoding import encoding_of
 from alembic_pgpipe.ledger.history import SETTLING
+from alembic_pgpipe.ledger.steps import Move, beginning, held, settling
 from alembic_pgpipe.ledger.tables import (
     ID_LIMIT,
     NAME_LIMIT,
@@ -74,15 +78,6 @@ KNOWN = frozenset(status.value for status in Status)
 SCHEMA_EXISTS = text("SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = :schema")
 CREATION_LOCK = text(
     "SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext(:name)::bigint)"
-)
-# pg_locks shows an advisory lock's 64-bit key as two halves.
-HELD = text(
-    """
-    EXISTS (SELECT FROM pg_catalog.pg_locks AS l
-            WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
-              AND l.pid = :hold_process
-              AND (l.classid::bigint << 32) | l.objid::bigint = :hold_key)
-    """
 )
 LOST = (
     "The lock was lost: the server has ended the session that held it, so that another run "
@@ -213,9 +208,7 @@ class Recorder:
 
     def _held(self) -> Any:
         """Return the condition that the run's lock is held; without one, that holds."""
-        if self.hold is None:
-            return true()
-        return HELD.bindparams(hold_process=self.hold.process, hold_key=self.hold.key)
+        return text(held(self.hold))
 
     # -- reading -----------------------------------------------------------------------
 
@@ -362,15 +355,20 @@ class Recorder:
         for revision in known:
             _refuse_long_id(revision)
             self._refuse_unstorable(revision)
-        new = [
-            {"id": r.id, "migration_name": r.name[:255], "applied_status": status.value}
-            for r in known
-        ]
-        if new:
+        if known:
             table = self.tables.migrations
-            adding = postgresql.insert(table).on_conflict_do_nothing()
-            self.connection.execute(adding.values(**values) if values else adding, new)
-            ids = [one["id"] for one in new]
+            ids = [revision.id for revision in known]
+            names = [revision.name[:NAME_LIMIT] for revision in known]
+            # One message, however many they are.
+            each = select(
+                func.unnest(literal(ids, ARRAY(Text))),
+                func.unnest(literal(names, ARRAY(Text))),
+                literal(status.value, Text),
+                *values.values(),
+            )
+            columns = ("id", "migration_name", "applied_status", *values)
+            adding = postgresql.insert(table).from_select(columns, each)
+            self.connection.execute(adding.on_conflict_do_nothing())
             there = select(func.count()).where(table.c.id == func.any(ids))
             if self.connection.scalar(there) != len(ids):
                 raise self._kept(table, f"the rows of {', '.join(ids[:5])}")
@@ -406,13 +404,17 @@ class Recorder:
             .values(**_status_values(status, logs, rolled_back))
         )
         if self.connection.execute(change).rowcount != 1:
-            self.refuse_lost_lock()
-            raise LedgerError(
-                f"The status of {row.name} (id {row.id}) was {row.status.value} and has been "
-                "changed or removed by somebody else meanwhile; that stands. Look: alembic "
-                "pgpipe status. Then go on: alembic upgrade head"
-            )
+            raise self._decided(row)
         return Row(row.id, row.name, status, row.started_at, row.finished_at, logs)
+
+    def _decided(self, row: Row) -> LedgerError:
+        """Return the error for a row that has changed; raises LockError where that is why."""
+        self.refuse_lost_lock()
+        return LedgerError(
+            f"The status of {row.name} (id {row.id}) was {row.status.value} and has been "
+            "changed or removed by somebody else meanwhile; that stands. Look: alembic "
+            "pgpipe status. Then go on: alembic upgrade head"
+        )
 
     def mend_row(
         self,
@@ -478,6 +480,53 @@ class Recorder:
         if id_ is None:
             raise self._kept(self.tables.attempts, f"an attempt at {revision.id}")
         return int(id_)
+
+    def begin(
+        self,
+        row: Row,
+        revision: Revision,
+        build: Build,
+        *,
+        checksum: str | None,
+        total: int | None,
+        before: Attempt | None = None,
+        durable: bool = True,
+    ) -> tuple[Row, int]:
+        """Move a row to RUNNING and begin a try at an upgrade, both or neither.
+
+        Returns the row and the attempt's id.  What is not ``durable`` may be forgotten by
+        a server that crashes.  Raises as ``set_status`` and ``begin_attempt`` do.
+        """
+        values = {
+            **_attempt_values(revision, Direction.UPGRADE, Outcome.RUNNING, build),
+            **(_progress_values(before) if before is not None else NO_PROGRESS),
+        }
+        values |= {"id": row.id, "was": row.status.value}
+        values |= {"checksum": checksum, "statements_total": total}
+        if values["under_way"] is not None:
+            values["under_way"] = json.dumps(values["under_way"], ensure_ascii=False)
+        values = {name: self._storable(value) for name, value in values.items()}
+        sql = beginning(self.tables, self.hold, durable=durable)
+        moved, id_ = self.connection.exec_driver_sql(sql, values).one()
+        if not moved:
+            raise self._decided(row)
+        if id_ is None:
+            raise self._kept(self.tables.attempts, f"an attempt at {revision.id}")
+        begun = Row(row.id, row.name, Status.RUNNING, row.started_at, row.finished_at)
+        return begun, int(id_)
+
+    def _storable(self, value: Any) -> Any:
+        """Return a value with texts that the database can hold, as ``Words`` does."""
+        if isinstance(value, list):
+            return [self._storable(one) for one in value]
+        return self.tables.encoding.hold(value) if isinstance(value, str) else value
+
+    def settling(self, row: Row, attempt: int, move: Move) -> str:
+        """Return the SQL that ends a step: version, SUCCESS and the attempt's end, or none.
+
+        It fails where one of them is not as it has to be, or where the run's lock is lost.
+        """
+        return settling(self.tables, self.hold, row.id, attempt, move)
 
     def end_attempt(
         self, attempt: int, outcome: Outcome, failure: Failure | None = None
@@ -677,6 +726,11 @@ class Recorder:
         values = {"status": _outcome(succeeded), "logs": table.c.logs + lines}
         if not self.connection.execute(change.values(**values)).rowcount:
             raise self._kept(table, f"the outcome of build {number}")
+
+
+NO_PROGRESS: Mapping[str, Any] = MappingProxyType(
+    {"statements_done": 0, "statement_hashes": [], "statement_texts": [], "under_way": None}
+)
 
 
 def _outcome(succeeded: bool) -> str:

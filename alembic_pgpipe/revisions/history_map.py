@@ -87,6 +87,14 @@ class UnreadModule:
             self.source = header.source
             self.undo = header.undo
 
+    def upgrade(self) -> None:
+        """Import it and upgrade: Alembic asks every step that it plans for this function."""
+        self._module.upgrade()
+
+    def downgrade(self) -> None:
+        """Import it and downgrade."""
+        self._module.downgrade()
+
     @property
     def __doc__(self) -> str | None:  # type: ignore[override]
         """Return the docstring, as Python reads it."""

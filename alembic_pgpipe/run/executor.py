@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TextIO, cast
@@ -41,6 +41,8 @@ from alembic_pgpipe.source.loading import Source
 # The server, or the connection to it, went away.
 GONE = ("08", "57P")
 SAVEPOINT = "pgpipe_batch"
+# Of a message with a BEGIN of its own: it is not sent, or there is an error behind it.
+REFUSED = frozenset({TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INERROR})
 LOCK_TIMED_OUT = "55P03"
 CANCELED = "57014"
 # How long a statement may wait for a lock when it is repeated because one has timed out.
@@ -130,6 +132,18 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
+class Tried:
+    """What the server said of statements that were one message; nothing of them is left.
+
+    Its first ``heard`` notices have been handed on, and it took so many ``seconds``.
+    """
+
+    said: ServerError
+    heard: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Executor:
     """Runs the statements of a source on one connection."""
 
@@ -155,6 +169,11 @@ class Executor:
     def is_idle(self) -> bool:
         """Return whether the server has no transaction open, not even a failed one."""
         return self._driver.info.transaction_status == TRANSACTION_STATUS_IDLE
+
+    @property
+    def reads_standard_strings(self) -> bool:
+        """Return whether a backslash in a string is one, as the session is now."""
+        return self._driver.get_parameter_status("standard_conforming_strings") == "on"
 
     @contextmanager
     def notices_to(self, say: Callable[[str], None]) -> Iterator[None]:
@@ -214,22 +233,48 @@ class Executor:
         """Commit on the driver's level, below SQLAlchemy's idea of a transaction."""
         self._driver.commit()
 
-    def run(self, source: Source) -> None:
+    def run_at_once(
+        self,
+        before: str,
+        batch: Batch,
+        after: str,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> Tried | None:
+        """Run a batch in a transaction of its own, which takes one message.
+
+        ``before`` stands ahead of its BEGIN, ``after`` ahead of its COMMIT; ``meanwhile``
+        is called once while the server is at work.  Returns None where it is committed;
+        what the server refuses is rolled back.  Raises StatementError where the connection
+        was lost: then it may be either.
+        """
+        total = len(batch.statements)
+        self._tell_watch(batch.number, total)
+        # Where a statement has ended the transaction, its savepoint is gone.
+        text = (
+            f"{before}BEGIN;SAVEPOINT {SAVEPOINT};\n{batch.text}\n"
+            f"RELEASE SAVEPOINT {SAVEPOINT};{after}COMMIT"
+        )
+        with self.autocommit():
+            return self._try(text, batch, total, meanwhile, REFUSED)
+
+    def run(self, source: Source, tried: Tried | None = None) -> None:
         """Run a source's statements in the transaction that is open.
 
-        Statements that share a message are repeated one by one where it fails, so that the
-        error names the one that caused it.  Raises StatementError where the server refuses
-        one, SourceError where one ended the transaction, or where the file has changed.
+        Those of the first message may have been ``tried`` in vain.  Statements that share
+        a message are repeated one by one where it fails, so that the error names the one
+        that caused it.  Raises StatementError where the server refuses one, SourceError
+        where one ended the transaction, or where the file has changed.
         """
         execution = source.execution
         if execution.begin:
             self.command(f"SET TRANSACTION {execution.begin}")
         ahead = Ahead(batches(execution.sent(source.statements())))
         while (batch := ahead.take()) is not None:
-            if len(batch.statements) == 1:
+            if len(batch.statements) == 1 and tried is None:
                 self._send(batch.statements[0], batch.number, execution.total)
             else:
-                self._send_together(batch, execution.total, ahead.prepare)
+                self._send_together(batch, execution.total, ahead.prepare, tried)
+            tried = None
             self._refuse_ended(batch.statements[-1])
 
     def send(self, statement: Statement, number: int, total: int) -> None:
@@ -264,8 +309,9 @@ class Executor:
             yield
         finally:
             if not driver.closed:
+                # The driver knows of no transaction here, and would send nothing itself.
                 if driver.info.transaction_status != TRANSACTION_STATUS_IDLE:
-                    driver.rollback()
+                    self.command("ROLLBACK")
                 driver.autocommit = False
 
     def _send(self, statement: Statement, number: int, total: int) -> None:
@@ -298,59 +344,67 @@ class Executor:
         if self.watch is not None:
             self.watch.begin(number, total)
 
-    def _send_together(self, batch: Batch, total: int, meanwhile: Callable[[], None]) -> None:
+    def _send_together(
+        self, batch: Batch, total: int, meanwhile: Callable[[], None], tried: Tried | None
+    ) -> None:
         """Send a batch as one message; where it fails, find the statement that is to blame.
 
         ``meanwhile`` is called once while the server is at work.
         """
         self._refuse_other_strings(batch.statements[0])
-        self._tell_watch(batch.number, total)
+        # Whom it waited for where it was tried has been seen, and is not to be forgotten.
+        if tried is None:
+            self._tell_watch(batch.number, total)
         self.command(f"SAVEPOINT {SAVEPOINT}")
-        before, began = self._notice_count, time.monotonic()
-        said = self._try_together(batch, total, meanwhile)
-        if said is not None:
-            seconds = time.monotonic() - began
+        tried = tried or self._try(batch.text, batch, total, meanwhile)
+        if tried is not None:
             self.command(f"ROLLBACK TO SAVEPOINT {SAVEPOINT}")
-            heard = self._notice_count - before
             # A deadlock is gone with what the savepoint has given back, and a serialization
             # failure comes at once: both are repeated like any other error.
-            if said.sqlstate in (LOCK_TIMED_OUT, CANCELED):
-                self._repeat_in_haste(batch, total, heard, said, seconds)
+            if tried.said.sqlstate in (LOCK_TIMED_OUT, CANCELED):
+                self._repeat_in_haste(batch, total, tried)
             else:
-                self._repeat(batch, total, heard)
+                self._repeat(batch, total, tried.heard)
         self.command(f"RELEASE SAVEPOINT {SAVEPOINT}")
 
-    def _try_together(
-        self, batch: Batch, total: int, meanwhile: Callable[[], None]
-    ) -> ServerError | None:
-        """Send a batch as one message; return what the server says where it refuses it.
+    def _try(
+        self,
+        text: str,
+        batch: Batch,
+        total: int,
+        meanwhile: Callable[[], None] = lambda: None,
+        refused: Collection[int] = (TRANSACTION_STATUS_INERROR,),
+    ) -> Tried | None:
+        """Send one message that holds a batch; return what came of it where it is refused.
+
+        ``refused`` are the states that a transaction may be in then.
 
         The error itself may be of any size: it is not kept while the batch is repeated.
         """
+        before, began = self._notice_count, time.monotonic()
         try:
             with (
                 self._driver.cursor() as cursor,
                 interruptible(self._driver, self.watch, meanwhile),
             ):
-                cursor.execute(batch.text)
+                cursor.execute(text)
         except psycopg2.Error as error:
             said = server_error(error)
-            if self._driver.info.transaction_status != TRANSACTION_STATUS_INERROR:
+            if self._driver.info.transaction_status not in refused:
                 raise StatementError(said, batch.statements[0], batch.number, total) from error
-            return said
+            return Tried(said, self._notice_count - before, time.monotonic() - began)
         return None
 
-    def _repeat_in_haste(
-        self, batch: Batch, total: int, heard: int, said: ServerError, seconds: float
-    ) -> None:
-        """Repeat a batch that waited ``seconds`` in vain, without waiting as long again.
+    def _repeat_in_haste(self, batch: Batch, total: int, tried: Tried) -> None:
+        """Repeat a batch that waited in vain, without waiting as long again.
 
         Whoever has to wait now is to blame.  What a person has cancelled is not repeated.
         """
+        said = tried.said
         limits = {name: int(value) for name, value in self.ask(TIMEOUTS, {})}
         # The server's words would tell a person from a time-out, but in its own language.
         patience = limits.get("statement_timeout", 0)
-        if said.sqlstate == CANCELED and not 0 < patience <= seconds * 1000:
+        if said.sqlstate == CANCELED and not 0 < patience <= tried.seconds * 1000:
             first = batch.statements[0]
             raise StatementError(_one_of(batch, said), first, batch.number, total)
         own = limits.get("lock_timeout", 0)
@@ -358,7 +412,7 @@ class Executor:
         self.command(f"SET LOCAL lock_timeout = {haste}")
         try:
             # Whom the batch waited for has been seen: the watch is not to begin anew.
-            replace(self, watch=None)._repeat(batch, total, heard)  # noqa: SLF001
+            replace(self, watch=None)._repeat(batch, total, tried.heard)  # noqa: SLF001
         except StatementError as again:
             if again.error.sqlstate != LOCK_TIMED_OUT or said.sqlstate == LOCK_TIMED_OUT:
                 raise
@@ -383,9 +437,9 @@ class Executor:
 
     def _refuse_other_strings(self, statement: Statement) -> None:
         """Refuse to send what the server would read in another way than the reader did."""
-        setting = self._driver.get_parameter_status("standard_conforming_strings")
-        if (setting == "on") is statement.standard_strings:
+        if self.reads_standard_strings is statement.standard_strings:
             return
+        setting = "on" if self.reads_standard_strings else "off"
         raise SourceError(
             statement.path,
             f"standard_conforming_strings is {setting} on the server here, and this file was "

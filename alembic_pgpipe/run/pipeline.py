@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import functools
+import logging
 import random
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from time import sleep
 from typing import Any
 
-from alembic.runtime.migration import MigrationContext
+from alembic.runtime.migration import MigrationContext, RevisionStep
 from alembic.script.revision import MultipleHeads, ResolutionError
 from alembic.util import CommandError
 from sqlalchemy.exc import SQLAlchemyError
@@ -23,9 +25,13 @@ from alembic_pgpipe.errors import (
     StepError,
     UnreachableError,
 )
+from alembic_pgpipe.ledger.elsewhere import Place
 from alembic_pgpipe.ledger.history import History
+from alembic_pgpipe.ledger.steps import Move
 from alembic_pgpipe.model import Direction, Failure, Status
 from alembic_pgpipe.revisions.broken import two_heads
+from alembic_pgpipe.revisions.history_map import UnreadModule
+from alembic_pgpipe.run.batch import Batch
 from alembic_pgpipe.run.executor import sqlstate
 from alembic_pgpipe.run.failure import cause_of, ways_out
 from alembic_pgpipe.run.planner import AlembicStep, Planned, Planner, runs
@@ -36,6 +42,8 @@ from alembic_pgpipe.run.step import Step
 # Lock time-out, deadlock, serialization failure: the same step may succeed next time.
 WORTH_ANOTHER_TRY = frozenset({"55P03", "40P01", "40001"})
 FIRST_PAUSE_SECONDS = 0.5
+# Where Alembic says which revision it runs.
+ALEMBIC = logging.getLogger("alembic.runtime.migration")
 
 
 @dataclass(slots=True)
@@ -44,6 +52,7 @@ class Pipeline:
 
     ``steps`` is Alembic's own function that yields the steps, ``migrate`` the one that
     runs them.  It ``looks_ahead`` where the steps do not depend on what was applied long ago.
+    ``versions`` is Alembic's table, where nobody else wants to hear of each step.
     """
 
     runner: Runner
@@ -52,9 +61,12 @@ class Pipeline:
     steps: Callable[[Any, MigrationContext], Iterable[AlembicStep]]
     migrate: Callable[[], None]
     looks_ahead: bool = False
+    versions: Place | None = None
+    _heads: frozenset[str] = frozenset()
     _history: History = field(default_factory=lambda: History({}, {}, {}))
+    _ahead: tuple[Planned, Batch | None] | None = None
     _passed: frozenset[str] = frozenset()
-    _remaining: list[Planned] = field(default_factory=list)
+    _remaining: deque[Planned] = field(default_factory=deque)
     _count: int = 0
     _chance: random.Random = field(default_factory=random.Random)
 
@@ -84,16 +96,28 @@ class Pipeline:
                 self._follow_purge()
 
     def next_steps(self, heads: Any, context: MigrationContext) -> Iterator[AlembicStep]:
-        """Give Alembic one step after the other; it asks for the next after a commit."""
+        """Give Alembic one step after the other; it asks for the next after a commit.
+
+        Small steps are run without it.  It does not see them: behind them it begins anew.
+        """
+        self._heads, moved = frozenset(heads), False
         while self._remaining:
-            if self._remaining[0].catch_up:
-                self._catch_up(self._remaining[0])
-            else:
-                yield self._remaining[0].alembic
-            self._committed(self._remaining.pop(0))
+            planned = self._remaining[0]
+            at_once = self._ran_at_once(planned)
+            moved = moved or at_once
+            if planned.catch_up:
+                self._catch_up(planned)
+            elif not at_once:
+                if moved:
+                    return
+                yield planned.alembic
+            self._committed(self._remaining.popleft())
+            if not at_once:
+                self.runner.log.flush()
 
     def on_version_apply(self, *, heads: set[str], **_: Any) -> None:
         """Write the ledger in the step's own transaction; Alembic calls this."""
+        self._heads = frozenset(heads)
         planned = self._remaining[0]
         if planned.step is None:
             self._follow_stamp(heads)
@@ -115,12 +139,10 @@ class Pipeline:
         self._passed = self.planner.revisions.applied(heads)
         planned = self.planner.plan(self._alembic_steps(heads), heads)
         self._count = len(planned)
-        for place, one in enumerate(planned, 1):
+        for one in planned:
             if one.step is not None:
-                one.alembic.migration_fn = self._tracked(
-                    place, one.step, one.alembic.migration_fn
-                )
-        self._remaining = planned
+                one.alembic.migration_fn = self._tracked(one.step, one.alembic.migration_fn)
+        self._remaining = deque(planned)
         self._look()
         if not planned:
             self._say("nothing to do")
@@ -137,16 +159,16 @@ class Pipeline:
         """
         rows = self.planner.history().rows
         self._passed = frozenset(r for r in rows if rows[r].status is Status.SUCCESS)
-        self._remaining = [Planned(step) for step in self._alembic_steps(())]
+        self._remaining = deque(Planned(step) for step in self._alembic_steps(()))
 
-    def _tracked(
-        self, place: int, step: Step, body: Callable[..., None]
-    ) -> Callable[..., None]:
+    def _tracked(self, step: Step, body: Callable[..., None]) -> Callable[..., None]:
         """Return what Alembic runs in place of a revision's own function."""
 
         @functools.wraps(body)
         def tracked(**arguments: Any) -> None:
-            self._announce(place, step)
+            if self.runner.tried is None:
+                self._announce(step)
+            self.runner.log.flush()
             if step.runs:
                 row = self._history.rows.get(step.revision.id)
                 last = self._history.last_try(step.revision.id, step.direction)
@@ -154,12 +176,12 @@ class Pipeline:
 
         return tracked
 
-    def _announce(self, place: int, step: Step) -> None:
+    def _announce(self, step: Step) -> None:
+        place = self._count - len(self._remaining) + 1
         why = f" · {step.decision.why}" if step.decision.why else ""
         passed = "" if step.runs else " · passed over"
         name = f"{step.revision.id} {step.revision.name}"
         self._say(f"[{place}/{self._count}] {name}{why}{passed}")
-        self.runner.log.flush()
 
     def _run_alembic(self) -> None:
         tries: Counter[str] = Counter()
@@ -167,7 +189,8 @@ class Pipeline:
             try:
                 self.runner.session.between()
                 self.migrate()
-                return
+                if not self._remaining:
+                    return
             except Exception as error:
                 running = self.runner.running
                 if running is None:
@@ -178,6 +201,61 @@ class Pipeline:
                 if self.runner.running is not None:
                     self._stopped(self.runner.running)
                 raise
+
+    def _ran_at_once(self, planned: Planned) -> bool:
+        """Run a small step that is only tried, and moves only one version, as one message.
+
+        Returns False where it is to be run in the usual way, or to be run on.
+        """
+        step, move = planned.step, self._move(planned)
+        if step is None or move is None or self.runner.running is not None:
+            return False
+        row = self._history.rows.get(step.revision.id)
+        if row is None or self._history.last_try(step.revision.id, step.direction) is not None:
+            return False
+        batch = self._small(planned)
+        if batch is None or not self.runner.executor.reads_standard_strings:
+            return False
+        # Alembic has read its versions in a transaction.
+        self.runner.main.commit()
+        ALEMBIC.info("Running %s", planned.alembic)
+        self._announce(step)
+        if not self.runner.run_at_once(step, row, batch, move, self._look_ahead):
+            return False
+        self._heads = self._heads - {move.before} | {move.after}
+        return True
+
+    def _small(self, planned: Planned) -> Batch | None:
+        if self._ahead is not None and self._ahead[0] is planned:
+            return self._ahead[1]
+        return self.runner.small(planned.step)
+
+    def _look_ahead(self) -> None:
+        """Read the next step's source; an error that this meets waits for its turn."""
+        if len(self._remaining) > 1:
+            following = self._remaining[1]
+            with suppress(Exception):
+                self._ahead = (following, self.runner.small(following.step))
+
+    def _move(self, planned: Planned) -> Move | None:
+        """Return how a wrapper's upgrade moves the version; None where it is not so simple.
+
+        A revision file that is more than the template's may do more than run its source.
+        """
+        alembic, step = planned.alembic, planned.step
+        if self.versions is None or step is None or not step.runs or planned.catch_up:
+            return None
+        if not isinstance(alembic, RevisionStep) or not alembic.is_upgrade:
+            return None
+        script = alembic.revision
+        down = script.down_revision
+        if not isinstance(script.module, UnreadModule) or script.dependencies:
+            return None
+        if down is None and not self._heads:
+            return Move(self.versions, None, script.revision)
+        if not isinstance(down, str) or down not in self._heads:
+            return None
+        return Move(self.versions, down, script.revision)
 
     def _catch_up(self, planned: Planned) -> None:
         """Run a revision that ``alembic_version`` has passed; Alembic would move it."""
@@ -191,7 +269,6 @@ class Pipeline:
                 self.runner.keep()
                 raise SourceError(planned.step.file, ENDED)
             self.runner.finish()
-        self.runner.log.flush()
 
     # -- following what Alembic does ---------------------------------------------------
 

@@ -13,13 +13,16 @@ from sqlalchemy.exc import SQLAlchemyError
 from alembic_pgpipe.connect.database import Database
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.ledger.recorder import Recorder
+from alembic_pgpipe.ledger.steps import Move
 from alembic_pgpipe.model import Attempt, Direction, Failure, Outcome, Row, Status
 from alembic_pgpipe.run.alone import Alone, Notes
+from alembic_pgpipe.run.batch import Batch, only
 from alembic_pgpipe.run.blockers import Blockers
 from alembic_pgpipe.run.build_log import BuildLog
 from alembic_pgpipe.run.executor import (
     Executor,
     StatementError,
+    Tried,
     is_broken_off,
     server_error,
 )
@@ -81,6 +84,7 @@ class Runner:
     """Runs steps on the main connection; the journal keeps what must survive a rollback.
 
     ``display`` is where a person sees how far a step is; without one, the log says it.
+    ``tried`` is what came of a step that was begun as one message, and goes on.
     """
 
     database: Database
@@ -93,6 +97,7 @@ class Runner:
     display: Display | None = None
     running: Running | None = None
     watch: Watching | None = None
+    tried: Tried | None = None
 
     @property
     def executor(self) -> Executor:
@@ -110,8 +115,12 @@ class Runner:
         self, step: Step, row: Row | None, last: Attempt | None, body: Callable[[], None]
     ) -> None:
         """Run a step's body; Alembic then moves its version and calls ``record``."""
-        self.running = self._start(step, row, last)
-        self.watch = self._watching(step, self.executor.pid)
+        running = self.running
+        if running is None or self.tried is None:
+            running = self.running = self._start(step, row, last)
+            self.watch = self._watching(step, self.executor.pid)
+        else:
+            self.journal.refuse_lost_lock()
         with _given_up_where_dead(self.executor):
             self.session.prepare(step.directives)
             with (
@@ -119,17 +128,66 @@ class Runner:
                 self.executor.notices_to(say),
                 cancelled_by_signals(self.executor.canceller()),
             ):
-                self._run_body(self.running, _unstoppable(step, body))
-                self.running.at_end = True
+                self._run_body(running, _unstoppable(step, body))
+                running.at_end = True
                 self.session.leave(transactional=step.transactional)
-                self.running.recording = True
+                running.recording = True
+
+    def small(self, step: Step | None) -> Batch | None:
+        """Return the statements of a step that can be one message with all around them."""
+        source = step.source if step is not None else None
+        if source is None:
+            return None
+        execution = source.execution
+        if execution.mode is not Mode.TRANSACTION or execution.begin or self._elsewhere(source):
+            return None
+        try:
+            return only(execution.sent(source.statements()))
+        except SourceError:
+            # The step itself meets it, and says so.
+            return None
+
+    def run_at_once(
+        self, step: Step, row: Row, batch: Batch, move: Move, meanwhile: Callable[[], None]
+    ) -> bool:
+        """Run a step as one message, with its version and its end in the ledger.
+
+        ``meanwhile`` is called once while the server is at work.
+        Returns whether it is committed.  Where it is not, nothing of it is left, and
+        ``run`` goes on with it.
+        """
+        running = self.running = self._start(step, row, None)
+        self.watch = self._watching(step, self.executor.pid)
+        before, after = self.session.around(step.directives)
+        after += self.journal.settling(row, running.attempt, move)
+        # Whoever loses the connection now has to look into the ledger.
+        running.recorded = True
+        executor = self.executor
+        with (
+            _given_up_where_dead(executor),
+            self._shown(),
+            rationed(self.log.say) as say,
+            executor.notices_to(say),
+        ):
+            self.tried = executor.run_at_once(before, batch, after, meanwhile)
+        running.recorded = self.tried is None
+        return running.recorded
+
+    @contextmanager
+    def _shown(self) -> Iterator[None]:
+        """Take from the display, in the end, how far a step is."""
+        try:
+            yield
+        finally:
+            if self.display is not None:
+                self.display.hide()
 
     def _watching(self, step: Step, process: int) -> Watching:
         """Return what looks after the statements of a step in a server process."""
         ask = Executor(self.journal.connection).ask_briefly
         say = self.log.say if self.display is None else self.log.note
         reporter = Reporter(step.revision.name, process, ask, say, self.display, SCHEDULE)
-        return Watching(Blockers(ask, process), reporter)
+        return Watching(Blockers(ask, process), reporter, self.log.flush)
 
     def _run_body(self, running: Running, body: Callable[[], None]) -> None:
         """Run what Alembic would run, and see whether its transaction outlives it."""
@@ -197,6 +255,7 @@ class Runner:
         connection that broke: nobody has to decide anything, the next run goes on.
         """
         running = self._current()
+        self.tried = None
         broken = self.broke_off(error)
         self._roll_back()
         failure = self._describe(error, running, again=again)
@@ -238,21 +297,29 @@ class Runner:
         return any(r.id == running.row.id and r.status is goal for r in self.journal.rows())
 
     def _start(self, step: Step, row: Row | None, last: Attempt | None) -> Running:
-        # First the row: where somebody has decided meanwhile, no attempt is begun.
+        before = unfinished(last)
         if step.direction is Direction.UPGRADE and row is not None:
-            row = self.journal.set_status(row, Status.RUNNING)
+            row, attempt = self.journal.begin(
+                row,
+                step.revision,
+                self.log.build,
+                checksum=step.checksum,
+                total=step.total,
+                before=before,
+                durable=not step.transactional or step.source is None,
+            )
         else:
             self.journal.refuse_lost_lock()
+            attempt = self.journal.begin_attempt(
+                step.revision,
+                step.direction,
+                self.log.build,
+                checksum=step.checksum,
+                total=step.total,
+                before=before,
+            )
         if last is not None and last.outcome is Outcome.RUNNING:
             self.journal.interrupt(last, f"the run of build {last.build_number} died in it")
-        attempt = self.journal.begin_attempt(
-            step.revision,
-            step.direction,
-            self.log.build,
-            checksum=step.checksum,
-            total=step.total,
-            before=unfinished(last),
-        )
         return Running(step, row, attempt, last)
 
     def _current(self) -> Running:
@@ -311,11 +378,8 @@ class Runner:
         """Run a source inside the current step; what ``op.run_source`` comes to."""
         running = self._current()
         source = self.sources.load(file)
-        try:
+        with self._shown():
             self._run_loaded(running, file, source)
-        finally:
-            if self.display is not None:
-                self.display.hide()
 
     def _run_loaded(self, running: Running, file: str, source: Source) -> None:
         own = running.step.source is not None and running.step.source.file == file
@@ -330,7 +394,8 @@ class Runner:
         if own and self._elsewhere(source):
             self._run_elsewhere(running, source)
         elif source.execution.mode is Mode.TRANSACTION:
-            self.executor.run(source)
+            tried, self.tried = self.tried, None
+            self.executor.run(source, tried)
         else:
             self._run_alone(running, source, self.executor)
 

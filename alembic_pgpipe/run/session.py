@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from alembic_pgpipe.connect.connector import APPLICATION
 from alembic_pgpipe.connect.database import OWN_SEARCH_PATH, SERVER_KEEPALIVES
+from alembic_pgpipe.ledger.steps import quoted
 from alembic_pgpipe.run.executor import Executor
 from alembic_pgpipe.settings import Settings
 from alembic_pgpipe.source import Directives
 
 # A server that works on a statement does not notice that the client died: without this it
-# would go on, and the next run would meet it.  Not every version knows these settings.
-VALUES = {
-    "client_connection_check_interval": "2s",
-    "idle_session_timeout": "0",
-    "transaction_timeout": "0",
-    **SERVER_KEEPALIVES,
-}
-WHERE_KNOWN = (
-    "SELECT pg_catalog.set_config(s.name, v.value, false) FROM (VALUES "
-    + ", ".join(f"('{name}', '{value}')" for name, value in VALUES.items())
-    + ") AS v (name, value) JOIN pg_catalog.pg_settings AS s ON s.name = v.name;"
+# would go on, and the next run would meet it.  Each with the first version that knows it.
+VALUES: Mapping[str, tuple[str, int]] = MappingProxyType(
+    {
+        "client_connection_check_interval": ("2s", 14),
+        "idle_session_timeout": ("0", 14),
+        "transaction_timeout": ("0", 17),
+        **{name: (value, 12) for name, value in SERVER_KEEPALIVES.items()},
+    }
+)
+# What DISCARD ALL does, for a message that holds more: there it is refused.  It has a
+# transaction of its own because UNLISTEN waits for the commit.
+DISCARD = (
+    "BEGIN;SET SESSION AUTHORIZATION DEFAULT;RESET ALL;DEALLOCATE ALL;CLOSE ALL;UNLISTEN *;"
+    "SELECT pg_catalog.pg_advisory_unlock_all();DISCARD PLANS;DISCARD TEMP;DISCARD SEQUENCES;"
+    "COMMIT;"
 )
 # What DISCARD ALL and RESET ALL take back is what the connection was opened with: behind a
 # pooler that is the pooler's, and this driver would go on in UTF-8.
@@ -44,10 +51,14 @@ class Session:
         """
         with self.executor.autocommit():
             self.executor.command("DISCARD ALL")
-            self.executor.command(
-                f"SET search_path = {OWN_SEARCH_PATH};{WHERE_KNOWN}RESET search_path;"
-                f"{OWN}{entering(self.settings, directives)}"
-            )
+            self.executor.command(self._prepared(directives))
+
+    def around(self, directives: Directives) -> tuple[str, str]:
+        """Return what ``prepare`` and ``leave`` do, for a step that is one message.
+
+        The first is to stand ahead of its BEGIN, the second ahead of the ledger's rows.
+        """
+        return DISCARD + self._prepared(directives), self._left()
 
     def between(self) -> None:
         """Give the session our own search path until the next step prepares it.
@@ -69,8 +80,20 @@ class Session:
             # A transaction that begins under its settings may be read-only from the start.
             with self.executor.autocommit():
                 self.executor.command("DISCARD ALL")
+        self.executor.command(self._left())
+
+    def _prepared(self, directives: Directives | None) -> str:
+        version = self.executor.connection.dialect.server_version_info or (0,)
+        known = "".join(
+            f"SET {name} = '{value}';"
+            for name, (value, since) in VALUES.items()
+            if int(version[0]) >= since
+        )
+        return f"{known}{OWN}{entering(self.settings, directives)}"
+
+    def _left(self) -> str:
         own_path = f"SET LOCAL search_path = {OWN_SEARCH_PATH};"
-        self.executor.command(leaving(self.settings) + OWN_ENCODING + own_path)
+        return leaving(self.settings) + OWN_ENCODING + own_path
 
 
 def entering(settings: Settings, directives: Directives | None = None) -> str:
@@ -79,8 +102,8 @@ def entering(settings: Settings, directives: Directives | None = None) -> str:
     lock = own.lock_timeout or settings.lock_timeout
     statement = own.statement_timeout or settings.statement_timeout
     return (
-        f"SET lock_timeout = {_literal(lock)};"
-        f"SET statement_timeout = {_literal(statement)};"
+        f"SET lock_timeout = {quoted(lock)};"
+        f"SET statement_timeout = {quoted(statement)};"
         "SET idle_in_transaction_session_timeout = 0; SET client_min_messages = notice;"
         f"SET standard_conforming_strings = on;{_set_role(own.role or settings.role)}"
     )
@@ -105,8 +128,4 @@ def role_of(settings: Settings) -> str:
 
 
 def _set_role(role: str | None) -> str:
-    return f"SET ROLE {_literal(role)};" if role is not None else ""
-
-
-def _literal(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
+    return f"SET ROLE {quoted(role)};" if role is not None else ""

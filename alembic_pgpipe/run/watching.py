@@ -76,10 +76,14 @@ class Reporter:
 
 @dataclass(slots=True)
 class Watching:
-    """Looks on the journal what a statement on another connection is doing."""
+    """Looks on the journal what a statement on another connection is doing.
+
+    ``keep`` puts into the build's row what has been said: the run may be killed in it.
+    """
 
     blockers: Blockers
     reporter: Reporter
+    keep: Callable[[], None]
     clock: Callable[[], float] = time.monotonic
     _rests_until: float = 0.0
 
@@ -93,6 +97,7 @@ class Watching:
         began = self.clock()
         if began < self._rests_until:
             return
+        self.keep()
         self.blockers.look()
         self.reporter.look()
         ended = self.clock()

@@ -59,6 +59,7 @@ class Kind(Enum):
     FIRST = "the first run"
     WAITING = "behind another run"
     TRANSACTION = "a source in a transaction"
+    SMALL = "a small source, which is one message"
     ALONE = "a source without a transaction"
     PYTHON = "a Python revision"
     ELSEWHERE = "a source for another database"
@@ -113,8 +114,8 @@ class Finder:
 OPEN_ROW = r"^INSERT INTO public\.migration_logs"
 CLOSE_ROW = r"^UPDATE public\.migration_logs SET .*status='"
 TRY = r"pg_try_advisory_xact_lock"
-RUNNING = r"^UPDATE public\.migrations .*applied_status='RUNNING'"
-BEGIN_ATTEMPT = r"^INSERT INTO public\.migration_attempts"
+# With it the attempt is begun.
+RUNNING = r"UPDATE public\.migrations .*applied_status='RUNNING'"
 SUCCESS = r"^UPDATE public\.migrations .*applied_status='SUCCESS'"
 END_ATTEMPT = r"^UPDATE public\.migration_attempts .*outcome='SUCCESS'"
 VERSION = r"^UPDATE public\.alembic_version"
@@ -122,6 +123,8 @@ GATE = r"at the gate"
 SLOWLY = r"slowly"
 INDEX = r"^CREATE INDEX CONCURRENTLY"
 COMMIT = r"^COMMIT"
+# All of a small step: its statements, its version, its end in the ledger, its commit.
+WHOLE = r"BEGIN;SAVEPOINT .*;COMMIT$"
 HASHES = r"^UPDATE public\.migration_attempts SET .*statement_hashes="
 OWN = r"^INSERT INTO public\.effects VALUES \('b1'\)"
 
@@ -147,7 +150,7 @@ POINTS: tuple[Point, ...] = (
         )
     ),
     Point("before alembic_version", Kind.FIRST, M, SENT, r"CREATE TABLE public\.alembic_v"),
-    Point("first version written", Kind.FIRST, M, ANSWERED, "INSERT INTO public.alembic_v"),
+    Point("first version committed", Kind.FIRST, M, ANSWERED, "INSERT INTO public.alembic_v"),
     Point("polling for the lock", Kind.WAITING, L, ANSWERED, TRY),
     *(
         Point(name, Kind.TRANSACTION, role_, side, pattern, after, alive)
@@ -158,8 +161,6 @@ POINTS: tuple[Point, ...] = (
             ("the lock is had", L, ANSWERED, TRY, "", LASTING),
             ("before RUNNING is written", J, SENT, RUNNING, "", LASTING),
             ("RUNNING written, answer lost", J, ANSWERED, RUNNING, "", LASTING),
-            ("before the attempt is begun", J, SENT, BEGIN_ATTEMPT, "", LASTING),
-            ("after RUNNING and the attempt", J, ANSWERED, BEGIN_ATTEMPT, "", LASTING),
             ("while the session is prepared", M, SENT, "^DISCARD ALL", "", LASTING),
             ("before the first statement", M, SENT, OWN, "", LASTING),
             ("in the middle of a batch", M, NOTICED, GATE, "", LASTING),
@@ -186,6 +187,11 @@ POINTS: tuple[Point, ...] = (
             ("row closed, answer lost", J, ANSWERED, CLOSE_ROW, "", (J,)),
         )
     ),
+    Point("before RUNNING is written", Kind.SMALL, J, SENT, RUNNING),
+    Point("RUNNING written, answer lost", Kind.SMALL, J, ANSWERED, RUNNING),
+    Point("all of it sent, request lost", Kind.SMALL, M, SENT, WHOLE),
+    Point("in the middle of its statements", Kind.SMALL, M, NOTICED, GATE),
+    Point("all of it done, answer lost", Kind.SMALL, M, ANSWERED, WHOLE),
     *(
         Point(name, Kind.ALONE, role_, side, pattern, after)
         for name, role_, side, pattern, after in (

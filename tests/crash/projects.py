@@ -45,6 +45,12 @@ IN_ONE = (
     + EFFECT.format("b3")
     + "CREATE TABLE public.made (a int);\n"
 )
+SMALL = (
+    EFFECT.format("b1")
+    + AT_THE_GATE
+    + EFFECT.format("b2")
+    + "CREATE TABLE public.made (a int);\n"
+)
 ALONE = (
     "-- pgpipe: transaction = off\n"
     + EFFECT.format("b1")
@@ -61,6 +67,7 @@ SOURCES = {
     Kind.FIRST: IN_ONE,
     Kind.WAITING: IN_ONE,
     Kind.TRANSACTION: IN_ONE,
+    Kind.SMALL: SMALL,
     Kind.ALONE: ALONE,
     Kind.PYTHON: IN_ONE,
     Kind.ELSEWHERE: THERE,

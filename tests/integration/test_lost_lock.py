@@ -168,3 +168,22 @@ def test_a_stamp_without_its_lock_is_rolled_back(project: Project) -> None:
     assert WORDS[0] in said[0]
     assert project.ledger() == {}
     assert project.query("SELECT version_num FROM alembic_version") == []
+
+
+def test_a_step_of_one_message_is_rolled_back_and_not_tried_again(project: Project) -> None:
+    project.query(
+        "CREATE TABLE public.gate (id int);"
+        "CREATE SEQUENCE public.tries; CREATE FUNCTION public.wait() RETURNS trigger "
+        "LANGUAGE plpgsql AS $$ BEGIN PERFORM nextval('public.tries'); "
+        "PERFORM pg_advisory_xact_lock(42); RETURN NULL; END $$;"
+        "CREATE TRIGGER wait AFTER INSERT ON public.gate FOR EACH ROW "
+        "EXECUTE FUNCTION public.wait()"
+    )
+    project.wrapped(a="INSERT INTO public.gate VALUES (1);\n" + TABLE.format("a"))
+    with losing(project, busy="%INTO public.gate%") as said:
+        pass
+    assert WORDS[0] in said[0]
+    assert project.scalar("SELECT last_value FROM public.tries") == 1
+    assert project.query("SELECT * FROM public.gate") == []
+    assert project.ledger() == {"a": "RUNNING"}
+    assert project.outcomes("a") == [("upgrade", "INTERRUPTED")]

@@ -62,3 +62,10 @@ def test_a_project_in_a_folder_with_any_name_keeps_its_log(latin: Project) -> No
     there = Project(moved, latin.url)
     there.ok("upgrade", "head")
     assert there.scalar("SELECT status FROM migration_logs") == "SUCCESS"
+
+
+def test_steps_are_recorded_with_a_commit_of_any_name(latin: Project) -> None:
+    latin.wrapped(a="SELECT 1;\n", b="CREATE TABLE public.b (id int);\n")
+    latin.ok("upgrade", "head", env={"GITHUB_RUN_NUMBER": "7", "GITHUB_SHA": "heiß → 7"})
+    found = latin.query("SELECT DISTINCT commit_hash FROM migration_attempts")
+    assert found == [(r"heiß \u2192 7",)]

@@ -318,7 +318,7 @@ def test_a_deadlock_of_statements_that_share_a_message_is_resolved_at_once(
     with session(project, *opening) as other:
 
         def cross() -> None:
-            stuck_in(project, "SET deadlock_timeout%bystander%")
+            stuck_in(project, "%SET deadlock_timeout%bystander%")
             run(other, "SELECT FROM t")
             run(other, "COMMIT")
 

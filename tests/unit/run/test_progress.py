@@ -219,6 +219,7 @@ class World:
     asked: int = 0
     said: list[str] = field(default_factory=list)
     shown: list[Progress] = field(default_factory=list)
+    kept: list[float] = field(default_factory=list)
 
     def ask(self, sql: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
         """Answer as the server would."""
@@ -240,7 +241,10 @@ class World:
         """Return what watches a statement of this world."""
         shown = self if display else None
         reporter = Reporter("a1", 7, self.ask, self.said.append, shown, clock=lambda: self.now)
-        return Watching(Blockers(self.ask, 7), reporter, clock=lambda: self.now)
+        keep = self.kept.append
+        return Watching(
+            Blockers(self.ask, 7), reporter, lambda: keep(self.now), clock=lambda: self.now
+        )
 
 
 def test_the_server_is_asked_only_when_it_is_to_be_said() -> None:

@@ -1,0 +1,129 @@
+"""The ledger's part of a small step, as SQL that goes out together with the step.
+
+Values stand in the text as literals: a message that holds a source's text takes no
+parameters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Dialect
+from sqlalchemy.dialects import postgresql
+
+from alembic_pgpipe.ledger.elsewhere import VERSION, Place
+from alembic_pgpipe.ledger.tables import Tables
+from alembic_pgpipe.model import Hold
+
+CLOCK = "pg_catalog.clock_timestamp()"
+# A server that crashes may forget this: then nothing of the step was applied, either.  What
+# the step commits later is written behind it, and never without it.
+FORGETFUL = "SET LOCAL synchronous_commit = off; "
+# The status moves first: where somebody has decided meanwhile, no attempt is begun.
+BEGIN = f"""\
+WITH moved AS (
+    UPDATE {{migrations}} SET applied_status='RUNNING', logs=NULL, started_at={CLOCK},
+        finished_at=NULL, rolled_back_at=NULL
+    WHERE id = %(id)s AND applied_status = %(was)s AND {{held}} RETURNING 1
+), begun AS (
+    INSERT INTO {{attempts}} (migration_name, revision, direction, outcome, build_number,
+        build_id, commit_hash, who, checksum, statements_total, statements_done,
+        statement_hashes, statement_texts, under_way)
+    SELECT %(migration_name)s, %(revision)s, %(direction)s, %(outcome)s, %(build_number)s,
+        %(build_id)s, %(commit_hash)s, %(who)s, %(checksum)s, %(statements_total)s,
+        %(statements_done)s, CAST(%(statement_hashes)s AS text[]),
+        CAST(%(statement_texts)s AS text[]), CAST(%(under_way)s AS jsonb)
+    FROM moved RETURNING id
+)
+SELECT (SELECT pg_catalog.count(*) FROM moved), (SELECT id FROM begun)"""
+# The order of DESIGN section 4; the division fails, and with it all of the message, where
+# one of the three is not as it has to be.
+SETTLE = f"""\
+WITH version AS (
+    {{version}} RETURNING 1
+), settled AS (
+    UPDATE {{migrations}} SET applied_status='SUCCESS', logs=NULL, finished_at={CLOCK}
+    WHERE id = {{id}} AND applied_status = 'RUNNING' AND {{held}} RETURNING 1
+), ended AS (
+    UPDATE {{attempts}} SET outcome='SUCCESS', finished_at={CLOCK},
+        duration_ms=pg_catalog.floor(
+            EXTRACT(epoch FROM {CLOCK} - started_at)::numeric * 1000),
+        statements_done=COALESCE(statements_total, statements_done)
+    WHERE id = {{attempt}} AND outcome = 'RUNNING' RETURNING 1
+)
+SELECT 1 / CASE WHEN (SELECT pg_catalog.count(*) FROM version) = 1
+    AND (SELECT pg_catalog.count(*) FROM settled) = 1
+    AND (SELECT pg_catalog.count(*) FROM ended) = 1 THEN 1 ELSE 0 END;"""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A version that takes the place of another one in Alembic's table, or of none."""
+
+    versions: Place
+    before: str | None
+    after: str
+
+
+def beginning(tables: Tables, hold: Hold | None, *, durable: bool) -> str:
+    """Return the SQL, with parameters by name, that moves a row to RUNNING and begins a try.
+
+    Its one row says how many rows have moved, and the attempt's id.
+    """
+    names = {key: name.replace("%", "%%") for key, name in _names(tables).items()}
+    text = BEGIN.format(**names, held=held(hold))
+    return text if durable else FORGETFUL + text
+
+
+def settling(tables: Tables, hold: Hold | None, row: str, attempt: int, move: Move) -> str:
+    """Return the SQL that moves the version and settles row and attempt, or else fails.
+
+    It is for a session with ``standard_conforming_strings``.
+    """
+    return SETTLE.format(
+        **_names(tables),
+        version=_moving(move),
+        id=quoted(row),
+        attempt=attempt,
+        held=held(hold),
+    )
+
+
+def held(hold: Hold | None) -> str:
+    """Return the condition that a run's lock is held; without one, that holds."""
+    if hold is None:
+        return "true"
+    # pg_locks shows an advisory lock's 64-bit key as two halves.
+    return (
+        "EXISTS (SELECT FROM pg_catalog.pg_locks AS l "
+        "WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 "
+        f"AND l.pid = {hold.process} "
+        f"AND (CAST(l.classid AS bigint) << 32) | CAST(l.objid AS bigint) = {hold.key})"
+    )
+
+
+def quoted(value: str) -> str:
+    """Return a text as a literal, where strings are as the standard has them."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _moving(move: Move) -> str:
+    quote = _dialect().identifier_preparer.quote
+    versions = f"{quote(move.versions.schema)}.{quote(move.versions.name)}"
+    after = quoted(move.after)
+    if move.before is None:
+        return f"INSERT INTO {versions} ({VERSION}) VALUES ({after})"
+    return f"UPDATE {versions} SET {VERSION}={after} WHERE {VERSION} = {quoted(move.before)}"
+
+
+def _names(tables: Tables) -> dict[str, str]:
+    quote = _dialect().identifier_preparer
+    return {
+        "migrations": quote.format_table(tables.migrations),
+        "attempts": quote.format_table(tables.attempts),
+    }
+
+
+def _dialect() -> Dialect:
+    dialect: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    return dialect

@@ -1,0 +1,149 @@
+"""A small source's step is one message, and promises all that a step of many does."""
+
+from __future__ import annotations
+
+import logging
+from typing import NoReturn
+
+import pytest
+
+from alembic_pgpipe.run.executor import Executor
+from tests.project import Project
+
+TABLE = "CREATE TABLE public.{0} (id int);\nCREATE INDEX ON public.{0} (id);\n"
+NOTICE = """\
+CREATE TABLE public.said (id int);
+CREATE FUNCTION public.say() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE NOTICE 'mark %', NEW.id; RETURN NULL; END $$;
+CREATE TRIGGER say AFTER INSERT ON public.said FOR EACH ROW EXECUTE FUNCTION public.say();
+"""
+SAY = "INSERT INTO public.said VALUES ({0});\n"
+# What a routine may leave behind where the statement that calls it looks harmless.
+LEAVES = """\
+CREATE TABLE public.seen (step text, found text);
+CREATE TABLE public.left (found text);
+CREATE ROLE "{0}";
+CREATE FUNCTION public.leave() RETURNS text LANGUAGE plpgsql AS $$ BEGIN
+    CREATE TEMPORARY TABLE scrap (id int);
+    EXECUTE 'PREPARE scrap AS SELECT 1';
+    EXECUTE 'LISTEN scrap';
+    PERFORM pg_catalog.pg_advisory_lock(42);
+    PERFORM pg_catalog.set_config('mine.own', 'kept', false);
+    PERFORM pg_catalog.set_config('lock_timeout', '7s', false);
+    PERFORM pg_catalog.set_config('application_name', 'somebody', false);
+    PERFORM pg_catalog.set_config('default_transaction_read_only', 'on', false);
+    PERFORM pg_catalog.set_config('search_path', '', false);
+    EXECUTE 'SET ROLE "{0}"';
+    RETURN 'left';
+END $$;
+CREATE FUNCTION public.look() RETURNS text LANGUAGE sql AS $$
+    SELECT pg_catalog.concat_ws(' ', current_user, session_user,
+        nullif(pg_catalog.current_setting('mine.own', true), ''),
+        pg_catalog.current_setting('search_path'),
+        pg_catalog.current_setting('lock_timeout'),
+        pg_catalog.current_setting('application_name'),
+        pg_catalog.current_setting('transaction_read_only'),
+        (SELECT pg_catalog.count(*) FROM pg_catalog.pg_prepared_statements),
+        (SELECT pg_catalog.count(*) FROM pg_catalog.pg_listening_channels()),
+        (SELECT pg_catalog.count(*) FROM pg_catalog.pg_class WHERE relname = 'scrap'),
+        (SELECT pg_catalog.count(*) FROM pg_catalog.pg_locks
+         WHERE locktype = 'advisory' AND pid = pg_catalog.pg_backend_pid()))
+$$;
+"""
+LOOK = "INSERT INTO public.seen VALUES ('{0}', public.look());\n"
+
+
+def one_message_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nothing be sent in another way."""
+
+    def refuse(*_: object) -> NoReturn:
+        raise AssertionError("sent in several messages")
+
+    monkeypatch.setattr(Executor, "run", refuse)
+
+
+def test_the_first_step_and_those_behind_it_take_one_message_each(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one_message_only(monkeypatch)
+    project.wrapped(a=TABLE.format("a"), b=TABLE.format("b"), c=TABLE.format("c"))
+    project.ok("upgrade", "head")
+    assert project.ledger() == {"a": "SUCCESS", "b": "SUCCESS", "c": "SUCCESS"}
+    assert project.outcomes("c") == [("upgrade", "SUCCESS")]
+    done = "SELECT statements_done, duration_ms >= 0 FROM migration_attempts"
+    assert project.query(done) == [(2, True)] * 3
+    log = project.scalar("SELECT logs FROM migration_logs")
+    assert log.count("applied in") == 3
+
+
+def test_alembic_goes_on_where_they_end(
+    project: Project, caplog: pytest.LogCaptureFixture
+) -> None:
+    many = "SELECT 1;\n" + TABLE
+    project.wrapped(a=TABLE.format("a"), b=many.format("b"), c=TABLE.format("c"))
+    project.wrapped(d=many.format("d"))
+    with caplog.at_level(logging.INFO, "alembic.runtime.migration"):
+        project.ok("upgrade", "head")
+    assert set(project.ledger().values()) == {"SUCCESS"}
+    running = [r.getMessage() for r in caplog.records if r.getMessage().startswith("Running")]
+    assert [text.rpartition(", ")[2] for text in running] == ["a", "b", "c", "d"]
+
+
+def test_a_statement_that_fails_is_named_and_nothing_is_left(project: Project) -> None:
+    project.query(NOTICE)
+    project.wrapped(a=TABLE.format("a"), b=SAY.format(1) + TABLE.format("a") + SAY.format(2))
+    result = project.upgrade()
+    assert result.code != 0
+    assert "b.sql:2:1  42P07 duplicate_table" in result.output
+    assert result.output.count("mark 1") == 1
+    assert project.query("SELECT * FROM said") == []
+    assert project.ledger() == {"a": "SUCCESS", "b": "ERROR"}
+    assert project.outcomes("b") == [("upgrade", "ERROR")]
+
+
+def test_what_is_deferred_to_the_end_fails_its_own_step(project: Project) -> None:
+    project.query("CREATE TABLE parent (id int PRIMARY KEY)")
+    project.wrapped(
+        a="CREATE TABLE public.child (id int REFERENCES public.parent "
+        "DEFERRABLE INITIALLY DEFERRED);\nINSERT INTO public.child VALUES (1);\n",
+        b=TABLE.format("b"),
+    )
+    result = project.upgrade()
+    assert "23503" in result.output
+    assert project.ledger() == {"a": "ERROR", "b": "WAITING"}
+    assert project.scalar("SELECT to_regclass('public.child')") is None
+
+
+def test_what_a_routine_leaves_in_the_session_is_gone_in_the_next_step(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    role = f"left by {project.scalar('SELECT pg_catalog.current_database()')}"
+    project.query(LEAVES.format(role))
+    one_message_only(monkeypatch)
+    project.wrapped(a=LOOK.format("before"))
+    project.wrapped(b="INSERT INTO public.left VALUES (public.leave());\n")
+    project.wrapped(c=LOOK.format("behind"))
+    try:
+        project.ok("upgrade", "head")
+        assert project.query("SELECT found FROM public.left") == [("left",)]
+        found = dict(project.query("SELECT step, found FROM public.seen"))
+        assert found["before"] == found["behind"]
+    finally:
+        project.query(f'DROP ROLE "{role}"')
+
+
+def test_a_version_that_somebody_moves_meanwhile_is_not_overwritten(project: Project) -> None:
+    project.query(
+        "CREATE TABLE public.moves (id int); CREATE FUNCTION public.move() RETURNS trigger "
+        "LANGUAGE plpgsql AS $$ BEGIN UPDATE public.alembic_version SET version_num = 'else'; "
+        "RETURN NULL; END $$; CREATE TRIGGER move AFTER INSERT ON public.moves "
+        "FOR EACH ROW EXECUTE FUNCTION public.move()"
+    )
+    project.wrapped(a=TABLE.format("a"))
+    project.ok("upgrade", "head")
+    project.wrapped(b="INSERT INTO public.moves VALUES (1);\n")
+    result = project.upgrade()
+    assert result.code != 0
+    assert "expected to match one row when updating" in result.text
+    assert project.query("SELECT * FROM public.moves") == []
+    assert project.ledger() == {"a": "SUCCESS", "b": "ERROR"}
