@@ -11,8 +11,8 @@ from tests.crash.arena import Ground
 from tests.crash.faults import FAULTS, Case, cases
 from tests.crash.harness import disturb, undisturbed
 from tests.crash.points import POINTS
-from tests.crash.promise import outcome, violations
-from tests.crash.table import OR, TARGET, page, written
+from tests.crash.promise import violations
+from tests.crash.table import TARGET, page, written
 
 PARTS = 17
 EVERY = cases(POINTS)
@@ -22,19 +22,13 @@ EVERY = cases(POINTS)
 TRIED = EVERY[::PARTS]
 
 
-@pytest.fixture(scope="session")
-def words() -> dict[str, str]:
-    return written()
-
-
 @pytest.mark.parametrize("case", TRIED, ids=lambda case: case.id)
 def test_the_next_run_ends_where_an_undisturbed_one_would_have(
-    ground: Ground, case: Case, words: dict[str, str]
+    ground: Ground, case: Case
 ) -> None:
     seen = disturb(ground, case)
     told = f"{seen.first.output}\n-- the next run:\n{seen.next.output}"
     assert violations(case, seen, undisturbed(ground, case.point.kind)) == (), told
-    assert outcome(case, seen) in words[case.id].split(OR), f"run: make crash\n{told}"
 
 
 def test_the_page_is_made_of_the_points_and_faults() -> None:
