@@ -11,7 +11,6 @@ Times are wall-clock seconds of whole commands.
 from __future__ import annotations
 
 import argparse
-import compileall
 import os
 import shutil
 import statistics
@@ -24,9 +23,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import alembic_pgpipe
 from alembic_pgpipe.connect.server import ScratchServer, scratch_server
-from benchmarks.projects import Planned, braid, line, write_project
+from benchmarks.projects import Planned, braid, compile_package, line, write_project
 from benchmarks.report import chart, machine, postgresql, table
 
 UPGRADE = ("upgrade", "head")
@@ -212,8 +210,7 @@ def _order(key: tuple[str, str, int]) -> tuple[bool, int, int]:
 @contextmanager
 def bench() -> Iterator[Bench]:
     """Give a server and a folder, and remove both."""
-    # As pip does where it installs the package.
-    compileall.compile_dir(Path(alembic_pgpipe.__file__).parent, quiet=2)
+    compile_package()
     folder = Path(tempfile.mkdtemp(prefix="pgpipe-benchmark-"))
     try:
         with scratch_server(folder / "scratch", os.environ) as server:
