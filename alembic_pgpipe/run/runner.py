@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from alembic_pgpipe.connect.database import Database
-from alembic_pgpipe.errors import SourceError
+from alembic_pgpipe.errors import SourceError, UnreachableError
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.ledger.steps import Move
 from alembic_pgpipe.model import Attempt, Direction, Failure, Outcome, Row, Status
@@ -184,10 +185,17 @@ class Runner:
 
     def _watching(self, step: Step, process: int) -> Watching:
         """Return what looks after the statements of a step in a server process."""
-        ask = Executor(self.journal.connection).ask_briefly
         say = self.log.say if self.display is None else self.log.note
-        reporter = Reporter(step.revision.name, process, ask, say, self.display, SCHEDULE)
-        return Watching(Blockers(ask, process), reporter, self.log.flush)
+        reporter = Reporter(step.revision.name, process, self._ask, say, self.display, SCHEDULE)
+        return Watching(Blockers(self._ask, process), reporter, self.log.flush)
+
+    def _ask(self, sql: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """Ask on the journal, which may be another connection by now; nothing without one."""
+        try:
+            journal = self.journal.connection
+        except (SQLAlchemyError, UnreachableError):
+            return []
+        return Executor(journal).ask_briefly(sql, values)
 
     def _run_body(self, running: Running, body: Callable[[], None]) -> None:
         """Run what Alembic would run, and see whether its transaction outlives it."""

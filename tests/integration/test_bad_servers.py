@@ -287,6 +287,29 @@ def test_a_connection_that_is_killed_in_a_step_loses_nothing(project: Project) -
     assert applied(project) == ["a", "b"]
 
 
+# All sessions of the run but this one and the one whose transaction holds the lock.
+END_JOURNAL = """
+DO $$ BEGIN
+    PERFORM pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+    WHERE application_name LIKE 'alembic-pgpipe%' AND pid <> pg_backend_pid()
+      AND datname = current_database() AND state <> 'idle in transaction';
+    RAISE NOTICE 'it is gone';
+END $$;
+SELECT pg_sleep(2.5);
+"""
+
+
+def test_a_journal_that_is_killed_under_a_long_statement_is_opened_anew(
+    project: Project,
+) -> None:
+    project.wrapped(a=TABLE.format("a") + END_JOURNAL, b=TABLE.format("b"))
+    project.ok("upgrade", "head")
+    assert project.ledger() == {"a": "SUCCESS", "b": "SUCCESS"}
+    [(status, logs)] = project.query("SELECT status, logs FROM migration_logs")
+    assert status == "SUCCESS"
+    assert "it is gone" in logs
+
+
 def test_a_source_that_ends_its_own_connection_each_time_can_be_skipped(
     project: Project,
 ) -> None:
