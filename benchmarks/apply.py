@@ -7,7 +7,8 @@ with the same texts.  Times are wall-clock seconds of whole commands, without co
 revisions; "idle" is the same command with nothing to do, so that the rest is the work.
 Peers take part where ``make peers`` has installed them.
 ``--latency-ms 2`` makes the way to the server that long, in each direction, and counts the
-messages that each source takes.
+messages that each source takes.  ``--no-fsync`` lets no commit wait for the disk, as no
+server of a pipeline does: what is left are the processors.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from alembic_pgpipe.connect.server import ScratchServer, scratch_server
+from alembic_pgpipe.connect.server import ScratchServer
 from benchmarks.contenders import (
     PLAIN_ALEMBIC,
     PSQL,
@@ -38,6 +39,7 @@ from benchmarks.contenders import (
 from benchmarks.latency import Count, far_away
 from benchmarks.projects import compile_package
 from benchmarks.report import machine, postgresql, table
+from benchmarks.server import measured_server
 
 HEADER = (
     *("sources", "contender", "median s", "spread s", "to psql", "to plain Alembic"),
@@ -169,12 +171,14 @@ class Bench:
 
 
 @contextmanager
-def bench(latency_ms: float = 0.0) -> Iterator[Bench]:
+def bench(latency_ms: float = 0.0, *, durable: bool = True) -> Iterator[Bench]:
     """Give a server, near or far away, and a folder for the projects; and remove both."""
     compile_package()
     folder = Path(tempfile.mkdtemp(prefix="pgpipe-benchmark-"))
     try:
-        with scratch_server(folder / "scratch", os.environ) as server, ExitStack() as stack:
+        with ExitStack() as stack:
+            kept = measured_server(folder / "scratch", durable=durable)
+            server = stack.enter_context(kept)
             host, port, sent = str(server.socket), 5432, None
             if latency_ms:
                 target = Path(server.socket, f".s.PGSQL.{port}")
@@ -191,12 +195,15 @@ def main() -> None:
     parser.add_argument("--sources", type=int, default=1_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--latency-ms", type=float, default=0.0)
+    parser.add_argument("--no-fsync", action="store_true")
     options = parser.parse_args()
     everybody = contenders()
     print(machine(postgresql(), *versions(everybody)))
     if options.latency_ms:
         print(f"Each message takes {options.latency_ms:g} ms in each direction.\n")
-    with bench(options.latency_ms) as made:
+    if options.no_fsync:
+        print("A commit of this server waits for no disk.\n")
+    with bench(options.latency_ms, durable=not options.no_fsync) as made:
         print(table(HEADER, made.measure(options.sources, options.rounds, everybody)))
 
 

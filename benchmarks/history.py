@@ -23,9 +23,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from alembic_pgpipe.connect.server import ScratchServer, scratch_server
+from alembic_pgpipe.connect.server import ScratchServer
 from benchmarks.projects import Planned, braid, compile_package, line, write_project
 from benchmarks.report import chart, machine, postgresql, table
+from benchmarks.server import measured_server
 
 UPGRADE = ("upgrade", "head")
 NOTHING = "upgrade head, nothing to do"
@@ -213,7 +214,7 @@ def bench() -> Iterator[Bench]:
     compile_package()
     folder = Path(tempfile.mkdtemp(prefix="pgpipe-benchmark-"))
     try:
-        with scratch_server(folder / "scratch", os.environ) as server:
+        with measured_server(folder / "scratch") as server:
             yield Bench(server, folder)
     finally:
         shutil.rmtree(folder)

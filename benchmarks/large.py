@@ -23,8 +23,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from alembic_pgpipe.connect.server import ScratchServer, scratch_server
+from alembic_pgpipe.connect.server import ScratchServer
 from benchmarks.report import machine, postgresql, table
+from benchmarks.server import measured_server
 from benchmarks.texts import write_copy, write_inserts
 
 KINDS: dict[str, Callable[[Path, int], None]] = {"INSERTs": write_inserts, "COPY": write_copy}
@@ -164,7 +165,7 @@ def bench() -> Iterator[Bench]:
     try:
         project = folder / "project"
         project.mkdir()
-        with scratch_server(folder / "scratch", os.environ) as server:
+        with measured_server(folder / "scratch") as server:
             made = Bench(server, project)
             made.alembic("pgpipe", "init")
             yield made

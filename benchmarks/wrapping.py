@@ -19,9 +19,9 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from alembic_pgpipe.connect.server import scratch_server
 from benchmarks.projects import compile_package, line, write_project
 from benchmarks.report import machine, postgresql, table
+from benchmarks.server import measured_server
 
 COMMANDS: Mapping[str, tuple[str, ...]] = {
     "wrap": ("wrap",),
@@ -40,7 +40,7 @@ def measure(counts: Sequence[int], rounds: int) -> list[tuple[str, ...]]:
         projects = {count: Path(folder, str(count)) for count in counts}
         for count, project in projects.items():
             write_project(project, line(count))
-        with scratch_server(Path(folder, "scratch"), os.environ) as server:
+        with measured_server(Path(folder, "scratch")) as server:
             environ = {**_outside(), "PGHOST": str(server.socket), "PGUSER": "postgres"}
             for _ in range(rounds):
                 for count, project in projects.items():
