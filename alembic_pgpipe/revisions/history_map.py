@@ -24,7 +24,7 @@ from alembic.script.revision import Revision, RevisionMap
 from alembic.util import load_python_file
 
 from alembic_pgpipe.revisions.header import Header, read_header
-from alembic_pgpipe.revisions.recent import Order, Parents, order_of
+from alembic_pgpipe.revisions.recent import Order, Parents, ancestry, order_of
 
 SUFFIX = ".py"
 # Alembic passes over these: what an editor left there, and a package's own file.
@@ -112,6 +112,8 @@ class HistoryMap(RevisionMap):
 
     def __init__(self, script: ScriptDirectory) -> None:
         self._script = script
+        # A run asks for the same heads several times, and then never again.
+        self._asked: tuple[frozenset[str], frozenset[str] | None] | None = None
         super().__init__(self._scripts)
 
     @property
@@ -157,6 +159,21 @@ class HistoryMap(RevisionMap):
     @cached_property
     def _places(self) -> Mapping[str, int]:
         return {file.header.revision: place for place, file in enumerate(self.files or ())}
+
+    def ancestry(self, heads: Iterable[str]) -> frozenset[str] | None:
+        """Return the ids of some revisions and of all that they build on.
+
+        None where one is not known, or where ``parents`` is.
+        """
+        wanted = frozenset(heads)
+        if self.order is None:
+            return None
+        if wanted == frozenset(self.order.heads):
+            # As nearly always: then everything is.
+            return self.ids
+        if self._asked is None or self._asked[0] != wanted:
+            self._asked = wanted, ancestry(self._parents or {}, wanted)
+        return self._asked[1]
 
     @property
     def heads_of_files(self) -> tuple[str, ...] | None:

@@ -29,7 +29,6 @@ from alembic_pgpipe.revisions.history_map import (
     history_map,
     wrapped,
 )
-from alembic_pgpipe.revisions.recent import ancestry
 from alembic_pgpipe.settings import Settings, read_settings
 from alembic_pgpipe.source import source_name
 
@@ -54,10 +53,6 @@ class ProjectRevisions:
 
     def ids(self) -> frozenset[str]:
         """Return the id of every revision."""
-        self.heads()
-        history = history_map(self.script)
-        if history is not None and history.ids is not None:
-            return history.ids
         return self.applied(self.heads())
 
     def latest(self, count: int) -> tuple[Revision, ...]:
@@ -104,13 +99,9 @@ class ProjectRevisions:
         self.heads()
         wanted = tuple(heads)
         history = history_map(self.script)
-        if history is not None and history.parents is not None:
-            if history.ids is not None and set(wanted) == set(self.heads()):
-                # As nearly always: then everything is.
-                return history.ids
-            known = ancestry(history.parents, wanted)
-            if known is not None:
-                return known
+        known = None if history is None else history.ancestry(wanted)
+        if known is not None:
+            return known
         waiting = list(wanted)
         found: set[str] = set()
         while waiting:

@@ -18,6 +18,7 @@ from alembic.util import CommandError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from alembic_pgpipe.errors import RevisionError
 from alembic_pgpipe.revisions import history_map
 from alembic_pgpipe.revisions.history_map import HistoryMap, RecentMap
 from alembic_pgpipe.revisions.project import ProjectRevisions
@@ -196,6 +197,21 @@ def test_of_a_long_line_only_the_latest_revisions_are_looked_at() -> None:
         assert revisions.get("r003").name == "r003"
         assert isinstance(script.revision_map, HistoryMap)
         assert len(list(script.walk_revisions())) == 30
+
+
+def test_what_heads_build_on_is_found_however_often_and_for_whom_it_is_asked() -> None:
+    with written(line(4)) as ini:
+        script = directory(ini)
+        revisions = ProjectRevisions(script, read_settings(Config(ini)))
+        for _ in range(2):
+            assert revisions.applied(["r001"]) == {"r000", "r001"}
+        assert revisions.applied(["r002"]) == {"r000", "r001", "r002"}
+        assert revisions.applied(["r001"]) == {"r000", "r001"}
+        assert revisions.applied([]) == frozenset()
+        assert revisions.applied(["r003"]) == revisions.ids()
+        for _ in range(2):
+            with pytest.raises(RevisionError, match="r009"):
+                revisions.applied(["r009"])
 
 
 def test_no_wrapper_is_imported_until_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
