@@ -20,7 +20,7 @@ INSTALLED := $(VENV)/installed-$(notdir $(PYTHON))
 INSTALLED_DEV := $(VENV)/installed-$(notdir $(PYTHON))-dev
 LOCK := .venv-lock
 
-.PHONY: help demo test versions-proof psql-proof fuzz hostile crash chaos benchmarks peers lint types format docs venv lock clean
+.PHONY: help demo test versions-proof alembic-proof psql-proof fuzz hostile crash chaos benchmarks peers lint types format docs venv lock clean
 
 help:
 	@echo 'make demo            run the sample project against a throwaway PostgreSQL'
@@ -30,6 +30,7 @@ help:
 	@echo 'make format          format the code, and fix what ruff can fix'
 	@echo 'make psql-proof      compare the reader with psql over all SQL files of PostgreSQL 15'
 	@echo 'make versions-proof  fetch PostgreSQL 14 to 18, and ask each what we decide'
+	@echo 'make alembic-proof   compare our reading of histories with each release of Alembic'
 	@echo 'make fuzz            look for texts on which the reader breaks (SECONDS=60)'
 	@echo 'make hostile         try hostile names, files, tables and servers (NUMBER=2000 SEED=1)'
 	@echo 'make crash           disturb a run at every point, and write docs/crash-matrix.md'
@@ -52,6 +53,10 @@ test: lint types
 versions-proof: $(INSTALLED_DEV)
 	@$(BIN)/python -m tests.versions
 	@$(BIN)/python -m pytest tests/integration/source/test_servers_agree.py $(PYTEST_ARGS)
+
+# Installs each release that pyproject.toml allows into .alembic-releases, once.
+alembic-proof: $(INSTALLED_DEV)
+	@$(BIN)/python -m tests.alembic_releases $(PYTEST_ARGS)
 
 benchmarks: $(INSTALLED_DEV)
 	@$(BIN)/python -m benchmarks.reader
@@ -146,5 +151,5 @@ lock:
 	@rm -rf $(LOCK)
 
 clean:
-	@rm -rf .venv* .peers .pg .pgpipe .scratch build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv* .alembic-releases .peers .pg .pgpipe .scratch build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

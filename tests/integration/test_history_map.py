@@ -214,6 +214,19 @@ def test_what_heads_build_on_is_found_however_often_and_for_whom_it_is_asked() -
                 revisions.applied(["r009"])
 
 
+def test_a_release_of_alembic_that_we_do_not_know_reads_in_its_own_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with written(line(3)) as ini:
+        ours = answer(ini, ["history", "--verbose"])
+        monkeypatch.setattr(history_map, "OF_SCRIPT", ("self", "something", "new"))
+        script = directory(ini)
+        assert not isinstance(script.revision_map, (HistoryMap, RecentMap))
+        revisions = ProjectRevisions(script, read_settings(Config(ini)))
+        assert revisions.applied(["r001"]) == {"r000", "r001"}
+        assert answer(ini, ["history", "--verbose"]) == ours
+
+
 def test_no_wrapper_is_imported_until_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     imported: list[str] = []
 
