@@ -22,7 +22,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from alembic_pgpipe.connect.server import ScratchServer
@@ -36,7 +36,7 @@ from benchmarks.contenders import (
     installed,
     versions,
 )
-from benchmarks.latency import Count, far_away
+from benchmarks.latency import Proxy, far_away
 from benchmarks.projects import compile_package
 from benchmarks.report import machine, postgresql, table
 from benchmarks.server import measured_server
@@ -58,13 +58,13 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """A scratch server, and where it is listened to; ``sent`` counts where it can be."""
+    """A scratch server, and where it is listened to; ``far`` is the proxy before it."""
 
     server: ScratchServer
     folder: Path
     host: str
     port: int
-    sent: Count | None = None
+    far: Proxy | None = None
     runs: dict[tuple[str, str], list[Run]] = field(default_factory=dict)
 
     def measure(
@@ -98,8 +98,7 @@ class Bench:
 
     def run(self, work: Work, command: Sequence[str], database: str) -> Run:
         """Run a command; return what it took."""
-        sent = self.sent or Count()
-        before, began = sent.pieces, time.perf_counter()
+        before, began = self._sent(), time.perf_counter()
         done = subprocess.run(
             command,
             cwd=work.folder,
@@ -112,7 +111,10 @@ class Bench:
         took = time.perf_counter() - began
         if done.returncode:
             raise SystemExit(f"{' '.join(command)} failed: {done.stderr[-2000:]}")
-        return Run(took, sent.pieces - before)
+        return Run(took, self._sent() - before)
+
+    def _sent(self) -> int:
+        return self.far.messages() if self.far else 0
 
     def _environ(self, database: str) -> Mapping[str, str]:
         where = f"host={self.host}&port={self.port}&sslmode=disable"
@@ -157,7 +159,7 @@ class Bench:
         return (first, name, f"{median:.2f}", spread, *ratios, f"{idle:.2f}", each, messages)
 
     def _messages(self, name: str, sources: int) -> str:
-        if self.sent is None:
+        if self.far is None:
             return "–"
         work, idle = (self.runs[name, kind][-1].messages for kind in ("work", "idle"))
         return f"{(work - idle) / sources:.1f}"
@@ -179,12 +181,13 @@ def bench(latency_ms: float = 0.0, *, durable: bool = True) -> Iterator[Bench]:
         with ExitStack() as stack:
             kept = measured_server(folder / "scratch", durable=durable)
             server = stack.enter_context(kept)
-            host, port, sent = str(server.socket), 5432, None
-            if latency_ms:
-                target = Path(server.socket, f".s.PGSQL.{port}")
-                proxy = stack.enter_context(far_away(target, latency_ms))
-                host, port, sent = "127.0.0.1", proxy.port, proxy.sent
-            yield Bench(server, folder, host, port, sent)
+            near = Bench(server, folder, str(server.socket), 5432)
+            if not latency_ms:
+                yield near
+                return
+            target = Path(server.socket, f".s.PGSQL.{near.port}")
+            far = stack.enter_context(far_away(target, latency_ms))
+            yield replace(near, host="127.0.0.1", port=far.port, far=far)
     finally:
         shutil.rmtree(folder)
 

@@ -31,8 +31,7 @@ class Count:
 class Proxy:
     """Passes connections on to a socket, ``seconds`` late in each direction.
 
-    ``sent`` counts what went to the server; a client that waits for each answer sends as
-    many messages.
+    ``sent`` counts what went to the server.
     """
 
     listener: socket.socket
@@ -61,15 +60,27 @@ class Proxy:
             self._carry(client, server, self.sent)
             self._carry(server, client, Count())
 
+    def messages(self) -> int:
+        """Return how many pieces went to the server, once every client has hung up.
+
+        A client that waits for each answer sends as many messages.  Its last ones are still
+        under way when its process has ended.
+        """
+        self._join()
+        return self.sent.pieces
+
     def end(self) -> None:
         """Cut what is still connected."""
         for end in self._ends:
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join()
+        self._join()
         for end in self._ends:
             end.close()
+
+    def _join(self) -> None:
+        for thread in tuple(self._threads):
+            thread.join()
 
     def _carry(self, source: socket.socket, target: socket.socket, count: Count) -> None:
         """Carry what comes from one end to the other, in two threads."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from benchmarks import (
     history,
     idle,
     large,
+    latency,
     projects,
     reader,
     routines,
@@ -73,6 +76,34 @@ def test_changed_routines_are_measured() -> None:
     rows = routines.measure(count=3, rounds=1)
     assert [row[1] for row in rows] == ["nothing to do", "new", "changed", "wider"]
     assert all(float(row[2]) > 0 for row in rows)
+
+
+def test_what_a_client_said_last_is_counted_as_its_own(tmp_path: Path) -> None:
+    place = tmp_path / "server"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(place))
+        server.listen()
+        threading.Thread(target=_answer, args=(server, 50), daemon=True).start()
+        with latency.far_away(place, milliseconds=0) as far:
+            for client in range(1, 51):
+                _ask_and_leave(far.port)
+                assert far.messages() == 3 * client, "a question, a farewell, an end"
+
+
+def _answer(server: socket.socket, clients: int) -> None:
+    for _ in range(clients):
+        connection, _ = server.accept()
+        with connection:
+            connection.sendall(connection.recv(100))
+            while connection.recv(100):
+                pass
+
+
+def _ask_and_leave(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(b"SELECT 1")
+        assert client.recv(100)
+        client.sendall(b"bye")
 
 
 @pytest.mark.parametrize("latency_ms", [0, 1])
