@@ -29,7 +29,7 @@ from sqlalchemy.schema import CreateSchema
 from alembic_pgpipe.errors import LedgerError, LockError
 from alembic_pgpipe.ledger.encoding import encoding_of
 from alembic_pgpipe.ledger.history import SETTLING
-from alembic_pgpipe.ledger.steps import Move, beginning, held, settling
+from alembic_pgpipe.ledger.steps import Move, beginning, beginning_at_once, held, settling
 from alembic_pgpipe.ledger.tables import (
     ID_LIMIT,
     NAME_LIMIT,
@@ -497,6 +497,54 @@ class Recorder:
         Returns the row and the attempt's id.  What is not ``durable`` may be forgotten by
         a server that crashes.  Raises as ``set_status`` and ``begin_attempt`` do.
         """
+        values = self._beginning_values(row, revision, build, checksum, total, before)
+        sql = beginning(self.tables, self.hold, durable=durable)
+        moved, id_ = self.connection.exec_driver_sql(sql, values).one()
+        if not moved:
+            raise self._decided(row)
+        if id_ is None:
+            raise self._kept(self.tables.attempts, f"an attempt at {revision.id}")
+        return _running(row), int(id_)
+
+    def beginning(
+        self,
+        row: Row,
+        revision: Revision,
+        build: Build,
+        *,
+        checksum: str | None,
+        total: int | None,
+    ) -> str:
+        """Return the SQL that does what ``begin`` does, for a message that goes on behind it.
+
+        It fails where ``begin`` would raise.  What it has done, ``begun`` finds out.
+        """
+        values = self._beginning_values(row, revision, build, checksum, total, None)
+        return beginning_at_once(self.tables, self.hold, values)
+
+    def begun(self, row: Row, build: Build) -> tuple[Row, int] | None:
+        """Return what ``begin`` returns, where a build has a try at it that is open."""
+        table = self.tables.attempts
+        found = self.connection.scalar(
+            select(func.max(table.c.id)).where(
+                table.c.revision == row.id,
+                table.c.direction == Direction.UPGRADE.value,
+                table.c.outcome == Outcome.RUNNING.value,
+                table.c.build_number == build.number,
+                table.c.build_id == build.id,
+            )
+        )
+        return (_running(row), int(found)) if found is not None else None
+
+    def _beginning_values(
+        self,
+        row: Row,
+        revision: Revision,
+        build: Build,
+        checksum: str | None,
+        total: int | None,
+        before: Attempt | None,
+    ) -> dict[str, Any]:
         values = {
             **_attempt_values(revision, Direction.UPGRADE, Outcome.RUNNING, build),
             **(_progress_values(before) if before is not None else NO_PROGRESS),
@@ -505,15 +553,7 @@ class Recorder:
         values |= {"checksum": checksum, "statements_total": total}
         if values["under_way"] is not None:
             values["under_way"] = json.dumps(values["under_way"], ensure_ascii=False)
-        values = {name: self._storable(value) for name, value in values.items()}
-        sql = beginning(self.tables, self.hold, durable=durable)
-        moved, id_ = self.connection.exec_driver_sql(sql, values).one()
-        if not moved:
-            raise self._decided(row)
-        if id_ is None:
-            raise self._kept(self.tables.attempts, f"an attempt at {revision.id}")
-        begun = Row(row.id, row.name, Status.RUNNING, row.started_at, row.finished_at)
-        return begun, int(id_)
+        return {name: self._storable(value) for name, value in values.items()}
 
     def _storable(self, value: Any) -> Any:
         """Return a value with texts that the database can hold, as ``Words`` does."""
@@ -521,12 +561,12 @@ class Recorder:
             return [self._storable(one) for one in value]
         return self.tables.encoding.hold(value) if isinstance(value, str) else value
 
-    def settling(self, row: Row, attempt: int, move: Move) -> str:
+    def settling(self, row: Row, move: Move) -> str:
         """Return the SQL that ends a step: version, SUCCESS and the attempt's end, or none.
 
         It fails where one of them is not as it has to be, or where the run's lock is lost.
         """
-        return settling(self.tables, self.hold, row.id, attempt, move)
+        return settling(self.tables, self.hold, row.id, move)
 
     def end_attempt(
         self, attempt: int, outcome: Outcome, failure: Failure | None = None
@@ -731,6 +771,10 @@ class Recorder:
 NO_PROGRESS: Mapping[str, Any] = MappingProxyType(
     {"statements_done": 0, "statement_hashes": [], "statement_texts": [], "under_way": None}
 )
+
+
+def _running(row: Row) -> Row:
+    return Row(row.id, row.name, Status.RUNNING, row.started_at, row.finished_at)
 
 
 def _outcome(succeeded: bool) -> str:

@@ -6,14 +6,16 @@ parameters.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Dialect
 from sqlalchemy.dialects import postgresql
 
 from alembic_pgpipe.ledger.elsewhere import VERSION, Place
 from alembic_pgpipe.ledger.tables import Tables
-from alembic_pgpipe.model import Hold
+from alembic_pgpipe.model import Direction, Hold
 
 CLOCK = "pg_catalog.clock_timestamp()"
 # A server that crashes may forget this: then nothing of the step was applied, either.  What
@@ -35,7 +37,12 @@ WITH moved AS (
         CAST(%(statement_texts)s AS text[]), CAST(%(under_way)s AS jsonb)
     FROM moved RETURNING id
 )
-SELECT (SELECT pg_catalog.count(*) FROM moved), (SELECT id FROM begun)"""
+"""
+MOVED = "SELECT (SELECT pg_catalog.count(*) FROM moved), (SELECT id FROM begun)"
+# As part of a longer message it has no answer: the division fails, and with it the message.
+BEGUN = """\
+SELECT 1 / CASE WHEN (SELECT pg_catalog.count(*) FROM moved) = 1
+    AND (SELECT pg_catalog.count(*) FROM begun) = 1 THEN 1 ELSE 0 END;"""
 # The order of DESIGN section 4; the division fails, and with it all of the message, where
 # one of the three is not as it has to be.
 SETTLE = f"""\
@@ -49,7 +56,8 @@ WITH version AS (
         duration_ms=pg_catalog.floor(
             EXTRACT(epoch FROM {CLOCK} - started_at)::numeric * 1000),
         statements_done=COALESCE(statements_total, statements_done)
-    WHERE id = {{attempt}} AND outcome = 'RUNNING' RETURNING 1
+    WHERE revision = {{id}} AND direction = '{Direction.UPGRADE.value}'
+        AND outcome = 'RUNNING' RETURNING 1
 )
 SELECT 1 / CASE WHEN (SELECT pg_catalog.count(*) FROM version) = 1
     AND (SELECT pg_catalog.count(*) FROM settled) = 1
@@ -70,21 +78,29 @@ def beginning(tables: Tables, hold: Hold | None, *, durable: bool) -> str:
 
     Its one row says how many rows have moved, and the attempt's id.
     """
-    names = {key: name.replace("%", "%%") for key, name in _names(tables).items()}
-    text = BEGIN.format(**names, held=held(hold))
+    text = _beginning(tables, hold) + MOVED
     return text if durable else FORGETFUL + text
 
 
-def settling(tables: Tables, hold: Hold | None, row: str, attempt: int, move: Move) -> str:
+def beginning_at_once(tables: Tables, hold: Hold | None, values: Mapping[str, Any]) -> str:
+    """Return the same with its values in it, for a message that goes on; or else it fails.
+
+    It is not durable, and for a session with ``standard_conforming_strings``.
+    """
+    literals = {name: _literal(value) for name, value in values.items()}
+    return FORGETFUL + _beginning(tables, hold) % literals + BEGUN
+
+
+def settling(tables: Tables, hold: Hold | None, row: str, move: Move) -> str:
     """Return the SQL that moves the version and settles row and attempt, or else fails.
 
-    It is for a session with ``standard_conforming_strings``.
+    The attempt is the one that is open.  It is for a session with
+    ``standard_conforming_strings``.
     """
     return SETTLE.format(
         **_names(tables),
         version=_moving(move),
         id=quoted(row),
-        attempt=attempt,
         held=held(hold),
     )
 
@@ -105,6 +121,19 @@ def held(hold: Hold | None) -> str:
 def quoted(value: str) -> str:
     """Return a text as a literal, where strings are as the standard has them."""
     return "'" + value.replace("'", "''") + "'"
+
+
+def _beginning(tables: Tables, hold: Hold | None) -> str:
+    names = {key: name.replace("%", "%%") for key, name in _names(tables).items()}
+    return BEGIN.format(**names, held=held(hold))
+
+
+def _literal(value: str | int | list[str] | None) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, list):
+        return f"ARRAY[{','.join(quoted(one) for one in value)}]"
+    return quoted(value) if isinstance(value, str) else str(value)
 
 
 def _moving(move: Move) -> str:

@@ -56,6 +56,9 @@ COPY_CHARACTERS = 1 << 16
 FIRST_LOOK_SECONDS = 0.1
 LOOK_EVERY_SECONDS = 1.0
 READ_FAILED = "error in .read() call"
+# Of a query, pg_stat_activity shows a kilobyte (PostgreSQL docs, track_activity_query_size):
+# who looks there is to see what the source says, not what stands around it.
+SEEN_CHARACTERS = 500
 # What a person may do without, the run must not wait for.
 BRIEFLY = "SET LOCAL lock_timeout = '1s'; SET LOCAL statement_timeout = '1s'; "
 
@@ -251,7 +254,7 @@ class Executor:
         self._tell_watch(batch.number, total)
         # Where a statement has ended the transaction, its savepoint is gone.
         text = (
-            f"{before}BEGIN;SAVEPOINT {SAVEPOINT};\n{batch.text}\n"
+            f"{_seen_first(batch)}{before}BEGIN;SAVEPOINT {SAVEPOINT};\n{batch.text}\n"
             f"RELEASE SAVEPOINT {SAVEPOINT};{after}COMMIT"
         )
         with self.autocommit():
@@ -447,6 +450,14 @@ class Executor:
             line=statement.line,
             column=statement.column,
         )
+
+
+def _seen_first(batch: Batch) -> str:
+    """Return a comment with the beginning of a batch and its file's name."""
+    # The database may lack its characters; those of the source it has to have.
+    path = batch.statements[0].path.encode("ascii", "backslashreplace").decode()
+    text = f"{path}\n{batch.text[:SEEN_CHARACTERS]}"
+    return f"/* {text.replace('*/', '* /').replace('/*', '/ *')} */\n"
 
 
 @contextmanager

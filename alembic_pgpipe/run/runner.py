@@ -60,11 +60,13 @@ class Running:
     the step's statements are done, and only what they have deferred is not; ``recording``
     that even this is done, and the version and the status are being written.
     ``committing`` says that a commit in another database is on its way.
+
+    A step that is one message has no ``attempt`` until it is known whether that began.
     """
 
     step: Step
     row: Row | None
-    attempt: int
+    attempt: int | None
     last: Attempt | None
     began: float = field(default_factory=time.monotonic)
     recorded: bool = False
@@ -73,6 +75,12 @@ class Running:
     at_end: bool = False
     recording: bool = False
     alone: Alone | None = None
+
+    @property
+    def open_attempt(self) -> int:
+        """Return the attempt's id, to whoever writes into what has begun."""
+        assert self.attempt is not None, "the step has not begun"
+        return self.attempt
 
     @property
     def undone(self) -> bool:
@@ -157,10 +165,9 @@ class Runner:
         Returns whether it is committed.  Where it is not, nothing of it is left, and
         ``run`` goes on with it.
         """
-        running = self.running = self._start(step, row, None)
+        before, after = self._around(step, row, move)
+        running = self.running = Running(step, row, None, None)
         self.watch = self._watching(step, self.executor.pid)
-        before, after = self.session.around(step.directives)
-        after += self.journal.settling(row, running.attempt, move)
         # Whoever loses the connection now has to look into the ledger.
         running.recorded = True
         executor = self.executor
@@ -171,8 +178,28 @@ class Runner:
             executor.notices_to(say),
         ):
             self.tried = executor.run_at_once(before, batch, after, meanwhile)
+        if self.tried is not None and not self._find_attempt(running):
+            # Why it cannot begin is no failure of the step.
+            self.running = None
+            running = self.running = self._start(step, row, None)
         running.recorded = self.tried is None
         return running.recorded
+
+    def _around(self, step: Step, row: Row, move: Move) -> tuple[str, str]:
+        """Return what stands around the statements of a step that is one message."""
+        beginning = self.journal.beginning(
+            row, step.revision, self.log.build, checksum=step.checksum, total=step.total
+        )
+        settling = self.journal.settling(row, move)
+        return self.session.around(step.directives, beginning, settling)
+
+    def _find_attempt(self, running: Running) -> bool:
+        """Learn whether a step that was one message has begun: it has an attempt then."""
+        if running.attempt is None and running.row is not None:
+            found = self.journal.begun(running.row, self.log.build)
+            if found is not None:
+                running.row, running.attempt = found
+        return running.attempt is not None
 
     @contextmanager
     def _shown(self) -> Iterator[None]:
@@ -243,7 +270,7 @@ class Runner:
             recorder.refuse_lost_lock()
         else:
             recorder.set_status(running.row, Status.SUCCESS if upwards else Status.ROLLED_BACK)
-        recorder.end_attempt(running.attempt, Outcome.SUCCESS)
+        recorder.end_attempt(running.open_attempt, Outcome.SUCCESS)
         running.recorded = True
 
     def finish(self) -> None:
@@ -268,7 +295,8 @@ class Runner:
         self._roll_back()
         failure = self._describe(error, running, again=again)
         outcome = Outcome.INTERRUPTED if broken else Outcome.ERROR
-        self.journal.end_attempt(running.attempt, outcome, failure)
+        if self._find_attempt(running):
+            self.journal.end_attempt(running.open_attempt, outcome, failure)
         upwards = running.step.direction is Direction.UPGRADE
         if upwards and running.row is not None and not again and not broken:
             running.row = self.journal.set_status(
@@ -293,7 +321,8 @@ class Runner:
         """Write on the journal that a person stopped the run; the status stays RUNNING."""
         running = self._current()
         self._roll_back()
-        self.journal.end_attempt(running.attempt, Outcome.INTERRUPTED)
+        if self._find_attempt(running):
+            self.journal.end_attempt(running.open_attempt, Outcome.INTERRUPTED)
 
     def committed(self) -> bool:
         """Ask the ledger on the journal whether a step whose commit broke went through."""
@@ -411,7 +440,7 @@ class Runner:
         """Run a source without a transaction, from where the try before it stopped."""
         notes = Notes(
             journal=self.journal,
-            attempt=running.attempt,
+            attempt=running.open_attempt,
             revision=running.step.revision.id,
             say=self.log.say,
             redact=self.log.redact,
@@ -453,7 +482,7 @@ class Runner:
             session.leave()
         connection = session.executor.connection
         transaction = connection.scalar(TRANSACTION_ID)
-        self.journal.record_transaction(running.attempt, int(transaction))
+        self.journal.record_transaction(running.open_attempt, int(transaction))
         # From here on a rollback does not take back all of the step.
         running.committing = True
         connection.commit()

@@ -23,16 +23,18 @@ VALUES: Mapping[str, tuple[str, int]] = MappingProxyType(
         **{name: (value, 12) for name, value in SERVER_KEEPALIVES.items()},
     }
 )
-# What DISCARD ALL does, for a message that holds more: there it is refused.  It has a
-# transaction of its own because UNLISTEN waits for the commit.
+# What DISCARD ALL does, for a message that holds more: there it is refused.  It is to be
+# committed because UNLISTEN waits for that.
 DISCARD = (
-    "BEGIN;SET SESSION AUTHORIZATION DEFAULT;RESET ALL;DEALLOCATE ALL;CLOSE ALL;UNLISTEN *;"
+    "SET SESSION AUTHORIZATION DEFAULT;RESET ALL;DEALLOCATE ALL;CLOSE ALL;UNLISTEN *;"
     "SELECT pg_catalog.pg_advisory_unlock_all();DISCARD PLANS;DISCARD TEMP;DISCARD SEQUENCES;"
-    "COMMIT;"
 )
+# What a role or a database may bring along is none of the ledger's business.
+UNLIMITED = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0;"
 # What DISCARD ALL and RESET ALL take back is what the connection was opened with: behind a
 # pooler that is the pooler's, and this driver would go on in UTF-8.
 OWN_ENCODING = "SET client_encoding = 'UTF8';"
+OWN_PATH = f"SET LOCAL search_path = {OWN_SEARCH_PATH};"
 OWN = f"SET application_name = '{APPLICATION}';{OWN_ENCODING}"
 
 
@@ -53,12 +55,14 @@ class Session:
             self.executor.command("DISCARD ALL")
             self.executor.command(self._prepared(directives))
 
-    def around(self, directives: Directives) -> tuple[str, str]:
-        """Return what ``prepare`` and ``leave`` do, for a step that is one message.
+    def around(self, directives: Directives, beginning: str, settling: str) -> tuple[str, str]:
+        """Return what stands ahead of BEGIN and of COMMIT where a step is one message.
 
-        The first is to stand ahead of its BEGIN, the second ahead of the ledger's rows.
+        It does what ``prepare`` and ``leave`` do.  ``beginning`` and ``settling`` are the
+        ledger's parts; the first is committed before the step begins.
         """
-        return DISCARD + self._prepared(directives), self._left()
+        before = f"BEGIN;{DISCARD}{self._ledgers_own()}{beginning}COMMIT;"
+        return before + self._prepared(directives), self._left() + settling
 
     def between(self) -> None:
         """Give the session our own search path until the next step prepares it.
@@ -92,8 +96,13 @@ class Session:
         return f"{known}{OWN}{entering(self.settings, directives)}"
 
     def _left(self) -> str:
-        own_path = f"SET LOCAL search_path = {OWN_SEARCH_PATH};"
-        return leaving(self.settings) + OWN_ENCODING + own_path
+        return leaving(self.settings) + OWN_ENCODING + OWN_PATH
+
+    def _ledgers_own(self) -> str:
+        """Return what the ledger's rows are written with in a session that is clean."""
+        role = self.settings.role
+        own_role = f"SET LOCAL ROLE {quoted(role)};" if role is not None else ""
+        return f"{UNLIMITED}{OWN_ENCODING}{own_role}{OWN_PATH}"
 
 
 def entering(settings: Settings, directives: Directives | None = None) -> str:
@@ -118,7 +127,7 @@ def leaving(settings: Settings) -> str:
     return (
         "SET CONSTRAINTS ALL IMMEDIATE;"
         "SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET ALL;"
-        f"SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0;{role_of(settings)}"
+        f"{UNLIMITED}{role_of(settings)}"
     )
 
 

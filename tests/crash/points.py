@@ -123,8 +123,9 @@ GATE = r"at the gate"
 SLOWLY = r"slowly"
 INDEX = r"^CREATE INDEX CONCURRENTLY"
 COMMIT = r"^COMMIT"
-# All of a small step: its statements, its version, its end in the ledger, its commit.
-WHOLE = r"BEGIN;SAVEPOINT .*;COMMIT$"
+# All of a small step: its beginning in the ledger, its statements, its version, its end in the
+# ledger, its commit.
+WHOLE = r"applied_status='RUNNING'.*BEGIN;SAVEPOINT .*;COMMIT$"
 HASHES = r"^UPDATE public\.migration_attempts SET .*statement_hashes="
 OWN = r"^INSERT INTO public\.effects VALUES \('b1'\)"
 
@@ -187,8 +188,6 @@ POINTS: tuple[Point, ...] = (
             ("row closed, answer lost", J, ANSWERED, CLOSE_ROW, "", (J,)),
         )
     ),
-    Point("before RUNNING is written", Kind.SMALL, J, SENT, RUNNING),
-    Point("RUNNING written, answer lost", Kind.SMALL, J, ANSWERED, RUNNING),
     Point("all of it sent, request lost", Kind.SMALL, M, SENT, WHOLE),
     Point("in the middle of its statements", Kind.SMALL, M, NOTICED, GATE),
     Point("all of it done, answer lost", Kind.SMALL, M, ANSWERED, WHOLE),

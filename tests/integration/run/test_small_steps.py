@@ -8,7 +8,10 @@ from typing import NoReturn
 import pytest
 
 from alembic_pgpipe.run.executor import Executor
+from tests.background import in_background
+from tests.killing import holding, stuck_in
 from tests.project import Project
+from tests.refusal import refused
 
 TABLE = "CREATE TABLE public.{0} (id int);\nCREATE INDEX ON public.{0} (id);\n"
 NOTICE = """\
@@ -147,3 +150,53 @@ def test_a_version_that_somebody_moves_meanwhile_is_not_overwritten(project: Pro
     assert "expected to match one row when updating" in result.text
     assert project.query("SELECT * FROM public.moves") == []
     assert project.ledger() == {"a": "SUCCESS", "b": "ERROR"}
+
+
+def test_what_is_at_work_is_seen_while_it_is(project: Project) -> None:
+    project.query("CREATE TABLE public.busy (id text)")
+    project.wrapped(a="INSERT INTO public.busy VALUES ('/* 1 */');\n")
+    with (
+        holding(project, "BEGIN; LOCK TABLE public.busy"),
+        in_background(project, "upgrade", "head") as run,
+    ):
+        process = stuck_in(project, "%INTO public.busy%")
+        seen = "SELECT query FROM pg_stat_activity WHERE pid = %s"
+        text = str(project.scalar(seen, process))
+        assert project.ledger() == {"a": "RUNNING"}
+        assert project.outcomes("a") == [("upgrade", "RUNNING")]
+        run.kill()
+    assert text.startswith(
+        "/* alembic/sql/a.sql\nINSERT INTO public.busy VALUES ('/ * 1 * /');"
+    )
+
+
+def test_what_somebody_decides_before_it_begins_stands(project: Project) -> None:
+    skip = "UPDATE public.migrations SET applied_status = 'SKIPPED' WHERE migration_name = 'b'"
+    project.wrapped(a=f"{skip};\n", b=TABLE.format("b"))
+    refused(project.upgrade(), "The status of b", "that stands", "alembic upgrade head")
+    assert project.ledger() == {"a": "SUCCESS", "b": "SKIPPED"}
+    assert project.outcomes("b") == []
+    assert project.scalar("SELECT to_regclass('public.b')") is None
+
+
+def test_an_attempt_that_cannot_be_kept_begins_nothing(project: Project) -> None:
+    swallow = (
+        "CREATE FUNCTION public.swallow() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RETURN NULL; END $$; CREATE TRIGGER swallow BEFORE INSERT ON "
+        "public.migration_attempts FOR EACH ROW EXECUTE FUNCTION public.swallow();\n"
+    )
+    project.wrapped(a=swallow, b=TABLE.format("b"))
+    refused(project.upgrade(), "an attempt at")
+    assert project.scalar("SELECT to_regclass('public.b')") is None
+
+
+def test_who_runs_it_is_kept_whatever_characters_that_has(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one_message_only(monkeypatch)
+    odd = """7'; \\ %s %(id)s {} "Grüße" $$ \n /* --"""
+    project.wrapped(a=TABLE.format("a"))
+    env = {"GITHUB_RUN_NUMBER": "7", "GITHUB_RUN_ID": odd, "GITHUB_SHA": odd}
+    project.ok("upgrade", "head", env=env)
+    kept = "SELECT build_id, commit_hash FROM migration_attempts"
+    assert project.query(kept) == [(odd, odd)]
