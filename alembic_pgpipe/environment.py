@@ -30,7 +30,7 @@ from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.ledger.tables import MIGRATIONS, NAMES, ledger_tables
 from alembic_pgpipe.ledger.versions import forget_version
 from alembic_pgpipe.revisions.project import ProjectRevisions
-from alembic_pgpipe.revisions.reach import is_ahead, shows_current
+from alembic_pgpipe.revisions.reach import is_ahead, shows_current, stamps
 from alembic_pgpipe.run.build_log import BuildLog
 from alembic_pgpipe.run.offline import Offline
 from alembic_pgpipe.run.pipeline import Pipeline
@@ -201,7 +201,8 @@ def _pipeline(
     pipeline: Pipeline
     given = _options(runner.settings, options) | {
         "connection": runner.main,
-        "transaction_per_migration": True,
+        # A stamp is all or nothing, as in Alembic: nothing is run that would have to stay.
+        "transaction_per_migration": not stamps(steps),
         "fn": lambda heads, context: pipeline.next_steps(heads, context),
         "on_version_apply": (
             lambda **kw: pipeline.on_version_apply(**kw),

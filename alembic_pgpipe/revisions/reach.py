@@ -1,4 +1,4 @@
-"""How far back one of Alembic's own commands looks.
+"""What one of Alembic's own commands does, and how far back it looks.
 
 Alembic does not say so: the names of its functions tell which command it is.  Where they
 tell nothing, it may look anywhere.
@@ -40,6 +40,11 @@ def is_ahead(steps: Callable[..., Any], options: Mapping[str, Any]) -> bool:
     to = options.get("destination_rev")
     upwards = getattr(steps, "__name__", "") == "upgrade"
     return upwards and isinstance(to, str) and AHEAD.match(to) is not None
+
+
+def stamps(steps: Callable[..., Any]) -> bool:
+    """Return whether a run only says what is applied."""
+    return getattr(steps, "__name__", "") == "do_stamp"
 
 
 def shows_current(answer: Callable[..., Any]) -> bool:

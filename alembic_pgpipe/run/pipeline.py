@@ -188,7 +188,8 @@ class Pipeline:
         while True:
             try:
                 self.runner.session.between()
-                self.migrate()
+                with self.context.begin_transaction():
+                    self.migrate()
                 if not self._remaining:
                     return
             except Exception as error:

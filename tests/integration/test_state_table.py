@@ -425,6 +425,21 @@ def test_stamp_purge_base_forgets_an_unknown_version(project: Project) -> None:
     assert heads(project) == []
 
 
+@pytest.mark.parametrize("purge", [[], ["--purge"]])
+def test_a_stamp_that_fails_at_its_second_head_changes_nothing(
+    project: Project, purge: list[str]
+) -> None:
+    project.wrapped(a1=TABLE.format("a"), a2=TABLE.format("b"))
+    project.ok("revision", "-m", "c", "--head", revision_id("a1"), "--splice")
+    project.ok("upgrade", revision_id("a1"))
+    project.query("CREATE UNIQUE INDEX one_head ON alembic_version ((1))")
+    before = project.ledger()
+    result = project.alembic("stamp", *purge, "heads")
+    assert "one_head" in result.text
+    assert heads(project) == [revision_id("a1")]
+    assert project.ledger() == before
+
+
 # -- rows of another tool --------------------------------------------------------------------
 
 
