@@ -19,6 +19,7 @@ CACHE = Path(__file__).parents[1] / ".alembic-releases"
 COMPARED = (
     "tests/unit/revisions",
     "tests/integration/test_history_map.py",
+    "tests/integration/test_beside_alembic.py",
     "tests/integration/hostile/test_random_ledgers.py",
     "tests/integration/test_long_histories.py",
 )

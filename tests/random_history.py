@@ -24,11 +24,11 @@ source = "not a wrapper"
 
 
 def upgrade():
-    op.execute(sa.text("SELECT 1"))
+    op.execute(sa.text("{runs}"))
 
 
 def downgrade():
-    ...
+    op.execute(sa.text("{undoes}"))
 '''
 DOCS = ("add users", 'the "best" one', "two\nlines", "Grüße", "  indented\n    more")
 
@@ -55,10 +55,17 @@ class Made:
     def text(self, writer: Writer) -> str:
         """Return what stands in the file."""
         if self.kind is Kind.PYTHON:
-            return PYTHON.format(**vars(self))
-        source = f"{self.id}.sql" if self.kind is Kind.WRAPPER else None
-        wrapper = Wrapper(self.id, self.down, self.doc, source, None)
+            sql = {"runs": self.sql("up"), "undoes": self.sql("down")}
+            return PYTHON.format(**vars(self), **sql)
+        files: tuple[str | None, str | None] = (None, None)
+        if self.kind is Kind.WRAPPER:
+            files = (f"{self.id}.sql", f"{self.id}.down.sql")
+        wrapper = Wrapper(self.id, self.down, self.doc, *files)
         return writer.text(wrapper, self.label, self.depends)
+
+    def sql(self, way: str) -> str:
+        """Return what it runs upwards or downwards, in a database with a table for it."""
+        return f"INSERT INTO ran (step) VALUES ('{way} {self.id}')"
 
 
 def write_project(folder: Path, history: list[Made]) -> Path:

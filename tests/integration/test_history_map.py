@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import io
-import re
 import tempfile
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from alembic.config import CommandLine, Config
+from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from hypothesis import HealthCheck, given, settings
@@ -23,6 +20,7 @@ from alembic_pgpipe.revisions import history_map
 from alembic_pgpipe.revisions.history_map import HistoryMap, RecentMap
 from alembic_pgpipe.revisions.project import ProjectRevisions
 from alembic_pgpipe.settings import read_settings
+from tests.answers import answer, plain_alembic
 from tests.project import Project
 from tests.random_history import Kind, Made, histories, write_project
 
@@ -41,8 +39,6 @@ COMMANDS = (
     ["show", "head"],
     ["show", "heads"],
 )
-# Alembic itself shows the labels of a branch, and revisions that overlap, in no order.
-IN_NO_ORDER = re.compile(r"label_\w+(?:, label_\w+)*|(?<=requested revisions )\w+(?:, \w+)*")
 quickly = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -50,32 +46,6 @@ quickly = settings(max_examples=15, deadline=None, suppress_health_check=[Health
 def written(history: list[Made]) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="pgpipe-tests-") as folder:
         yield write_project(Path(folder), history)
-
-
-@contextmanager
-def plain_alembic() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(history_map, "use_history_map", lambda script, depth: None)
-        yield
-
-
-def answer(ini: Path, arguments: list[str]) -> str:
-    """Return what a command prints, or how it fails."""
-    printed = io.StringIO()
-    command_line = CommandLine(prog="alembic")
-    options = command_line.parser.parse_args(["-c", str(ini), "--raiseerr", *arguments])
-    config = Config(ini, stdout=printed, cmd_opts=options)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            command_line.run_cmd(config, options)
-    except Exception as error:  # noqa: BLE001  how it fails is part of the answer
-        return in_one_order(f"{type(error).__name__}: {error}")
-    return in_one_order(printed.getvalue())
-
-
-def in_one_order(text: str) -> str:
-    return IN_NO_ORDER.sub(lambda m: ", ".join(sorted(m[0].split(", "))), text)
 
 
 def directory(ini: Path) -> ScriptDirectory:
