@@ -54,7 +54,7 @@ def page(cells: Mapping[str, str]) -> str:
 
 def _section(kind: Kind, cells: Mapping[str, str]) -> str:
     lines = [
-        f"\n## {kind.value.capitalize()}\n",
+        f"\n{_heading(kind)}\n",
         "|  | " + " | ".join(fault.name for fault in FAULTS) + " |",
         "|---" * (len(FAULTS) + 1) + "|",
         *(_line(point, cells) for point in POINTS if point.kind is kind),
@@ -76,23 +76,32 @@ def together(known: str, word: str) -> str:
     return OR.join(sorted({*filter(None, known.split(OR)), word}))
 
 
-def written() -> dict[str, str]:
-    """Return the words of the page as it is, by the ids of their cases."""
-    if not TARGET.exists():
+def written(target: Path = TARGET) -> dict[str, str]:
+    """Return the words of the page as it is, by the ids of their cases.
+
+    Lines of points that are gone say nothing.
+    """
+    if not target.exists():
         return {}
-    rows = iter(_rows(TARGET.read_text("utf-8")))
+    points = {(_heading(point.kind), point.name): point for point in POINTS}
     return {
-        Case(point, fault).id: word
-        for kind in Kind
-        for point in (p for p in POINTS if p.kind is kind)
-        for fault, word in zip(FAULTS, next(rows)[1:], strict=True)
+        Case(points[heading, name], fault).id: word
+        for heading, (name, *words) in _rows(target.read_text("utf-8"))
+        if (heading, name) in points
+        for fault, word in zip(FAULTS, words, strict=True)
         if word != NOT_THERE
     }
 
 
-def _rows(text: str) -> Iterator[list[str]]:
-    """Yield the lines of the tables below the headings of the kinds."""
-    below = text.partition("\n## ")[2]
-    for line in below.splitlines():
-        if line.startswith("| ") and not line.startswith("|  |"):
-            yield [cell.strip() for cell in line.strip("|").split("|")]
+def _heading(kind: Kind) -> str:
+    return f"## {kind.value.capitalize()}"
+
+
+def _rows(text: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield the lines of the tables, each with the heading that it is below."""
+    heading = ""
+    for line in text.splitlines():
+        if line.startswith("## "):
+            heading = line
+        elif line.startswith("| ") and not line.startswith("|  |"):
+            yield heading, [cell.strip() for cell in line.strip("|").split("|")]

@@ -5,6 +5,8 @@ Every 17th cell is tried here; ``make crash`` tries all of them and writes the p
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.crash.arena import Ground
@@ -33,6 +35,14 @@ def test_the_next_run_ends_where_an_undisturbed_one_would_have(
 
 def test_the_page_is_made_of_the_points_and_faults() -> None:
     assert TARGET.read_text("utf-8") == page(written())
+
+
+def test_a_line_of_a_point_that_is_gone_moves_no_other(tmp_path: Path) -> None:
+    text = TARGET.read_text("utf-8")
+    target = tmp_path / "page.md"
+    target.write_text(text.replace("|\n| ", f"|\n| gone {'| again ' * len(FAULTS)}|\n| ", 9))
+    assert target.read_text("utf-8") != text
+    assert page(written(target)) == text
 
 
 def test_the_part_has_every_fault() -> None:
