@@ -522,12 +522,12 @@ class Recorder:
         values = self._beginning_values(row, revision, build, checksum, total, None)
         return beginning_at_once(self.tables, self.hold, values)
 
-    def begun(self, row: Row, build: Build) -> tuple[Row, int] | None:
+    def begun(self, row: Row, revision: Revision, build: Build) -> tuple[Row, int] | None:
         """Return what ``begin`` returns, where a build has a try at it that is open."""
         table = self.tables.attempts
         found = self.connection.scalar(
             select(func.max(table.c.id)).where(
-                table.c.revision == row.id,
+                table.c.revision == revision.id,
                 table.c.direction == Direction.UPGRADE.value,
                 table.c.outcome == Outcome.RUNNING.value,
                 table.c.build_number == build.number,

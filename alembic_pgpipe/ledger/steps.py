@@ -56,7 +56,7 @@ WITH version AS (
         duration_ms=pg_catalog.floor(
             EXTRACT(epoch FROM {CLOCK} - started_at)::numeric * 1000),
         statements_done=COALESCE(statements_total, statements_done)
-    WHERE revision = {{id}} AND direction = '{Direction.UPGRADE.value}'
+    WHERE revision = {{revision}} AND direction = '{Direction.UPGRADE.value}'
         AND outcome = 'RUNNING' RETURNING 1
 )
 SELECT 1 / CASE WHEN (SELECT pg_catalog.count(*) FROM version) = 1
@@ -94,13 +94,14 @@ def beginning_at_once(tables: Tables, hold: Hold | None, values: Mapping[str, An
 def settling(tables: Tables, hold: Hold | None, row: str, move: Move) -> str:
     """Return the SQL that moves the version and settles row and attempt, or else fails.
 
-    The attempt is the one that is open.  It is for a session with
-    ``standard_conforming_strings``.
+    The attempt is the one at the new version that is open; the row of the tool before this
+    one has an id of its own.  It is for a session with ``standard_conforming_strings``.
     """
     return SETTLE.format(
         **_names(tables),
         version=_moving(move),
         id=quoted(row),
+        revision=quoted(move.after),
         held=held(hold),
     )
 

@@ -196,7 +196,8 @@ class Runner:
     def _find_attempt(self, running: Running) -> bool:
         """Learn whether a step that was one message has begun: it has an attempt then."""
         if running.attempt is None and running.row is not None:
-            found = self.journal.begun(running.row, self.log.build)
+            revision = running.step.revision
+            found = self.journal.begun(running.row, revision, self.log.build)
             if found is not None:
                 running.row, running.attempt = found
         return running.attempt is not None
