@@ -127,7 +127,7 @@ def _cut(text: str, bounds: Bounds) -> tuple[int, int]:
 
 def _fewer_lines(text: str, half: int, end: int, start: int) -> tuple[int, int]:
     """Move a cut so that its head and its tail have that many lines at the most."""
-    few, last = 0, len(text.rstrip("\n"))
+    few, last = 0, len(text.removesuffix("\n"))
     for _ in range(half):
         few = text.find("\n", few) + 1 or len(text)
         last = max(text.rfind("\n", 0, last), 0)
@@ -142,9 +142,10 @@ def _before_caret(text: str, end: int) -> int:
 
 
 def _behind_caret(text: str, start: int) -> int:
-    """Leave a caret out, when the tail would start with it."""
-    caret = CARET.match(text, start) if text[start - 1] == "\n" else None
-    return min(caret.end() + 1, len(text)) if caret else start
+    """Leave carets out that the tail would start with."""
+    while text[start - 1] == "\n" and (caret := CARET.match(text, start)):
+        start = min(caret.end() + 1, len(text))
+    return start
 
 
 def _without_end(text: str, secret: str) -> str:

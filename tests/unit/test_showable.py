@@ -48,6 +48,7 @@ def parts(text: str) -> tuple[str, str]:
 
 
 @given(texts, bounds)
+@example(PIECES[0] * 2 + "\n", FEW_LINES)
 def test_a_text_is_no_longer_than_it_may_be(text: str, bounds: Bounds) -> None:
     kept = bounded(text, bounds)
     assert len(kept) <= bounds.most
@@ -87,6 +88,7 @@ def test_what_earlier_notes_say_is_counted_on(text: str, more: int) -> None:
 
 @given(texts, bounds)
 @example(PIECES[0] * 30, BOUNDS)
+@example("".join((PIECES[0], PIECES[1], PIECES[6], PIECES[5])), FEW_LINES)
 def test_no_caret_is_parted_from_its_line(text: str, bounds: Bounds) -> None:
     kept = bounded(text, bounds)
     if kept == text:
