@@ -29,7 +29,14 @@ from sqlalchemy.schema import CreateSchema
 from alembic_pgpipe.errors import LedgerError, LockError
 from alembic_pgpipe.ledger.encoding import encoding_of
 from alembic_pgpipe.ledger.history import SETTLING
-from alembic_pgpipe.ledger.steps import Move, beginning, beginning_at_once, held, settling
+from alembic_pgpipe.ledger.steps import (
+    Beginning,
+    Move,
+    beginning,
+    beginning_at_once,
+    held,
+    settling,
+)
 from alembic_pgpipe.ledger.tables import (
     ID_LIMIT,
     NAME_LIMIT,
@@ -481,46 +488,27 @@ class Recorder:
             raise self._kept(self.tables.attempts, f"an attempt at {revision.id}")
         return int(id_)
 
-    def begin(
-        self,
-        row: Row,
-        revision: Revision,
-        build: Build,
-        *,
-        checksum: str | None,
-        total: int | None,
-        before: Attempt | None = None,
-        durable: bool = True,
-    ) -> tuple[Row, int]:
+    def begin(self, begins: Beginning, *, durable: bool = True) -> tuple[Row, int]:
         """Move a row to RUNNING and begin a try at an upgrade, both or neither.
 
         Returns the row and the attempt's id.  What is not ``durable`` may be forgotten by
         a server that crashes.  Raises as ``set_status`` and ``begin_attempt`` do.
         """
-        values = self._beginning_values(row, revision, build, checksum, total, before)
         sql = beginning(self.tables, self.hold, durable=durable)
-        moved, id_ = self.connection.exec_driver_sql(sql, values).one()
+        asked = self.connection.exec_driver_sql(sql, self._beginning_values(begins))
+        moved, id_ = asked.one()
         if not moved:
-            raise self._decided(row)
+            raise self._decided(begins.row)
         if id_ is None:
-            raise self._kept(self.tables.attempts, f"an attempt at {revision.id}")
-        return _running(row), int(id_)
+            raise self._kept(self.tables.attempts, f"an attempt at {begins.revision.id}")
+        return _running(begins.row), int(id_)
 
-    def beginning(
-        self,
-        row: Row,
-        revision: Revision,
-        build: Build,
-        *,
-        checksum: str | None,
-        total: int | None,
-    ) -> str:
+    def beginning(self, begins: Beginning) -> str:
         """Return the SQL that does what ``begin`` does, for a message that goes on behind it.
 
         It fails where ``begin`` would raise.  What it has done, ``begun`` finds out.
         """
-        values = self._beginning_values(row, revision, build, checksum, total, None)
-        return beginning_at_once(self.tables, self.hold, values)
+        return beginning_at_once(self.tables, self.hold, self._beginning_values(begins))
 
     def begun(self, row: Row, revision: Revision, build: Build) -> tuple[Row, int] | None:
         """Return what ``begin`` returns, where a build has a try at it that is open."""
@@ -536,21 +524,14 @@ class Recorder:
         )
         return (_running(row), int(found)) if found is not None else None
 
-    def _beginning_values(
-        self,
-        row: Row,
-        revision: Revision,
-        build: Build,
-        checksum: str | None,
-        total: int | None,
-        before: Attempt | None,
-    ) -> dict[str, Any]:
+    def _beginning_values(self, begins: Beginning) -> dict[str, Any]:
+        revision, build, before = begins.revision, begins.build, begins.before
         values = {
             **_attempt_values(revision, Direction.UPGRADE, Outcome.RUNNING, build),
             **(_progress_values(before) if before is not None else NO_PROGRESS),
         }
-        values |= {"id": row.id, "was": row.status.value}
-        values |= {"checksum": checksum, "statements_total": total}
+        values |= {"id": begins.row.id, "was": begins.row.status.value}
+        values |= {"checksum": begins.checksum, "statements_total": begins.total}
         if values["under_way"] is not None:
             values["under_way"] = json.dumps(values["under_way"], ensure_ascii=False)
         return {name: self._storable(value) for name, value in values.items()}

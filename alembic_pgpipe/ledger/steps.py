@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql
 
 from alembic_pgpipe.ledger.elsewhere import VERSION, Place
 from alembic_pgpipe.ledger.tables import Tables
-from alembic_pgpipe.model import Direction, Hold
+from alembic_pgpipe.model import Attempt, Build, Direction, Hold, Revision, Row
 
 CLOCK = "pg_catalog.clock_timestamp()"
 # A server that crashes may forget this: then nothing of the step was applied, either.  What
@@ -62,6 +62,21 @@ WITH version AS (
 SELECT 1 / CASE WHEN (SELECT pg_catalog.count(*) FROM version) = 1
     AND (SELECT pg_catalog.count(*) FROM settled) = 1
     AND (SELECT pg_catalog.count(*) FROM ended) = 1 THEN 1 ELSE 0 END;"""
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What is known of a try at an upgrade when it begins.
+
+    What ``before`` had finished, and what it had under way, stays known.
+    """
+
+    row: Row
+    revision: Revision
+    build: Build
+    checksum: str | None
+    total: int | None
+    before: Attempt | None = None
 
 
 @dataclass(frozen=True, slots=True)

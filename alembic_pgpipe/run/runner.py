@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from alembic_pgpipe.connect.database import Database
 from alembic_pgpipe.errors import SourceError, UnreachableError
 from alembic_pgpipe.ledger.recorder import Recorder
-from alembic_pgpipe.ledger.steps import Move
+from alembic_pgpipe.ledger.steps import Beginning, Move
 from alembic_pgpipe.model import Attempt, Direction, Failure, Outcome, Row, Status
 from alembic_pgpipe.run.alone import Alone, Notes
 from alembic_pgpipe.run.batch import Batch, only
@@ -187,11 +187,12 @@ class Runner:
 
     def _around(self, step: Step, row: Row, move: Move) -> tuple[str, str]:
         """Return what stands around the statements of a step that is one message."""
-        beginning = self.journal.beginning(
-            row, step.revision, self.log.build, checksum=step.checksum, total=step.total
-        )
-        settling = self.journal.settling(row, move)
-        return self.session.around(step.directives, beginning, settling)
+        beginning = self.journal.beginning(self._begins(step, row))
+        return self.session.around(step.directives, beginning, self.journal.settling(row, move))
+
+    def _begins(self, step: Step, row: Row, before: Attempt | None = None) -> Beginning:
+        build = self.log.build
+        return Beginning(row, step.revision, build, step.checksum, step.total, before)
 
     def _find_attempt(self, running: Running) -> bool:
         """Learn whether a step that was one message has begun: it has an attempt then."""
@@ -338,12 +339,7 @@ class Runner:
         before = unfinished(last)
         if step.direction is Direction.UPGRADE and row is not None:
             row, attempt = self.journal.begin(
-                row,
-                step.revision,
-                self.log.build,
-                checksum=step.checksum,
-                total=step.total,
-                before=before,
+                self._begins(step, row, before),
                 durable=not step.transactional or step.source is None,
             )
         else:

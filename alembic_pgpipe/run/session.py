@@ -100,9 +100,7 @@ class Session:
 
     def _ledgers_own(self) -> str:
         """Return what the ledger's rows are written with in a session that is clean."""
-        role = self.settings.role
-        own_role = f"SET LOCAL ROLE {quoted(role)};" if role is not None else ""
-        return f"{UNLIMITED}{OWN_ENCODING}{own_role}{OWN_PATH}"
+        return f"{UNLIMITED}{role_of(self.settings)}{OWN_ENCODING}{OWN_PATH}"
 
 
 def entering(settings: Settings, directives: Directives | None = None) -> str:
