@@ -172,10 +172,12 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """The lock that a run holds: its 64-bit key, and the server process that has it."""
+    """What a run holds together with its ledger's lock: an advisory lock that only it knows.
+
+    ``key`` is that lock's, a number of 64 bits.
+    """
 
     key: int
-    process: int
 
 
 @dataclass(frozen=True, slots=True)

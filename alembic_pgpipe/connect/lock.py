@@ -9,6 +9,7 @@ wait would hold a snapshot and end in a deadlock with an index build.
 from __future__ import annotations
 
 import hashlib
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,13 +19,17 @@ from sqlalchemy.exc import DBAPIError
 
 from alembic_pgpipe.connect.connector import APPLICATION
 from alembic_pgpipe.connect.database import Database
-from alembic_pgpipe.connect.pooler import PROCESS
 from alembic_pgpipe.errors import LockError
 from alembic_pgpipe.model import Hold, Holder
 
 POLL_SECONDS = 0.5
 TOLD_EVERY_SECONDS = 30.0
 TRY = text("SELECT pg_catalog.pg_try_advisory_xact_lock(:key)")
+# The second lock goes with the first one, whatever ends the session; see Hold.
+TRY_BOTH = text(
+    "SELECT CASE WHEN pg_catalog.pg_try_advisory_xact_lock(:key) "
+    "THEN pg_catalog.pg_try_advisory_xact_lock(:own) ELSE false END"
+)
 # An advisory lock's 64-bit key shows in pg_locks as two halves, with objsubid 1.
 HOLDER = text(
     """
@@ -70,9 +75,10 @@ def run_lock(
     its session ends before the run does, only the ledger's writes notice.
     """
     with database.connect(f"{APPLICATION} {build}") as connection:
-        _poll(connection, schema, wait, say)
+        hold = Hold(int.from_bytes(secrets.token_bytes(8), "big", signed=True))
+        _poll(connection, schema, hold, wait, say)
         try:
-            yield Hold(lock_key(schema), int(connection.info[PROCESS]))
+            yield hold
         finally:
             _give_up(connection)
 
@@ -90,10 +96,12 @@ def _give_up(connection: Connection) -> None:
         connection.invalidate()
 
 
-def _poll(connection: Connection, schema: str, wait: float, say: Callable[[str], None]) -> None:
+def _poll(
+    connection: Connection, schema: str, hold: Hold, wait: float, say: Callable[[str], None]
+) -> None:
     deadline = time.monotonic() + wait
     told = float("-inf")
-    while not connection.scalar(TRY, {"key": lock_key(schema)}):
+    while not connection.scalar(TRY_BOTH, {"key": lock_key(schema), "own": hold.key}):
         current = holder(connection, schema)
         connection.rollback()
         if time.monotonic() >= deadline:

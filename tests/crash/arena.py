@@ -236,7 +236,7 @@ class Arena:
 
     def _follow(self, event: Event) -> None:
         """Let the server learn of a vanished client when another run has asked for the lock."""
-        asks = event.side is Side.ANSWERED and "pg_try_advisory_xact_lock" in event.text
+        asks = event.side is Side.ANSWERED and "pg_try_advisory_xact_lock(" in event.text
         if asks:
             self.lay()
 

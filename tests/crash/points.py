@@ -113,7 +113,7 @@ class Finder:
 
 OPEN_ROW = r"^INSERT INTO public\.migration_logs"
 CLOSE_ROW = r"^UPDATE public\.migration_logs SET .*status='"
-TRY = r"pg_try_advisory_xact_lock"
+TRY = r"pg_try_advisory_xact_lock\("
 # With it the attempt is begun.
 RUNNING = r"UPDATE public\.migrations .*applied_status='RUNNING'"
 SUCCESS = r"^UPDATE public\.migrations .*applied_status='SUCCESS'"
