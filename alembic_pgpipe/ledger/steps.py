@@ -39,11 +39,11 @@ WITH moved AS (
 )
 """
 MOVED = "SELECT (SELECT pg_catalog.count(*) FROM moved), (SELECT id FROM begun)"
-# As part of a longer message it has no answer: the division fails, and with it the message.
+# As part of a longer message it has no answer: without one of the rows the division fails, and
+# with it the message; more than one are an error by themselves.
 BEGUN = """\
-SELECT 1 / CASE WHEN (SELECT pg_catalog.count(*) FROM moved) = 1
-    AND (SELECT pg_catalog.count(*) FROM begun) = 1 THEN 1 ELSE 0 END;"""
-# The order of DESIGN section 4; the division fails, and with it all of the message, where
+SELECT 1 / CASE WHEN (SELECT 1 FROM moved) + (SELECT 1 FROM begun) = 2 THEN 1 ELSE 0 END;"""
+# The order of DESIGN section 4; it fails in the same way, and with it all of the message, where
 # one of the three is not as it has to be.
 SETTLE = f"""\
 WITH version AS (
@@ -59,9 +59,8 @@ WITH version AS (
     WHERE revision = {{revision}} AND direction = '{Direction.UPGRADE.value}'
         AND outcome = 'RUNNING' RETURNING 1
 )
-SELECT 1 / CASE WHEN (SELECT pg_catalog.count(*) FROM version) = 1
-    AND (SELECT pg_catalog.count(*) FROM settled) = 1
-    AND (SELECT pg_catalog.count(*) FROM ended) = 1 THEN 1 ELSE 0 END;"""
+SELECT 1 / CASE WHEN (SELECT 1 FROM version) + (SELECT 1 FROM settled)
+    + (SELECT 1 FROM ended) = 3 THEN 1 ELSE 0 END;"""
 
 
 @dataclass(frozen=True, slots=True)
