@@ -31,11 +31,10 @@ from alembic_pgpipe.ledger.steps import Move
 from alembic_pgpipe.model import Direction, Failure, Status
 from alembic_pgpipe.revisions.broken import two_heads
 from alembic_pgpipe.revisions.history_map import UnreadModule
-from alembic_pgpipe.run.batch import Batch
 from alembic_pgpipe.run.executor import sqlstate
 from alembic_pgpipe.run.failure import cause_of, ways_out
 from alembic_pgpipe.run.planner import AlembicStep, Planned, Planner, runs
-from alembic_pgpipe.run.runner import ENDED, Runner, Running, what_is_left
+from alembic_pgpipe.run.runner import ENDED, Runner, Running, Small, what_is_left
 from alembic_pgpipe.run.stamping import follow_stamp
 from alembic_pgpipe.run.step import Step
 
@@ -44,6 +43,15 @@ WORTH_ANOTHER_TRY = frozenset({"55P03", "40P01", "40001"})
 FIRST_PAUSE_SECONDS = 0.5
 # Where Alembic says which revision it runs.
 ALEMBIC = logging.getLogger("alembic.runtime.migration")
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """A step that was prepared before its turn, for these heads; None if it is not small."""
+
+    planned: Planned
+    heads: frozenset[str]
+    small: Small | None
 
 
 @dataclass(slots=True)
@@ -64,7 +72,7 @@ class Pipeline:
     versions: Place | None = None
     _heads: frozenset[str] = frozenset()
     _history: History = field(default_factory=lambda: History({}, {}, {}))
-    _ahead: tuple[Planned, Batch | None] | None = None
+    _ahead: Ahead | None = None
     _passed: frozenset[str] = frozenset()
     _remaining: deque[Planned] = field(default_factory=deque)
     _count: int = 0
@@ -149,6 +157,7 @@ class Pipeline:
 
     def _look(self) -> None:
         """Read what the ledger knows of the steps that are left."""
+        self._ahead = None
         left = (one.step.revision for one in self._remaining if one.step is not None)
         self._history = self.planner.history(left)
 
@@ -208,37 +217,45 @@ class Pipeline:
 
         Returns False where it is to be run in the usual way, or to be run on.
         """
-        step, move = planned.step, self._move(planned)
-        if step is None or move is None or self.runner.running is not None:
+        if self.runner.running is not None:
             return False
-        row = self._history.rows.get(step.revision.id)
-        if row is None or self._history.last_try(step.revision.id, step.direction) is not None:
-            return False
-        batch = self._small(planned)
-        if batch is None or not self.runner.executor.reads_standard_strings:
+        small = self._small(planned)
+        if small is None or not self.runner.executor.reads_standard_strings:
             return False
         # Alembic has read its versions in a transaction.
         self.runner.main.commit()
         ALEMBIC.info("Running %s", planned.alembic)
-        self._announce(step)
-        if not self.runner.run_at_once(step, row, batch, move, self._look_ahead):
+        self._announce(small.step)
+        after = _moved(self._heads, small.move)
+        if not self.runner.run_at_once(small, lambda: self._look_ahead(after)):
             return False
-        self._heads = self._heads - {move.before} | {move.after}
+        self._heads = after
         return True
 
-    def _small(self, planned: Planned) -> Batch | None:
-        if self._ahead is not None and self._ahead[0] is planned:
-            return self._ahead[1]
-        return self.runner.small(planned.step)
+    def _small(self, planned: Planned) -> Small | None:
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead.planned is planned and ahead.heads == self._heads:
+            return ahead.small
+        return self._read_small(planned, self._heads)
 
-    def _look_ahead(self) -> None:
-        """Read the next step's source; an error that this meets waits for its turn."""
+    def _look_ahead(self, heads: frozenset[str]) -> None:
+        """Prepare the next step; an error that this meets waits for its turn."""
         if len(self._remaining) > 1:
             following = self._remaining[1]
             with suppress(Exception):
-                self._ahead = (following, self.runner.small(following.step))
+                self._ahead = Ahead(following, heads, self._read_small(following, heads))
 
-    def _move(self, planned: Planned) -> Move | None:
+    def _read_small(self, planned: Planned, heads: frozenset[str]) -> Small | None:
+        """Return a step that is one message where these are the heads; or else None."""
+        step, move = planned.step, self._move(planned, heads)
+        if step is None or move is None:
+            return None
+        row = self._history.rows.get(step.revision.id)
+        if row is None or self._history.last_try(step.revision.id, step.direction) is not None:
+            return None
+        return self.runner.small(step, row, move)
+
+    def _move(self, planned: Planned, heads: frozenset[str]) -> Move | None:
         """Return how a wrapper's upgrade moves the version; None where it is not so simple.
 
         A revision file that is more than the template's may do more than run its source.
@@ -252,9 +269,9 @@ class Pipeline:
         down = script.down_revision
         if not isinstance(script.module, UnreadModule) or script.dependencies:
             return None
-        if down is None and not self._heads:
+        if down is None and not heads:
             return Move(self.versions, None, script.revision)
-        if not isinstance(down, str) or down not in self._heads:
+        if not isinstance(down, str) or down not in heads:
             return None
         return Move(self.versions, down, script.revision)
 
@@ -412,6 +429,10 @@ class Pipeline:
             if isinstance(error.__cause__, ResolutionError):
                 raise revisions.unknown(error.__cause__.argument) from error
             raise
+
+
+def _moved(heads: frozenset[str], move: Move) -> frozenset[str]:
+    return heads - {move.before} | {move.after}
 
 
 def pause_seconds(tries: int, chance: random.Random) -> float:

@@ -52,6 +52,18 @@ ENDED = (
 LEFT = "this revision left the program (SystemExit); raise another error where it cannot go on"
 
 
+@dataclass(frozen=True, slots=True)
+class Small:
+    """A step that can be one message: its statements, and what stands around them."""
+
+    step: Step
+    row: Row
+    move: Move
+    batch: Batch
+    before: str
+    after: str
+
+
 @dataclass(slots=True)
 class Running:
     """A step that has begun: its row, its attempt, and how far it came.
@@ -142,30 +154,29 @@ class Runner:
                 self.session.leave(transactional=step.transactional)
                 running.recording = True
 
-    def small(self, step: Step | None) -> Batch | None:
-        """Return the statements of a step that can be one message with all around them."""
-        source = step.source if step is not None else None
+    def small(self, step: Step, row: Row, move: Move) -> Small | None:
+        """Return a step that can be one message with all around it; None where it cannot."""
+        source = step.source
         if source is None:
             return None
         execution = source.execution
         if execution.mode is not Mode.TRANSACTION or execution.begin or self._elsewhere(source):
             return None
         try:
-            return only(execution.sent(source.statements()))
+            batch = only(execution.sent(source.statements()))
         except SourceError:
             # The step itself meets it, and says so.
             return None
+        return Small(step, row, move, batch, *self._around(step, row, move)) if batch else None
 
-    def run_at_once(
-        self, step: Step, row: Row, batch: Batch, move: Move, meanwhile: Callable[[], None]
-    ) -> bool:
+    def run_at_once(self, small: Small, meanwhile: Callable[[], None]) -> bool:
         """Run a step as one message, with its version and its end in the ledger.
 
         ``meanwhile`` is called once while the server is at work.
         Returns whether it is committed.  Where it is not, nothing of it is left, and
         ``run`` goes on with it.
         """
-        before, after = self._around(step, row, move)
+        step, row = small.step, small.row
         running = self.running = Running(step, row, None, None)
         self.watch = self._watching(step, self.executor.pid)
         # Whoever loses the connection now has to look into the ledger.
@@ -177,7 +188,7 @@ class Runner:
             rationed(self.log.say) as say,
             executor.notices_to(say),
         ):
-            self.tried = executor.run_at_once(before, batch, after, meanwhile)
+            self.tried = executor.run_at_once(small.before, small.batch, small.after, meanwhile)
         if self.tried is not None and not self._find_attempt(running):
             # Why it cannot begin is no failure of the step.
             self.running = None
