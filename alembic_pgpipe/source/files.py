@@ -8,6 +8,7 @@ import stat
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from alembic_pgpipe.errors import SourceError
@@ -118,33 +119,38 @@ def locate(folder: Path, file: str, project: Path) -> Path:
     Raises :class:`SourceError` where it is missing, is not a file, or lies outside both
     the project and the sources folder, also by way of a symbolic link.
     """
-    shown = shown_path(folder, file, project)
+    refuse = partial(_refusal, folder, file, project)
     try:
-        real = Path(os.path.realpath(folder / file))
-        if not any(real.is_relative_to(os.path.realpath(top)) for top in (project, folder)):
-            raise SourceError(
-                shown, "this path leads outside the project; copy the file into it"
-            )
-        mode = real.stat().st_mode
+        real = os.path.realpath(folder / file)
+        if not any(_is_below(real, os.path.realpath(top)) for top in (project, folder)):
+            raise refuse("this path leads outside the project; copy the file into it")
+        mode = Path(real).stat().st_mode
     except FileNotFoundError as exc:
         message = "there is no such file; restore it, or remove the revision that runs it"
-        raise SourceError(shown, message) from exc
+        raise refuse(message) from exc
     except (OSError, ValueError) as exc:
         reason = getattr(exc, "strerror", None) or exc
-        raise SourceError(shown, f"this path cannot be used: {reason}") from exc
+        raise refuse(f"this path cannot be used: {reason}") from exc
     if stat.S_ISDIR(mode):
-        raise SourceError(shown, "this is a folder; name the SQL file in it")
+        raise refuse("this is a folder; name the SQL file in it")
     if not stat.S_ISREG(mode):
-        raise SourceError(shown, "this is not a regular file; a source must be one")
-    return real
+        raise refuse("this is not a regular file; a source must be one")
+    return Path(real)
 
 
 def shown_path(folder: Path, file: str, project: Path) -> str:
     """Return a source's path as people are shown it: relative to the project."""
-    path = os.path.normpath(folder.absolute() / file)
-    root = os.path.normpath(project.absolute())
-    inside = os.path.commonpath((path, root)) == root
-    return Path(os.path.relpath(path, root) if inside else path).as_posix()
+    path, root = map(os.path.normpath, (folder.absolute() / file, project.absolute()))
+    shown = os.path.relpath(path, root) if _is_below(path, root) else path
+    return shown.replace(os.sep, "/")
+
+
+def _refusal(folder: Path, file: str, project: Path, message: str) -> SourceError:
+    return SourceError(shown_path(folder, file, project), message)
+
+
+def _is_below(path: str, top: str) -> bool:
+    return path == top or path.startswith(top.rstrip(os.sep) + os.sep)
 
 
 def _files(folder: Path, name: str, is_dir: bool) -> Iterator[str]:
