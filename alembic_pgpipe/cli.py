@@ -15,6 +15,7 @@ import click
 from alembic.config import Config
 from alembic.util import CommandError
 
+from alembic_pgpipe.ending import end_soon
 from alembic_pgpipe.errors import CheckError, PgpipeError
 from alembic_pgpipe.settings import HIDE
 from alembic_pgpipe.showable import harmless
@@ -388,6 +389,8 @@ def _drift(config: Config, *, as_json: bool, diff: bool) -> str:
 
 def main(arguments: Sequence[str] | None = None, config: Config | None = None) -> int:
     """Run the command group and return its exit code; messages go to standard error."""
+    if arguments is None:
+        end_soon()
     try:
         result = pgpipe.main(
             args=list(arguments) if arguments is not None else None,

@@ -36,11 +36,23 @@ def setup(plugin: Plugin) -> None:
 
 
 def _extend(config: ModuleType) -> None:
+    wrapt.wrap_function_wrapper(config, "main", _end_as_ours)
     wrapt.wrap_function_wrapper(config, "CommandLine.__init__", _add_command)
     wrapt.wrap_function_wrapper(config, "CommandLine.run_cmd", _exit_with_our_code)
     wrapt.wrap_function_wrapper(
         "alembic.script.base", "ScriptDirectory.from_config", _read_without_importing
     )
+
+
+def _end_as_ours(
+    wrapped: Callable[..., None], instance: object, args: Any, kwargs: Any
+) -> None:
+    """Let the process end soon where it runs what its own command line says."""
+    from alembic_pgpipe.ending import end_soon
+
+    if not args and kwargs.get("argv") is None:
+        end_soon()
+    wrapped(*args, **kwargs)
 
 
 def _add_command(

@@ -165,6 +165,67 @@ def test_raiseerr_raises(project: Project) -> None:
     assert "alembic_pgpipe.errors.RevisionError" in done.stderr
 
 
+# -- the end of a process ----------------------------------------------------------------------
+
+# What is registered first is called last: this sees how the process was left.
+SEEN = """
+import atexit, gc, sys
+
+atexit.register(lambda: sys.stderr.write(f"looked away: {gc.get_freeze_count() > 0}"))
+"""
+# What only the garbage collector can finalize.
+CYCLE = """
+import gc
+from pathlib import Path
+
+class Cycle:
+    def __del__(self):
+        Path("finalized").touch()
+
+gc.disable()
+cycle = Cycle()
+cycle.itself = cycle
+del cycle
+"""
+
+
+def seen_from(project: Project) -> Mapping[str, str]:
+    """Return an environment in which a process tells how it was left."""
+    (project.folder / "seen").mkdir()
+    (project.folder / "seen/sitecustomize.py").write_text(SEEN)
+    return {"PYTHONPATH": str(project.folder / "seen")}
+
+
+@WAYS
+def test_a_process_of_its_own_ends_without_looking_at_all_that_it_has(
+    project: Project, way: str
+) -> None:
+    done = typed(project, *SCRIPTS[way], "status", env=seen_from(project))
+    assert done.stderr == "looked away: True"
+
+
+def test_what_a_project_has_left_as_garbage_is_finalized(project: Project) -> None:
+    env = project.folder / "alembic/env.py"
+    env.write_text(env.read_text() + CYCLE)
+    done = typed(project, SCRIPTS["alembic"][0], "upgrade", "head", env=seen_from(project))
+    assert done.stderr == "looked away: True"
+    assert (project.folder / "finalized").exists()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "from alembic.config import main; main(['heads'])",
+        "from alembic.config import main; main(argv=['heads'])",
+        "from alembic_pgpipe.cli import main; main(['check', '--help'])",
+    ],
+)
+def test_a_program_that_calls_a_command_ends_as_it_would(project: Project, call: str) -> None:
+    done = typed(project, sys.executable, "-c", call, env=seen_from(project))
+    assert done.returncode == 0
+    assert done.stderr == "looked away: False"
+
+
 # -- a pipe, and a terminal --------------------------------------------------------------------
 
 
