@@ -86,8 +86,7 @@ class Database:
             connection = self.engine.connect()
         except DBAPIError as error:
             text = explained(str(error.orig), self.engine.url, self.connector.environ)
-            said = refusal(self.engine.url, text, self.connector.credentials)
-            raise UnreachableError(said) from error
+            raise refusal(self.engine.url, text, self.connector.credentials) from error
         with connection:
             if autocommit:
                 connection = connection.execution_options(isolation_level="AUTOCOMMIT")
@@ -234,23 +233,24 @@ def describe(target: URL) -> str:
     return f"database {database} at {where} as {user}"
 
 
-def refusal(target: URL, text: str, credentials: Credentials) -> str:
-    """Return the sentence for a refused connection: what, where, what to type next.
+def refusal(target: URL, text: str, credentials: Credentials) -> UnreachableError:
+    """Return the error for a refused connection: what, where, what to type next.
 
     ``text`` is libpq's own message; it has no SQLSTATE for a connection that failed,
-    so its wording decides.
+    so its wording decides.  No time mends what TLS has against somebody.
     """
     reason = " ".join(text.split()).rstrip(".?")
     about_tls = tls_refusal.advice(reason)
     if about_tls is not None:
-        return f"No connection to {describe(target)}: {reason}. {about_tls}"
+        said = f"No connection to {describe(target)}: {reason}. {about_tls}"
+        return UnreachableError(said, final=True)
+    refused = f"{_sentence(describe(target))} refuses the connection: {reason}."
     if is_not_accepted(reason):
-        advice = credentials.advice(_user(target))
-        return f"{_sentence(describe(target))} refuses the connection: {reason}. {advice}"
+        return UnreachableError(f"{refused} {credentials.advice(_user(target))}")
     for sign, advice in ADVICE:
         if sign in reason:
-            return f"{_sentence(describe(target))} refuses the connection: {reason}. {advice}"
-    return (
+            return UnreachableError(f"{refused} {advice}")
+    return UnreachableError(
         f"{_sentence(describe(target))} does not answer: {reason}. Check host, port and "
         "network, then: alembic pgpipe wait --timeout 60"
     )

@@ -124,6 +124,15 @@ def test_another_authority_is_not_believed(project: Project, server: TlsServer) 
     assert "refuses" not in line
 
 
+def test_nobody_waits_for_a_certificate_to_be_believed(
+    project: Project, server: TlsServer
+) -> None:
+    server.present(authority("Others").certify(*HERE))
+    project.configure(sslrootcert=ROOT)
+    waiting = project.alembic("pgpipe", "wait", "--timeout", "3")
+    assert "Gave up" not in refused(waiting, "certificate verify failed", ROOT, code=5)
+
+
 def test_a_certificate_that_signs_itself_is_not_believed(
     project: Project, server: TlsServer
 ) -> None:
