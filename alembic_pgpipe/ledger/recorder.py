@@ -94,6 +94,10 @@ LOST = (
 # Qualified like every name: the search path is not ours on the main connection.
 CLOCK = func.pg_catalog.clock_timestamp()
 
+NO_PROGRESS: Mapping[str, Any] = MappingProxyType(
+    {"statements_done": 0, "statement_hashes": [], "statement_texts": [], "under_way": None}
+)
+
 
 @dataclass(frozen=True, slots=True)
 class _Relation:
@@ -747,11 +751,6 @@ class Recorder:
         values = {"status": _outcome(succeeded), "logs": table.c.logs + lines}
         if not self.connection.execute(change.values(**values)).rowcount:
             raise self._kept(table, f"the outcome of build {number}")
-
-
-NO_PROGRESS: Mapping[str, Any] = MappingProxyType(
-    {"statements_done": 0, "statement_hashes": [], "statement_texts": [], "under_way": None}
-)
 
 
 def _running(row: Row) -> Row:

@@ -30,7 +30,6 @@ class SourceFile:
     name: str
     file: str
     undo: str
-    has_undo: bool
 
 
 def discover(folder: Path, project: Path) -> tuple[SourceFile, ...]:
@@ -43,10 +42,9 @@ def discover(folder: Path, project: Path) -> tuple[SourceFile, ...]:
     try:
         with os.scandir(folder) as entries:
             listed = [(e.name, _is_folder(e)) for e in entries if not e.name.startswith(".")]
-        names = frozenset(name for name, is_dir in listed if not is_dir)
         files = [file for name, is_dir in listed for file in _files(folder, name, is_dir)]
         for file in sorted(files):
-            _add(found, folder, names, file)
+            _add(found, file)
     except _NameError as exc:
         raise SourceError(shown_path(folder, exc.file, project), str(exc)) from exc
     except OSError as exc:
@@ -183,7 +181,7 @@ def _is_there(path: Path) -> bool:
     return True
 
 
-def _add(found: dict[str, SourceFile], folder: Path, names: frozenset[str], file: str) -> None:
+def _add(found: dict[str, SourceFile], file: str) -> None:
     """Add a source, unless its name cannot be stored or is taken."""
     name = source_name(file)
     if not is_storable(name):
@@ -194,6 +192,4 @@ def _add(found: dict[str, SourceFile], folder: Path, names: frozenset[str], file
         raise _NameError(file, f"{alike} look the same, and some systems take them for one")
     if other is not None:
         raise _NameError(file, f"{other.file} and {file} are both named {name}")
-    undo = undo_file(file)
-    exists = os.path.lexists(folder / undo) if "/" in undo else undo in names
-    found[same_name(name)] = SourceFile(name, file, undo, exists)
+    found[same_name(name)] = SourceFile(name, file, undo_file(file))

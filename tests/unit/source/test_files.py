@@ -42,12 +42,12 @@ def test_every_layout(folder: Path) -> None:
     write(folder, "README.md", ".hidden.sql", ".git/up.sql", "7_f/notes.sql", "8_g.down.sql")
     (folder / "9_h.sql").mkdir()
     assert discover(folder, folder) == (
-        SourceFile("1_a", "1_a.sql", "1_a.down.sql", True),
-        SourceFile("2_b", "2_b.up.sql", "2_b.down.sql", True),
-        SourceFile("3_c", "3_c/migration.sql", "3_c/down.sql", True),
-        SourceFile("4_d", "4_d/up.sql", "4_d/down.sql", False),
-        SourceFile("5_e", "5_e.sql", "5_e.down.sql", False),
-        SourceFile("6.x.sql", "6.x.sql/migration.sql", "6.x.sql/down.sql", False),
+        SourceFile("1_a", "1_a.sql", "1_a.down.sql"),
+        SourceFile("2_b", "2_b.up.sql", "2_b.down.sql"),
+        SourceFile("3_c", "3_c/migration.sql", "3_c/down.sql"),
+        SourceFile("4_d", "4_d/up.sql", "4_d/down.sql"),
+        SourceFile("5_e", "5_e.sql", "5_e.down.sql"),
+        SourceFile("6.x.sql", "6.x.sql/migration.sql", "6.x.sql/down.sql"),
     )
 
 
