@@ -100,8 +100,6 @@ class Pipeline:
             else:
                 self._plan()
             self._run_alembic()
-            if self.context.purge:
-                self._follow_purge()
 
     def next_steps(self, heads: Any, context: MigrationContext) -> Iterator[AlembicStep]:
         """Give Alembic one step after the other; it asks for the next after a commit.
@@ -199,6 +197,8 @@ class Pipeline:
                 self.runner.session.between()
                 with self.context.begin_transaction():
                     self.migrate()
+                    if self.context.purge:
+                        self._follow_purge()
                 if not self._remaining:
                     return
             except Exception as error:
@@ -299,10 +299,9 @@ class Pipeline:
 
     def _follow_purge(self) -> None:
         """Follow ``stamp --purge base``, which has no step of its own."""
-        heads = self._read_heads()
+        heads = self.context.get_current_heads()
         if self.planner.revisions.applied(heads) != self._passed:
             self._follow_stamp(heads)
-            self.runner.main.commit()
 
     def _unpass(self, step: Step) -> None:
         row = self._history.rows.get(step.revision.id)

@@ -12,6 +12,7 @@ import pytest
 
 from alembic_pgpipe.revisions.wrapper import revision_id
 from tests.project import Project
+from tests.refusal import refused
 
 TABLE = "CREATE TABLE public.{0} (id int);\n"
 FAILS = "CREATE TABLE public.half (id int);\nSELECT 1/0;\n"
@@ -436,6 +437,26 @@ def test_a_stamp_that_fails_at_its_second_head_changes_nothing(
     before = project.ledger()
     result = project.alembic("stamp", *purge, "heads")
     assert "one_head" in result.text
+    assert heads(project) == [revision_id("a1")]
+    assert project.ledger() == before
+
+
+@pytest.mark.parametrize("arguments", [("base",), ("--purge", "base"), ("--purge", "head")])
+def test_a_stamp_that_the_ledger_cannot_follow_changes_nothing(
+    project: Project, arguments: tuple[str, ...]
+) -> None:
+    project.wrapped(a1=TABLE.format("a"), a2=TABLE.format("b"))
+    project.ok("upgrade", revision_id("a1"))
+    project.query(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE 'nobody stamps here'; END $$"
+    )
+    project.query(
+        "CREATE TRIGGER refuse BEFORE UPDATE ON migrations "
+        "FOR EACH ROW EXECUTE FUNCTION refuse()"
+    )
+    before = project.ledger()
+    refused(project.alembic("stamp", *arguments), "nobody stamps here", code=1)
     assert heads(project) == [revision_id("a1")]
     assert project.ledger() == before
 
