@@ -38,7 +38,7 @@ from benchmarks.contenders import (
 )
 from benchmarks.latency import Proxy, far_away
 from benchmarks.projects import compile_package
-from benchmarks.report import machine, postgresql, table
+from benchmarks.report import count, machine, postgresql, table
 from benchmarks.server import measured_server
 
 HEADER = (
@@ -199,8 +199,8 @@ def bench(latency_ms: float = 0.0, *, durable: bool = True) -> Iterator[Bench]:
 def main() -> None:
     """Measure and print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sources", type=int, default=1_000)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--sources", type=count, default=1_000)
+    parser.add_argument("--rounds", type=count, default=5)
     parser.add_argument("--latency-ms", type=float, default=0.0)
     parser.add_argument("--no-fsync", action="store_true")
     options = parser.parse_args()

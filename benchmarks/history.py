@@ -25,7 +25,7 @@ from pathlib import Path
 
 from alembic_pgpipe.connect.server import ScratchServer
 from benchmarks.projects import Planned, braid, compile_package, line, write_project
-from benchmarks.report import chart, machine, postgresql, table
+from benchmarks.report import chart, count, machine, postgresql, table
 from benchmarks.server import measured_server
 
 UPGRADE = ("upgrade", "head")
@@ -223,9 +223,9 @@ def bench() -> Iterator[Bench]:
 def main() -> None:
     """Measure and print a Markdown table and a chart."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--lengths", type=int, nargs="+", default=[10, 100, 1_000, 10_000])
-    parser.add_argument("--braid", type=int, default=5_000)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--lengths", type=count, nargs="+", default=[10, 100, 1_000, 10_000])
+    parser.add_argument("--braid", type=count, default=5_000)
+    parser.add_argument("--rounds", type=count, default=5)
     options = parser.parse_args()
     print(machine(postgresql()))
     with bench() as made:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from benchmarks.apply import Bench, bench
 from benchmarks.contenders import PSQL, Contender, Work, contenders, installed, versions
-from benchmarks.report import chart, machine, postgresql, table
+from benchmarks.report import chart, count, machine, postgresql, table
 
 HEADER = ("contender", "revisions", "median s", "spread s", "to the shortest")
 Times = Mapping[tuple[str, int], list[float]]
@@ -90,8 +90,8 @@ def drawing(times: Times) -> str:
 def main() -> None:
     """Measure and print a Markdown table and a chart."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--lengths", type=int, nargs="+", default=[10, 1_000, 10_000])
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--lengths", type=count, nargs="+", default=[10, 1_000, 10_000])
+    parser.add_argument("--rounds", type=count, default=5)
     options = parser.parse_args()
     everybody = remembering()
     print(machine(postgresql(), *versions(everybody)))

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from alembic_pgpipe.connect.server import ScratchServer
-from benchmarks.report import machine, postgresql, table
+from benchmarks.report import count, machine, postgresql, size, table
 from benchmarks.server import measured_server
 from benchmarks.texts import write_copy, write_inserts
 
@@ -176,8 +176,8 @@ def bench() -> Iterator[Bench]:
 def main() -> None:
     """Measure and print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--megabytes", type=float, default=50)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--megabytes", type=size, default=50)
+    parser.add_argument("--rounds", type=count, default=3)
     parser.add_argument("--kind", choices=[*KINDS], action="append")
     options = parser.parse_args()
     print(machine(postgresql()))

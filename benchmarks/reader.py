@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 
 from alembic_pgpipe.source.reader import Reader
-from benchmarks.report import machine, table
+from benchmarks.report import count, machine, size, table
 from benchmarks.texts import inserts, repeated, routines
 
 KINDS: dict[str, Callable[[int], str]] = {"INSERTs": inserts, "routines": routines}
@@ -44,8 +44,8 @@ def seconds_to_read(text: str) -> float:
 def main() -> None:
     """Measure and print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--megabytes", type=float, default=50)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--megabytes", type=size, default=50)
+    parser.add_argument("--rounds", type=count, default=5)
     options = parser.parse_args()
     print(machine())
     rows = measure(options.megabytes, options.rounds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +22,22 @@ def machine(*others: str) -> str:
         f"{today} · {platform.system()} {platform.machine()}, {os.cpu_count()} processors, "
         f"load {os.getloadavg()[0]:.1f} · Python {platform.python_version()}, {packages}\n"
     )
+
+
+def count(text: str) -> int:
+    """Return an option's number of things; raises ArgumentTypeError for less than one."""
+    return int(_positive(text, int(text)))
+
+
+def size(text: str) -> float:
+    """Return an option's number of megabytes; raises ArgumentTypeError for none."""
+    return _positive(text, float(text))
+
+
+def _positive(text: str, value: float) -> float:
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"{text} leaves nothing to measure")
+    return value
 
 
 def postgresql() -> str:

@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.report import machine, postgresql, table
+from benchmarks.report import count, machine, postgresql, table
 
 HEADER = ("routines and views", "work", "median s", "spread s")
 FUNCTION = (
@@ -78,8 +78,8 @@ def _alembic(project: Path, *arguments: str) -> float:
 def main() -> None:
     """Measure and print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=20)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--count", type=count, default=20)
+    parser.add_argument("--rounds", type=count, default=3)
     options = parser.parse_args()
     print(machine(postgresql()))
     print(table(HEADER, measure(options.count, options.rounds)))

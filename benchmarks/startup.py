@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.projects import line, write_project
-from benchmarks.report import machine, table
+from benchmarks.report import count, machine, table
 
 IMPORT = ("-c", "import alembic.config")
 PGPIPE = ("-m", "alembic", "pgpipe")
@@ -103,7 +103,7 @@ def _row(name: str, costs: Sequence[Cost], bare: Sequence[Cost]) -> tuple[str, .
 def main() -> None:
     """Measure and print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rounds", type=count, default=15)
     options = parser.parse_args()
     print(machine())
     print(table(HEADER, measure(options.rounds)))

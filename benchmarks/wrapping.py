@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.projects import compile_package, line, write_project
-from benchmarks.report import machine, postgresql, table
+from benchmarks.report import count, machine, postgresql, table
 from benchmarks.server import measured_server
 
 COMMANDS: Mapping[str, tuple[str, ...]] = {
@@ -76,8 +76,8 @@ def _row(name: str, count: int, times: Times) -> tuple[str, ...]:
 def main() -> None:
     """Measure and print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--counts", type=int, nargs="+", default=[100, 1_000])
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--counts", type=count, nargs="+", default=[100, 1_000])
+    parser.add_argument("--rounds", type=count, default=3)
     options = parser.parse_args()
     print(machine(postgresql()))
     print(table(HEADER, measure(options.counts, options.rounds)))

@@ -159,3 +159,27 @@ def test_commands_without_a_database_are_measured_beside_the_bare_import() -> No
     rows = startup.measure(rounds=1, sources=2)
     assert [row[0] for row in rows] == list(startup.COMMANDS)
     assert all(float(number) > 0 for row in rows for number in (row[1], row[4]))
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--sources", "0"), ("--rounds", "-1"), ("--rounds", "x")]
+)
+def test_nothing_is_not_measured(
+    arguments: tuple[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("sys.argv", ["apply", *arguments])
+    with pytest.raises(SystemExit) as refused:
+        apply.main()
+    assert refused.value.code == 2
+    assert f"argument {arguments[0]}" in capsys.readouterr().err
+
+
+def test_a_size_of_nothing_is_not_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["large", "--megabytes", "0"])
+    with pytest.raises(SystemExit):
+        large.main()
+    assert "0 leaves nothing to measure" in capsys.readouterr().err
