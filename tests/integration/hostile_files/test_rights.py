@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+# A command imports it late, and whoever has few rights may not be able to read Python's files.
+import rich.table  # noqa: F401
 from sqlalchemy import URL
 
 from alembic_pgpipe.revisions.wrapper import revision_id
