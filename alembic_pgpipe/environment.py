@@ -141,7 +141,7 @@ def _move(
         log.say(f"build {build.number} · {database.label}")
         with (
             _journal(database, settings, revisions, log) as journal,
-            log.recorded_in(journal),
+            log.recorded_in(journal.builds),
             database.connect() as main,
         ):
             sources = Sources(settings)
@@ -175,19 +175,19 @@ def _journal(
         with database.connect(autocommit=True) as connection:
             connection.exec_driver_sql(JOURNAL_LOCK_TIMEOUT)
             if log.is_recorded:
-                Recorder.on(connection, settings.schema).stay_alive(log.number)
+                Recorder.on(connection, settings.schema).builds.stay_alive(log.number)
             yield connection
 
     with Lasting(opened) as lasting:
         tables = ledger_tables(settings.schema, encoding_of(lasting()))
         journal = Recorder(lasting, tables)
-        missing = journal.missing()
+        missing = journal.relations.missing()
         if MIGRATIONS in missing:
             names = {revision.name for revision in revisions.all()}
             refuse_rows_elsewhere(lasting(), settings.schema, names)
         if missing:
             with database.connect() as creator, creator.begin():
-                Recorder.on(creator, settings.schema).create()
+                Recorder.on(creator, settings.schema).relations.create()
         yield journal
 
 

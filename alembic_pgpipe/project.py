@@ -109,7 +109,7 @@ def read_evidence(
     # This ends a transaction, so it comes first.
     heads = visit.heads(connection)
     recorder = Recorder.on(connection, visit.settings.schema)
-    missing = recorder.missing()
+    missing = recorder.relations.missing()
     rows = () if MIGRATIONS in missing else recorder.rows()
     attempts = () if ATTEMPTS in missing else recorder.attempts()
     names = {revision.id for revision in everything}
@@ -134,4 +134,4 @@ def open_ledger(visit: Visit) -> Iterator[OpenLedger]:
         database.connect(autocommit=True) as connection,
     ):
         recorder = Recorder.on(connection, visit.settings.schema)
-        yield OpenLedger(visit, database, connection, recorder, recorder.missing())
+        yield OpenLedger(visit, database, connection, recorder, recorder.relations.missing())

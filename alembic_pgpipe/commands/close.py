@@ -21,6 +21,7 @@ from alembic_pgpipe.ledger.build import (
     row_numbers,
     said_to_succeed,
 )
+from alembic_pgpipe.ledger.build_rows import BuildRows
 from alembic_pgpipe.ledger.cases import Case, build_cases, tried_cases
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.ledger.tables import ATTEMPTS, BUILDS
@@ -104,7 +105,7 @@ def close(
 def _close(visit: Visit, ending: Ending, timeout: float) -> ClosedBuild:
     with open_ledger(visit) as ledger:
         number, closing = _settle(ledger, ending, timeout)
-        record = ledger.recorder.build(number)
+        record = ledger.recorder.builds.build(number)
         cases, notes = _cases(ledger, ending.build, record)
         return ClosedBuild(
             number=number,
@@ -126,40 +127,40 @@ def _settle(ledger: OpenLedger, ending: Ending, timeout: float) -> tuple[str, Cl
     while True:
         with ledger.database.connect() as connection, connection.begin():
             connection.exec_driver_sql(JOURNAL_LOCK_TIMEOUT)
-            recorder = Recorder.on(connection, ledger.recorder.schema)
+            builds = Recorder.on(connection, ledger.recorder.schema).builds
             if BUILDS in ledger.missing:
-                recorder.create_builds()
-            number, record, free = _own_row(recorder, ending.build)
+                builds.create()
+            number, record, free = _own_row(builds, ending.build)
             if free:
-                return number, _write(recorder, number, record, ending)
-            alive = holder_of(connection, recorder.alive_key(number))
+                return number, _write(builds, number, record, ending)
+            alive = holder_of(connection, builds.alive_key(number))
         if time.monotonic() >= deadline:
             raise LockError(_still_at_work(number, alive))
         time.sleep(POLL_SECONDS)
 
 
-def _own_row(recorder: Recorder, build: Build) -> tuple[str, BuildRecord | None, bool]:
+def _own_row(builds: BuildRows, build: Build) -> tuple[str, BuildRecord | None, bool]:
     """Return the number of a build's row, the row, and whether no run of it lives."""
     own = own_signature(build)
     for number in row_numbers(build):
         # Nobody may open the row between a look and the closing.
-        free = recorder.reserve_build(number)
-        record = recorder.build(number)
+        free = builds.reserve_build(number)
+        record = builds.build(number)
         if record is None or own in record.logs:
             return number, record, free
-    raise numbers_taken(build, recorder.schema)
+    raise numbers_taken(build, builds.schema)
 
 
 def _write(
-    recorder: Recorder, number: str, record: BuildRecord | None, ending: Ending
+    builds: BuildRows, number: str, record: BuildRecord | None, ending: Ending
 ) -> Closing:
     closing = judge(record, ending)
     if record is None:
         now = datetime.now(timezone.utc)
         log = ending.log or f"{heading(ending.build, now)}\n{NO_LOG}\n"
-        recorder.add_build(number, log + closing.added, closing.succeeded)
+        builds.add_build(number, log + closing.added, closing.succeeded)
     elif closing.added:
-        recorder.close_build(number, closing.succeeded, closing.added)
+        builds.close_build(number, closing.succeeded, closing.added)
     return closing
 
 

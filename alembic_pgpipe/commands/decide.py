@@ -60,7 +60,7 @@ def _write(
     with ledger.database.connect() as connection, connection.begin():
         recorder = Recorder.on(connection, settings.schema)
         if ledger.missing:
-            recorder.create()
+            recorder.relations.create()
         for revision in wanted:
             row = history.rows.get(revision.id)
             if row is None:

@@ -19,7 +19,7 @@ def log(config: Config, number: str | None = None) -> BuildRecord:
 
     def look(visit: Visit) -> BuildRecord:
         with open_ledger(visit) as ledger:
-            found = None if BUILDS in ledger.missing else ledger.recorder.build(number)
+            found = None if BUILDS in ledger.missing else ledger.recorder.builds.build(number)
             if found is None:
                 wanted = f"build {number}" if number else "any build"
                 raise LedgerError(

@@ -179,8 +179,8 @@ class _Writer:
     def write(self, repairs: Iterable[Repair]) -> None:
         """Write the repairs in the connection's transaction."""
         recorder = Recorder.on(self.connection, self.visit.settings.schema)
-        if recorder.missing():
-            recorder.create()
+        if recorder.relations.missing():
+            recorder.relations.create()
         for one in repairs:
             why = f"{self.reason}; {one.finding.facts}" if self.reason else one.finding.facts
             if isinstance(one.mending, SetRow):

@@ -1,17 +1,15 @@
-"""The only SQL against the ledger.  Reads never create or write; values are bound."""
+"""Rows and attempts of the ledger.  Reads never create or write; values are bound."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import (
     Connection,
-    Table,
     Text,
     exists,
     extract,
@@ -24,11 +22,19 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.schema import CreateSchema
 
 from alembic_pgpipe.errors import LedgerError, LockError
+from alembic_pgpipe.ledger.attempt_rows import (
+    NO_PROGRESS,
+    attempt_of,
+    attempt_values,
+    failure_values,
+    progress_values,
+)
+from alembic_pgpipe.ledger.build_rows import BuildRows
 from alembic_pgpipe.ledger.encoding import encoding_of
 from alembic_pgpipe.ledger.history import SETTLING
+from alembic_pgpipe.ledger.relations import Relations
 from alembic_pgpipe.ledger.steps import (
     Beginning,
     Move,
@@ -40,15 +46,13 @@ from alembic_pgpipe.ledger.steps import (
 from alembic_pgpipe.ledger.tables import (
     ID_LIMIT,
     NAME_LIMIT,
-    NAMES,
     Tables,
     ledger_tables,
-    rows_are_hidden,
+    not_kept,
 )
 from alembic_pgpipe.model import (
     Attempt,
     Build,
-    BuildRecord,
     Direction,
     Failure,
     Hold,
@@ -60,32 +64,7 @@ from alembic_pgpipe.model import (
     UnreadRow,
 )
 
-COLUMNS_OF = text(
-    """
-    SELECT c.relname, c.relkind::text,
-        EXISTS (SELECT 1 FROM pg_catalog.pg_rewrite AS r WHERE r.ev_class = c.oid),
-        pg_catalog.row_security_active(c.oid), a.attname
-    FROM pg_catalog.pg_class AS c
-    JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-    LEFT JOIN pg_catalog.pg_attribute AS a
-        ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-    WHERE n.nspname = :schema AND c.relname = ANY(:names)
-    """
-)
-TABLE = "r"
-OTHER_KINDS = {
-    "v": "a view",
-    "m": "a materialized view",
-    "p": "a partitioned table",
-    "f": "a foreign table",
-    "S": "a sequence",
-    "c": "a type",
-}
 KNOWN = frozenset(status.value for status in Status)
-SCHEMA_EXISTS = text("SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = :schema")
-CREATION_LOCK = text(
-    "SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext(:name)::bigint)"
-)
 LOST = (
     "The lock was lost: the server has ended the session that held it, so that another run "
     "may have begun. This one stops where it is. Look what is at work: alembic pgpipe status. "
@@ -93,21 +72,6 @@ LOST = (
 )
 # Qualified like every name: the search path is not ours on the main connection.
 CLOCK = func.pg_catalog.clock_timestamp()
-
-NO_PROGRESS: Mapping[str, Any] = MappingProxyType(
-    {"statements_done": 0, "statement_hashes": [], "statement_texts": [], "under_way": None}
-)
-
-
-@dataclass(frozen=True, slots=True)
-class _Relation:
-    """A relation that has one of our names; ``hides_rows`` is for the current role."""
-
-    name: str
-    kind: str
-    has_rules: bool
-    hides_rows: bool
-    columns: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,78 +101,17 @@ class Recorder:
     @property
     def schema(self) -> str:
         """Return the schema that the ledger lives in."""
-        return str(self.tables.metadata.schema)
+        return self.tables.schema
 
-    # -- the tables themselves ---------------------------------------------------------
+    @property
+    def relations(self) -> Relations:
+        """Return the ledger's tables as they are in the database."""
+        return Relations(self.connection, self.tables)
 
-    def missing(self) -> tuple[str, ...]:
-        """Return which of the tables do not exist; LedgerError where one is foreign."""
-        found = self._relations()
-        for table in self.tables.metadata.tables.values():
-            if table.name in found:
-                self._refuse_foreign(table, found[table.name])
-                self._refuse_meddling(found[table.name])
-        return tuple(name for name in NAMES if name not in found)
-
-    def create(self) -> None:
-        """Create what is missing of the ledger, within the caller's transaction.
-
-        Two first runs may meet here: the second waits and then finds the tables.
-        """
-        self._create(*self.tables.metadata.tables.values())
-
-    def create_builds(self) -> None:
-        """Create ``migration_logs`` alone, as ``create`` does.
-
-        That ``migrations`` is missing tells the first run to look for a history elsewhere.
-        """
-        self._create(self.tables.builds)
-
-    def _create(self, *tables: Table) -> None:
-        self.connection.execute(CREATION_LOCK, {"name": f"alembic-pgpipe {self.schema}"})
-        if self.connection.scalar(SCHEMA_EXISTS, {"schema": self.schema}) is None:
-            self.connection.execute(CreateSchema(self.schema))
-        self.tables.metadata.create_all(self.connection, tables=tables)
-
-    def _relations(self) -> dict[str, _Relation]:
-        """Return each relation that has one of our names."""
-        found: dict[str, _Relation] = {}
-        rows = self.connection.execute(
-            COLUMNS_OF, {"schema": self.schema, "names": list(NAMES)}
-        )
-        for name, *properties, column in rows:
-            found.setdefault(name, _Relation(name, *properties)).columns.add(column)
-        return found
-
-    def _refuse_foreign(self, table: Table, relation: _Relation) -> None:
-        lacking = ", ".join(c.name for c in table.columns if c.name not in relation.columns)
-        if relation.kind == TABLE and not lacking:
-            return
-        why = f"it has no column {lacking}"
-        if relation.kind != TABLE:
-            why = f"it is {OTHER_KINDS.get(relation.kind, 'no table')}"
-        raise LedgerError(
-            f"{self.schema}.{table.name} belongs to something else: {why}. It was left alone. "
-            "Keep the ledger in a schema of its own: set pgpipe.schema = pgpipe in alembic.ini."
-        )
-
-    def _refuse_meddling(self, relation: _Relation) -> None:
-        """Refuse what would read or write something else than is asked."""
-        name = f"{self.schema}.{relation.name}"
-        if relation.hides_rows:
-            raise LedgerError(rows_are_hidden(name))
-        if relation.has_rules:
-            raise LedgerError(
-                f"{name} has a rule, which may write something else than the run does. Nothing "
-                f"was run. Drop it: DROP RULE … ON {name}; a trigger can do what it was for."
-            )
-
-    def _kept(self, relation: Table, what: str) -> LedgerError:
-        """Return the error for a row that was written and is not there."""
-        return LedgerError(
-            f"{self.schema}.{relation.name} does not keep {what}: a trigger on it takes that "
-            "away. What was committed stays. Drop the trigger, then: alembic upgrade head"
-        )
+    @property
+    def builds(self) -> BuildRows:
+        """Return the rows of the builds, as seen through the same connection."""
+        return BuildRows(self.connect, self.tables)
 
     # -- the lock ----------------------------------------------------------------------
 
@@ -289,7 +192,7 @@ class Recorder:
         table = self.tables.attempts
         wanted = select(table).where(table.c.outcome == Outcome.RUNNING.value)
         found = self.connection.execute(wanted.order_by(table.c.id))
-        return tuple(_attempt(values) for values in found.mappings())
+        return tuple(attempt_of(values) for values in found.mappings())
 
     def attempts(self, of: Iterable[Revision] | None = None) -> tuple[Attempt, ...]:
         """Return of each revision and direction the latest attempt of each outcome.
@@ -305,7 +208,7 @@ class Recorder:
             latest, still_open = latest.where(own), still_open & own
         wanted = select(table).where(table.c.id.in_(latest.scalar_subquery()) | still_open)
         found = self.connection.execute(wanted)
-        return tuple(_attempt(values) for values in found.mappings())
+        return tuple(attempt_of(values) for values in found.mappings())
 
     def committing(self, revision: Revision, direction: Direction) -> Attempt | None:
         """Return the latest try of a step that was about to commit in another database.
@@ -324,7 +227,7 @@ class Recorder:
         )
         found = self.connection.execute(wanted.order_by(table.c.id.desc()).limit(1))
         values = found.mappings().first()
-        return _attempt(values) if values is not None else None
+        return attempt_of(values) if values is not None else None
 
     def attempts_in(self, build: Build, since: datetime | None = None) -> tuple[Attempt, ...]:
         """Return the attempts and decisions of a build, oldest first.
@@ -336,17 +239,7 @@ class Recorder:
         if since is not None:
             own.append(table.c.started_at >= since)
         found = self.connection.execute(select(table).where(*own).order_by(table.c.id))
-        return tuple(_attempt(values) for values in found.mappings())
-
-    def build(self, number: str | None = None) -> BuildRecord | None:
-        """Return a build by its number, or the latest one; None where there is none."""
-        table = self.tables.builds
-        wanted = select(table.c.build_number, table.c.status, table.c.timestamp, table.c.logs)
-        if number is not None:
-            wanted = wanted.where(table.c.build_number == number)
-        latest = (table.c.timestamp.desc().nulls_last(), table.c.id.desc())
-        found = self.connection.execute(wanted.order_by(*latest).limit(1)).first()
-        return BuildRecord(*found) if found is not None else None
+        return tuple(attempt_of(values) for values in found.mappings())
 
     # -- the status of revisions -------------------------------------------------------
 
@@ -382,7 +275,7 @@ class Recorder:
             self.connection.execute(adding.on_conflict_do_nothing())
             there = select(func.count()).where(table.c.id == func.any(ids))
             if self.connection.scalar(there) != len(ids):
-                raise self._kept(table, f"the rows of {', '.join(ids[:5])}")
+                raise not_kept(table, f"the rows of {', '.join(ids[:5])}")
 
     def _refuse_unstorable(self, revision: Revision) -> None:
         encoding = self.tables.encoding
@@ -482,14 +375,14 @@ class Recorder:
         What ``before`` had finished, and what it had under way, stays known.
         """
         adding = insert(self.tables.attempts).values(
-            **_attempt_values(revision, direction, Outcome.RUNNING, build),
+            **attempt_values(revision, direction, Outcome.RUNNING, build),
             checksum=checksum,
             statements_total=total,
-            **(_progress_values(before) if before is not None else {}),
+            **(progress_values(before) if before is not None else {}),
         )
         id_ = self.connection.scalar(adding.returning(self.tables.attempts.c.id))
         if id_ is None:
-            raise self._kept(self.tables.attempts, f"an attempt at {revision.id}")
+            raise not_kept(self.tables.attempts, f"an attempt at {revision.id}")
         return int(id_)
 
     def begin(self, begins: Beginning, *, durable: bool = True) -> tuple[Row, int]:
@@ -504,7 +397,7 @@ class Recorder:
         if not moved:
             raise self._decided(begins.row)
         if id_ is None:
-            raise self._kept(self.tables.attempts, f"an attempt at {begins.revision.id}")
+            raise not_kept(self.tables.attempts, f"an attempt at {begins.revision.id}")
         return _running(begins.row), int(id_)
 
     def beginning(self, begins: Beginning) -> str:
@@ -531,8 +424,8 @@ class Recorder:
     def _beginning_values(self, begins: Beginning) -> dict[str, Any]:
         revision, build, before = begins.revision, begins.build, begins.before
         values = {
-            **_attempt_values(revision, Direction.UPGRADE, Outcome.RUNNING, build),
-            **(_progress_values(before) if before is not None else NO_PROGRESS),
+            **attempt_values(revision, Direction.UPGRADE, Outcome.RUNNING, build),
+            **(progress_values(before) if before is not None else NO_PROGRESS),
         }
         values |= {"id": begins.row.id, "was": begins.row.status.value}
         values |= {"checksum": begins.checksum, "statements_total": begins.total}
@@ -562,14 +455,14 @@ class Recorder:
         elapsed = extract("epoch", CLOCK - table.c.started_at)
         values["duration_ms"] = func.floor(elapsed * 1000)
         if failure is not None:
-            values.update(_failure_values(failure))
+            values.update(failure_values(failure))
         elif outcome is Outcome.SUCCESS:
             values["statements_done"] = func.coalesce(
                 table.c.statements_total, table.c.statements_done
             )
         running = table.c.outcome == Outcome.RUNNING.value
         if not self._change(attempt, running, **values) and self._is_open(attempt):
-            raise self._kept(table, f"how attempt {attempt} ended")
+            raise not_kept(table, f"how attempt {attempt} ended")
 
     def _is_open(self, attempt: int) -> bool:
         """Return whether nothing says how an attempt ended: no other run, and not this one."""
@@ -631,134 +524,16 @@ class Recorder:
     ) -> None:
         """Record a decision about a revision: who, why, and in which build."""
         adding = insert(self.tables.attempts).values(
-            **_attempt_values(revision, direction, outcome, build),
+            **attempt_values(revision, direction, outcome, build),
             reason=reason,
             checksum=checksum,
             finished_at=CLOCK,
         )
         self.connection.execute(adding)
 
-    # -- builds ------------------------------------------------------------------------
-
-    def open_build(self, number: str, heading: str, signature: str) -> bool:
-        """Begin a build's log, or continue it under a heading of its own.
-
-        Returns False, with the row untouched, where the number belongs to a build whose
-        log does not hold ``signature``; an empty one fits every row.  The row's time is
-        that of the latest run, as its outcome is.  Raises LedgerError where the row is not
-        kept.
-        """
-        self.stay_alive(number)
-        table = self.tables.builds
-        adding = postgresql.insert(table).values(build_number=number, logs=heading)
-        logs = table.c.logs + literal("\n") + heading
-        again = adding.on_conflict_do_update(
-            index_elements=[table.c.build_number],
-            set_={"logs": logs, "status": None, "timestamp": func.localtimestamp()},
-            where=func.strpos(table.c.logs, signature) > 0,
-        )
-        opened = bool(self.connection.execute(again).rowcount)
-        if not opened:
-            alive = self._alive(number)
-            self.connection.execute(select(func.pg_catalog.pg_advisory_unlock_shared(alive)))
-            if self.build(number) is None:
-                raise self._kept(table, f"the row of build {number}")
-        return opened
-
-    def reserve_build(self, number: str) -> bool:
-        """Keep the runs of a build away until the transaction ends; False where one lives."""
-        free = func.pg_catalog.pg_try_advisory_xact_lock(self._alive(number))
-        return bool(self.connection.scalar(select(free)))
-
-    def alive_key(self, number: str) -> int:
-        """Return the key of the lock that the runs of a build share while they live."""
-        return int(self.connection.scalar(select(self._alive(number))) or 0)
-
-    def add_build(self, number: str, logs: str, succeeded: bool) -> None:
-        """Record a build that no run has opened."""
-        values = {"build_number": number, "logs": logs, "status": _outcome(succeeded)}
-        self.connection.execute(insert(self.tables.builds).values(**values))
-
-    def stay_alive(self, number: str) -> None:
-        """Let others see, for as long as the connection lives, that a build does."""
-        self.connection.execute(
-            select(func.pg_catalog.pg_advisory_lock_shared(self._alive(number)))
-        )
-
-    def close_dead_build(self, signature: str, own: str, line: str) -> None:
-        """Close the build that a signature names as FAILURE, unless it is closed, or ours.
-
-        ``own`` is the number of the build that found it, ``line`` what it found.
-        """
-        table = self.tables.builds
-        dead = (table.c.status.is_(None), func.strpos(table.c.logs, signature) > 0)
-        self.connection.execute(
-            update(table)
-            .where(*dead, table.c.build_number != own)
-            .values(status="FAILURE", logs=table.c.logs + line)
-        )
-
-    def close_abandoned_builds(self, sign: str, own: str, line: str) -> None:
-        """Close as FAILURE each build, except ``own``, that is open and has no run any more.
-
-        Only rows whose log holds ``sign`` are looked at: others are not ours.  A run is
-        alive while it waits for its turn, too; what it holds then is in ``open_build``.
-        """
-        table = self.tables.builds
-        left_open = (table.c.status.is_(None), func.strpos(table.c.logs, sign) > 0)
-        wanted = select(table.c.build_number).where(*left_open, table.c.build_number != own)
-        for number in self.connection.scalars(wanted).all():
-            nobody = func.pg_catalog.pg_try_advisory_xact_lock(self._alive(number))
-            self.connection.execute(
-                update(table)
-                .where(table.c.build_number == number, table.c.status.is_(None), nobody)
-                .values(status="FAILURE", logs=table.c.logs + line)
-            )
-
-    def _alive(self, number: str) -> Any:
-        name = f"alembic-pgpipe {self.schema} build {number}"
-        return func.pg_catalog.hashtextextended(name, 0)
-
-    def append_log(self, number: str, lines: str) -> int:
-        """Append lines to a build's log; returns how many characters it has then."""
-        table = self.tables.builds
-        adding = (
-            update(table)
-            .where(table.c.build_number == number)
-            .values(logs=table.c.logs + lines)
-            .returning(func.pg_catalog.length(table.c.logs))
-        )
-        return self.connection.scalar(adding) or 0
-
-    def rewrite_log(self, number: str, change: Callable[[str], str]) -> None:
-        """Put another text in place of a build's log, unless somebody adds to it meanwhile."""
-        table = self.tables.builds
-        own = table.c.build_number == number
-        logs = self.connection.scalar(select(table.c.logs).where(own))
-        if logs is not None:
-            unchanged = func.pg_catalog.length(table.c.logs) == len(logs)
-            self.connection.execute(
-                update(table).where(own, unchanged).values(logs=change(logs))
-            )
-
-    def close_build(self, number: str, succeeded: bool, lines: str) -> None:
-        """Close a build with its outcome and its last lines: with both, or not at all.
-
-        Raises LedgerError where the row does not keep them.
-        """
-        table = self.tables.builds
-        change = update(table).where(table.c.build_number == number)
-        values = {"status": _outcome(succeeded), "logs": table.c.logs + lines}
-        if not self.connection.execute(change.values(**values)).rowcount:
-            raise self._kept(table, f"the outcome of build {number}")
-
 
 def _running(row: Row) -> Row:
     return Row(row.id, row.name, Status.RUNNING, row.started_at, row.finished_at)
-
-
-def _outcome(succeeded: bool) -> str:
-    return "SUCCESS" if succeeded else "FAILURE"
 
 
 def _refuse_long_id(revision: Revision) -> None:
@@ -779,71 +554,3 @@ def _status_values(status: Status, logs: str | None, rolled_back: bool) -> dict[
     if rolled_back or status is Status.ROLLED_BACK:
         values["rolled_back_at"] = CLOCK
     return values
-
-
-def _attempt_values(
-    revision: Revision, direction: Direction, outcome: Outcome, build: Build
-) -> dict[str, Any]:
-    return {
-        "migration_name": revision.name[:255],
-        "revision": revision.id,
-        "direction": direction.value,
-        "outcome": outcome.value,
-        "build_number": build.number,
-        "build_id": build.id,
-        "commit_hash": build.commit,
-        "who": build.who,
-    }
-
-
-def _progress_values(before: Attempt) -> dict[str, Any]:
-    """Return what a further attempt at the same step knows from the one before."""
-    return {
-        "statements_done": len(before.statement_hashes),
-        "statement_hashes": list(before.statement_hashes),
-        "statement_texts": list(before.statement_texts),
-        "under_way": asdict(before.under_way) if before.under_way is not None else None,
-    }
-
-
-def _failure_values(failure: Failure) -> dict[str, Any]:
-    return {
-        "sqlstate": failure.sqlstate,
-        "message": failure.text,
-        "file": failure.file,
-        "line": failure.line,
-        "column_number": failure.column,
-    }
-
-
-def _attempt(values: Any) -> Attempt:
-    return Attempt(
-        id=values["id"],
-        revision=values["revision"],
-        direction=Direction(values["direction"]),
-        outcome=Outcome(values["outcome"]),
-        checksum=values["checksum"],
-        build_number=values["build_number"],
-        build_id=values["build_id"],
-        who=values["who"],
-        reason=values["reason"],
-        started_at=values["started_at"],
-        finished_at=values["finished_at"],
-        statement_hashes=tuple(values["statement_hashes"][: values["statements_done"]]),
-        statement_texts=tuple(values["statement_texts"][: values["statements_done"]]),
-        under_way=_under_way(values["under_way"]),
-        statements_total=values["statements_total"],
-        transaction_id=values["transaction_id"],
-        name=values["migration_name"],
-        message=values["message"],
-        sqlstate=values["sqlstate"],
-        duration_ms=values["duration_ms"],
-    )
-
-
-def _under_way(values: dict[str, Any] | None) -> UnderWay | None:
-    if values is None:
-        return None
-    seen, left = tuple(values["seen"]), values["left"]
-    lists = {"seen": seen, "left": tuple(left) if left is not None else None}
-    return UnderWay(**{**values, **lists})

@@ -25,6 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
+from alembic_pgpipe.errors import LedgerError
 from alembic_pgpipe.ledger.encoding import UTF8, Encoding
 
 MIGRATIONS = "migrations"
@@ -60,6 +61,11 @@ class Tables:
     builds: Table
     attempts: Table
 
+    @property
+    def schema(self) -> str:
+        """Return the schema that the ledger lives in."""
+        return str(self.metadata.schema)
+
 
 def ledger_tables(schema: str, encoding: Encoding = UTF8) -> Tables:
     """Return the tables of the ledger in a schema; ``encoding`` is the database's."""
@@ -79,6 +85,14 @@ def rows_are_hidden(table: str) -> str:
         f"{table} has row-level security that may hide rows from this user: what is applied "
         "would run a second time. Nothing was run. Let its owner run: ALTER TABLE "
         f"{table} DISABLE ROW LEVEL SECURITY; or run as its owner (pgpipe.role)."
+    )
+
+
+def not_kept(table: Table, what: str) -> LedgerError:
+    """Return the error for a row that was written and is not there."""
+    return LedgerError(
+        f"{table.schema}.{table.name} does not keep {what}: a trigger on it takes that "
+        "away. What was committed stays. Drop the trigger, then: alembic upgrade head"
     )
 
 

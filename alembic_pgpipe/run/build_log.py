@@ -32,7 +32,7 @@ from alembic_pgpipe.ledger.build import (
     row_numbers,
     signature,
 )
-from alembic_pgpipe.ledger.recorder import Recorder
+from alembic_pgpipe.ledger.build_rows import BuildRows
 from alembic_pgpipe.model import Attempt, Build, Failure
 from alembic_pgpipe.settings import Settings, in_ci
 from alembic_pgpipe.showable import ENTRY, FILE, ROW, WORDS, bounded, harmless, redacted
@@ -69,7 +69,7 @@ class BuildLog:
         self._secrets = secrets
         self._waiting: list[str] = []
         self._size = 0
-        self._recorder: Recorder | None = None
+        self._rows: BuildRows | None = None
         self._flushed = time.monotonic()
         self._told: BaseException | None = None
 
@@ -109,16 +109,16 @@ class BuildLog:
         return self.redact(shown) == shown
 
     @contextmanager
-    def recorded_in(self, recorder: Recorder) -> Iterator[None]:
+    def recorded_in(self, rows: BuildRows) -> Iterator[None]:
         """Keep the log in the build's row as well, and close the row with the outcome."""
-        self._begin(recorder)
+        self._begin(rows)
         try:
             yield
         except BaseException as error:
             self._tell(error)
-            self._end(recorder, succeeded=False)
+            self._end(rows, succeeded=False)
             raise
-        self._end(recorder, succeeded=True)
+        self._end(rows, succeeded=True)
 
     def __enter__(self) -> BuildLog:
         return self
@@ -131,19 +131,19 @@ class BuildLog:
     @property
     def is_recorded(self) -> bool:
         """Return whether the build has a row that is not closed yet."""
-        return self._recorder is not None
+        return self._rows is not None
 
     def flush(self) -> None:
         """Send what waits to the database; keep it where that does not work now."""
         self._flushed = time.monotonic()
-        if self._recorder is None or not self._waiting:
+        if self._rows is None or not self._waiting:
             return
         lines = self._collapse()
         try:
-            length = self._recorder.append_log(self.number, lines)
+            length = self._rows.append_log(self.number, lines)
             self._waiting, self._size = [], 0
             if length > GROWTH * ROW.most:
-                self._recorder.rewrite_log(self.number, lambda logs: bounded(logs, ROW))
+                self._rows.rewrite_log(self.number, lambda logs: bounded(logs, ROW))
         except (SQLAlchemyError, UnreachableError):
             return
 
@@ -158,45 +158,45 @@ class BuildLog:
 
         Only a run that holds the lock knows that it did.
         """
-        if self._recorder is None:
+        if self._rows is None:
             return
         dead = signature(attempt.build_number, attempt.build_id)
         line = f"died in {attempt.revision}; build {self.number} found it so\nFAILURE\n"
-        self._recorder.close_dead_build(dead, self.number, line)
+        self._rows.close_dead_build(dead, self.number, line)
 
     def bury_abandoned(self) -> None:
         """Close the builds whose runs are gone, though no attempt of theirs is open."""
-        if self._recorder is None:
+        if self._rows is None:
             return
         line = f"died outside a step; build {self.number} found it so\nFAILURE\n"
-        self._recorder.close_abandoned_builds(HEADING, self.number, line)
+        self._rows.close_abandoned_builds(HEADING, self.number, line)
 
-    def _begin(self, recorder: Recorder) -> None:
-        self.number = self._open_row(recorder)
+    def _begin(self, rows: BuildRows) -> None:
+        self.number = self._open_row(rows)
         if self.number != self.build.number:
             self.say(
-                f"warning: build {self.build.number} in {recorder.schema}.migration_logs is "
+                f"warning: build {self.build.number} in {rows.schema}.migration_logs is "
                 f"another build; this one is recorded as {self.number}"
             )
-        self._recorder = recorder
+        self._rows = rows
         self.flush()
 
-    def _open_row(self, recorder: Recorder) -> str:
+    def _open_row(self, rows: BuildRows) -> str:
         """Open the row and return its number: a row of another build is never touched."""
         own = own_signature(self.build)
         for number in row_numbers(self.build):
-            if recorder.open_build(number, self._heading + "\n", own):
+            if rows.open_build(number, self._heading + "\n", own):
                 return number
-        raise numbers_taken(self.build, recorder.schema)
+        raise numbers_taken(self.build, rows.schema)
 
-    def _end(self, recorder: Recorder, *, succeeded: bool) -> None:
+    def _end(self, rows: BuildRows, *, succeeded: bool) -> None:
         self.flush()
         self._keep("SUCCESS" if succeeded else "FAILURE")
-        self._recorder = None
+        self._rows = None
         lines = self._collapse()
         for _ in range(CLOSING_TRIES):
             with suppress(SQLAlchemyError, PgpipeError):
-                recorder.close_build(self.number, succeeded, lines)
+                rows.close_build(self.number, succeeded, lines)
                 return
         # The file has the outcome; the error that is on its way matters more.
         self._echo(NOT_CLOSED)

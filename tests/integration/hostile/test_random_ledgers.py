@@ -84,7 +84,7 @@ def recorder(database: URL) -> Iterator[Recorder]:
     """Give the recorder of an empty ledger."""
     with create_engine(database).connect() as connection:
         made = Recorder.on(connection, "public")
-        made.create()
+        made.relations.create()
         yield made
         connection.rollback()
 

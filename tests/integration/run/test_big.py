@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, create_engine
 
+from alembic_pgpipe.ledger.build_rows import BuildRows
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.model import Build
 from alembic_pgpipe.run.build_log import GROWTH, BuildLog
@@ -144,13 +145,13 @@ def test_the_last_notices_come_before_the_error(project: Project) -> None:
 
 
 @pytest.fixture
-def recorder(project: Project) -> Recorder:
+def builds(project: Project) -> BuildRows:
     """Give a ledger to write a log into."""
     connection: Connection = create_engine(project.url).connect()
     connection.execution_options(isolation_level="AUTOCOMMIT")
     made = Recorder.on(connection, "public")
-    made.create()
-    return made
+    made.relations.create()
+    return made.builds
 
 
 def speak(log: BuildLog, size: int) -> None:
@@ -161,13 +162,13 @@ def speak(log: BuildLog, size: int) -> None:
 
 
 def test_a_log_of_fifty_megabytes_leaves_its_middle_out(
-    project: Project, recorder: Recorder
+    project: Project, builds: BuildRows
 ) -> None:
     file = project.folder / "migration.log"
     size = 50 * MEGABYTE
-    with BuildLog(Build("7", "id"), file, lambda _: None) as log, log.recorded_in(recorder):
+    with BuildLog(Build("7", "id"), file, lambda _: None) as log, log.recorded_in(builds):
         speak(log, size)
-    recorder.connection.close()
+    builds.connection.close()
     logs, status = row_of(project)
     assert status == "SUCCESS"
     for shown, limit in ((logs, ROW), (file_of(project), FILE)):
@@ -191,16 +192,16 @@ def test_what_waits_for_a_database_that_is_away_does_not_pile_up(tmp_path: Path)
 
 
 def test_somebody_who_adds_to_a_log_meanwhile_is_not_written_over(
-    project: Project, recorder: Recorder
+    project: Project, builds: BuildRows
 ) -> None:
-    recorder.open_build("7", "one\n", "")
+    builds.open_build("7", "one\n", "")
 
     def change(logs: str) -> str:
-        recorder.append_log("7", "two\n")
+        builds.append_log("7", "two\n")
         return logs.replace("one", "lost")
 
-    recorder.rewrite_log("7", change)
-    recorder.connection.close()
+    builds.rewrite_log("7", change)
+    builds.connection.close()
     assert row_of(project)[0] == "one\ntwo\n"
 
 

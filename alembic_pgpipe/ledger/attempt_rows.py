@@ -1,0 +1,94 @@
+"""Attempts as rows of ``migration_attempts``, and what those rows say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from types import MappingProxyType
+from typing import Any
+
+from alembic_pgpipe.ledger.tables import NAME_LIMIT
+from alembic_pgpipe.model import (
+    Attempt,
+    Build,
+    Direction,
+    Failure,
+    Outcome,
+    Revision,
+    UnderWay,
+)
+
+NO_PROGRESS: Mapping[str, Any] = MappingProxyType(
+    {"statements_done": 0, "statement_hashes": [], "statement_texts": [], "under_way": None}
+)
+
+
+def attempt_values(
+    revision: Revision, direction: Direction, outcome: Outcome, build: Build
+) -> dict[str, Any]:
+    """Return what a row says of an attempt from its beginning on."""
+    return {
+        "migration_name": revision.name[:NAME_LIMIT],
+        "revision": revision.id,
+        "direction": direction.value,
+        "outcome": outcome.value,
+        "build_number": build.number,
+        "build_id": build.id,
+        "commit_hash": build.commit,
+        "who": build.who,
+    }
+
+
+def progress_values(before: Attempt) -> dict[str, Any]:
+    """Return what a further attempt at the same step knows from the one before."""
+    return {
+        "statements_done": len(before.statement_hashes),
+        "statement_hashes": list(before.statement_hashes),
+        "statement_texts": list(before.statement_texts),
+        "under_way": asdict(before.under_way) if before.under_way is not None else None,
+    }
+
+
+def failure_values(failure: Failure) -> dict[str, Any]:
+    """Return what a row says of why an attempt failed."""
+    return {
+        "sqlstate": failure.sqlstate,
+        "message": failure.text,
+        "file": failure.file,
+        "line": failure.line,
+        "column_number": failure.column,
+    }
+
+
+def attempt_of(values: Any) -> Attempt:
+    """Return the attempt that a row, by its columns' names, tells of."""
+    return Attempt(
+        id=values["id"],
+        revision=values["revision"],
+        direction=Direction(values["direction"]),
+        outcome=Outcome(values["outcome"]),
+        checksum=values["checksum"],
+        build_number=values["build_number"],
+        build_id=values["build_id"],
+        who=values["who"],
+        reason=values["reason"],
+        started_at=values["started_at"],
+        finished_at=values["finished_at"],
+        statement_hashes=tuple(values["statement_hashes"][: values["statements_done"]]),
+        statement_texts=tuple(values["statement_texts"][: values["statements_done"]]),
+        under_way=_under_way(values["under_way"]),
+        statements_total=values["statements_total"],
+        transaction_id=values["transaction_id"],
+        name=values["migration_name"],
+        message=values["message"],
+        sqlstate=values["sqlstate"],
+        duration_ms=values["duration_ms"],
+    )
+
+
+def _under_way(values: dict[str, Any] | None) -> UnderWay | None:
+    if values is None:
+        return None
+    seen, left = tuple(values["seen"]), values["left"]
+    lists = {"seen": seen, "left": tuple(left) if left is not None else None}
+    return UnderWay(**{**values, **lists})

@@ -1,0 +1,113 @@
+"""The ledger's tables as the database has them: there, made by us, and nobody else's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection, Table, text
+from sqlalchemy.schema import CreateSchema
+
+from alembic_pgpipe.errors import LedgerError
+from alembic_pgpipe.ledger.tables import NAMES, Tables, rows_are_hidden
+
+COLUMNS_OF = text(
+    """
+    SELECT c.relname, c.relkind::text,
+        EXISTS (SELECT 1 FROM pg_catalog.pg_rewrite AS r WHERE r.ev_class = c.oid),
+        pg_catalog.row_security_active(c.oid), a.attname
+    FROM pg_catalog.pg_class AS c
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+    LEFT JOIN pg_catalog.pg_attribute AS a
+        ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    WHERE n.nspname = :schema AND c.relname = ANY(:names)
+    """
+)
+TABLE = "r"
+OTHER_KINDS = {
+    "v": "a view",
+    "m": "a materialized view",
+    "p": "a partitioned table",
+    "f": "a foreign table",
+    "S": "a sequence",
+    "c": "a type",
+}
+SCHEMA_EXISTS = text("SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = :schema")
+CREATION_LOCK = text(
+    "SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext(:name)::bigint)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Relation:
+    """A relation that has one of our names; ``hides_rows`` is for the current role."""
+
+    name: str
+    kind: str
+    has_rules: bool
+    hides_rows: bool
+    columns: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class Relations:
+    """The relations that have the names of the ledger's tables, as one connection sees them."""
+
+    connection: Connection
+    tables: Tables
+
+    @property
+    def schema(self) -> str:
+        """Return the schema that the ledger lives in."""
+        return self.tables.schema
+
+    def missing(self) -> tuple[str, ...]:
+        """Return which of the tables do not exist; LedgerError where one is foreign."""
+        found = self._relations()
+        for table in self.tables.metadata.tables.values():
+            if table.name in found:
+                self._refuse_foreign(table, found[table.name])
+                self._refuse_meddling(found[table.name])
+        return tuple(name for name in NAMES if name not in found)
+
+    def create(self, *only: Table) -> None:
+        """Create what is missing of the ledger, or of some tables, in the caller's transaction.
+
+        Two first runs may meet here: the second waits and then finds the tables.
+        """
+        self.connection.execute(CREATION_LOCK, {"name": f"alembic-pgpipe {self.schema}"})
+        if self.connection.scalar(SCHEMA_EXISTS, {"schema": self.schema}) is None:
+            self.connection.execute(CreateSchema(self.schema))
+        self.tables.metadata.create_all(self.connection, tables=only or None)
+
+    def _relations(self) -> dict[str, _Relation]:
+        """Return each relation that has one of our names."""
+        found: dict[str, _Relation] = {}
+        rows = self.connection.execute(
+            COLUMNS_OF, {"schema": self.schema, "names": list(NAMES)}
+        )
+        for name, *properties, column in rows:
+            found.setdefault(name, _Relation(name, *properties)).columns.add(column)
+        return found
+
+    def _refuse_foreign(self, table: Table, relation: _Relation) -> None:
+        lacking = ", ".join(c.name for c in table.columns if c.name not in relation.columns)
+        if relation.kind == TABLE and not lacking:
+            return
+        why = f"it has no column {lacking}"
+        if relation.kind != TABLE:
+            why = f"it is {OTHER_KINDS.get(relation.kind, 'no table')}"
+        raise LedgerError(
+            f"{self.schema}.{table.name} belongs to something else: {why}. It was left alone. "
+            "Keep the ledger in a schema of its own: set pgpipe.schema = pgpipe in alembic.ini."
+        )
+
+    def _refuse_meddling(self, relation: _Relation) -> None:
+        """Refuse what would read or write something else than is asked."""
+        name = f"{self.schema}.{relation.name}"
+        if relation.hides_rows:
+            raise LedgerError(rows_are_hidden(name))
+        if relation.has_rules:
+            raise LedgerError(
+                f"{name} has a rule, which may write something else than the run does. Nothing "
+                f"was run. Drop it: DROP RULE … ON {name}; a trigger can do what it was for."
+            )
