@@ -49,7 +49,7 @@ LEDGER = {
 SOLE_USERS = {
     "boto3": {"connect.secrets"},
     "botocore": {"connect.secrets"},
-    "psycopg2": {"run.executor", "ledger.encoding"},
+    "psycopg2": {"run.executor", "run.server_errors", "run.waiting", "ledger.encoding"},
     "wrapt": {"plugin"},
     **{
         f"sqlalchemy.{name}": LEDGER

@@ -15,7 +15,7 @@ from alembic_pgpipe.routines.catalog import DatabaseObject, key, read_objects
 from alembic_pgpipe.routines.definitions import Definition, read_definitions
 from alembic_pgpipe.routines.heads import Head
 from alembic_pgpipe.routines.stage import Stage
-from alembic_pgpipe.run.executor import StatementError
+from alembic_pgpipe.run.server_errors import StatementError
 
 
 class Drifted(str, Enum):

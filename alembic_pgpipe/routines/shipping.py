@@ -35,7 +35,7 @@ from alembic_pgpipe.routines.shipment import Declined, Plan, Shipment, declining
 from alembic_pgpipe.routines.stage import Stage
 from alembic_pgpipe.routines.texts import Objects, Texts
 from alembic_pgpipe.routines.working import RoutineChange, moved
-from alembic_pgpipe.run.executor import StatementError
+from alembic_pgpipe.run.server_errors import StatementError
 from alembic_pgpipe.source import read_statements
 
 LOST = "what it created has to go, and with it what no file here creates again: "

@@ -22,7 +22,7 @@ from alembic_pgpipe.routines.dependencies import read_graph
 from alembic_pgpipe.routines.heads import WITH_ARGUMENTS, head_of
 from alembic_pgpipe.routines.order import in_order
 from alembic_pgpipe.routines.rehearsal import Rehearsal
-from alembic_pgpipe.run.executor import StatementError
+from alembic_pgpipe.run.server_errors import StatementError
 from alembic_pgpipe.source import Statement, read_statements
 
 # Something of that name is there and cannot be replaced: an invalid definition of a

@@ -11,7 +11,7 @@ from alembic_pgpipe.routines.dependencies import Dependant
 from alembic_pgpipe.routines.shipment import Declined, problem
 from alembic_pgpipe.routines.stage import Stage
 from alembic_pgpipe.routines.working import RoutineChange, read_snapshots, shown
-from alembic_pgpipe.run.executor import StatementError
+from alembic_pgpipe.run.server_errors import StatementError
 from alembic_pgpipe.settings import Settings
 
 Objects = Mapping[str, DatabaseObject]

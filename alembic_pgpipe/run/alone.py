@@ -18,7 +18,7 @@ from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.model import Attempt, UnderWay
 from alembic_pgpipe.run.aftermath import UnclearError, judge, look, remains, verify
 from alembic_pgpipe.run.effects import effect_of, ends_unseen, is_atomic, is_session_statement
-from alembic_pgpipe.run.executor import Executor, StatementError, is_unanswered
+from alembic_pgpipe.run.executor import Executor
 from alembic_pgpipe.run.inquiry import Inquiry
 from alembic_pgpipe.run.resume import (
     KEPT_CHARACTERS,
@@ -28,6 +28,7 @@ from alembic_pgpipe.run.resume import (
     refuse_edited,
     unfinished,
 )
+from alembic_pgpipe.run.server_errors import StatementError, is_unanswered
 from alembic_pgpipe.source import (
     Statement,
     statement_hash,

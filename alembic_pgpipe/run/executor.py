@@ -1,4 +1,4 @@
-"""Send a source to the server; the only user of psycopg2.
+"""Send a source to the server, by psycopg2 itself.
 
 The text goes out unchanged: ``cursor.execute(text)`` without parameters is the one
 call that leaves ``%`` alone.
@@ -6,31 +6,32 @@ call that leaves ``%`` alone.
 
 from __future__ import annotations
 
-import select
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TextIO, cast
+from typing import Any, TextIO, cast
 
 import psycopg2
-import psycopg2.errorcodes
 import psycopg2.extensions
 from psycopg2.extensions import (
-    POLL_OK,
-    POLL_READ,
     TRANSACTION_STATUS_IDLE,
     TRANSACTION_STATUS_INERROR,
     TRANSACTION_STATUS_INTRANS,
 )
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
 
 from alembic_pgpipe.connect.pooler import PROCESS
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.model import ServerError
 from alembic_pgpipe.run.batch import Ahead, Batch, batches
-from alembic_pgpipe.showable import WORDS, bounded
+from alembic_pgpipe.run.server_errors import StatementError, server_error
+from alembic_pgpipe.run.waiting import (
+    FIRST_LOOK_SECONDS,
+    LOOK_EVERY_SECONDS,
+    Watch,
+    interruptible,
+)
 from alembic_pgpipe.source import (
     CopyData,
     Statement,
@@ -38,8 +39,6 @@ from alembic_pgpipe.source import (
 from alembic_pgpipe.source.advice import advice
 from alembic_pgpipe.source.loading import Source
 
-# The server, or the connection to it, went away.
-GONE = ("08", "57P")
 SAVEPOINT = "pgpipe_batch"
 # Of a message with a BEGIN of its own: it is not sent, or there is an error behind it.
 REFUSED = frozenset({TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INERROR})
@@ -52,31 +51,12 @@ TIMEOUTS = """
     WHERE name IN ('lock_timeout', 'statement_timeout')
     """
 COPY_CHARACTERS = 1 << 16
-# Short messages are never looked at; a lock_timeout may be as short as this.
-FIRST_LOOK_SECONDS = 0.1
-LOOK_EVERY_SECONDS = 1.0
 READ_FAILED = "error in .read() call"
 # Of a query, pg_stat_activity shows a kilobyte (PostgreSQL docs, track_activity_query_size):
 # who looks there is to see what the source says, not what stands around it.
 SEEN_CHARACTERS = 500
 # What a person may do without, the run must not wait for.
 BRIEFLY = "SET LOCAL lock_timeout = '1s'; SET LOCAL statement_timeout = '1s'; "
-
-
-class StatementError(Exception):
-    """Carry a server's error together with the statement that caused it.
-
-    It is statement ``number`` of the ``total`` that its source has.
-    """
-
-    def __init__(
-        self, error: ServerError, statement: Statement, number: int, total: int
-    ) -> None:
-        super().__init__(error.message)
-        self.error = error
-        self.statement = statement
-        self.number = number
-        self.total = total
 
 
 class Notices(list[str]):
@@ -98,16 +78,6 @@ class Notices(list[str]):
             return
         self.said += 1
         self._say(notice.rstrip())
-
-
-class Watch(Protocol):
-    """Whoever wants to look around while a statement runs."""
-
-    def begin(self, number: int, total: int) -> None:
-        """Hear that a message is about to be sent, which begins with that statement."""
-
-    def tick(self) -> None:
-        """Look; called ever more rarely, at last once a second, until the answer is there."""
 
 
 class Rows:
@@ -460,86 +430,6 @@ def _seen_first(batch: Batch) -> str:
     return f"/* {text.replace('*/', '* /').replace('/*', '/ *')} */\n"
 
 
-@contextmanager
-def interruptible(
-    watched: psycopg2.extensions.connection,
-    watch: Watch | None = None,
-    meanwhile: Callable[[], None] = lambda: None,
-) -> Iterator[None]:
-    """Let Ctrl-C cancel the statement that is sent; libpq alone would wait for its end.
-
-    ``meanwhile`` is called once, when the statement is on its way.  psycopg2 knows one
-    wait callback for all connections, and cannot COPY with it: what ``watch`` asks on
-    another connection passes through it too.
-    """
-    before = psycopg2.extensions.get_wait_callback()
-
-    def wait(driver: psycopg2.extensions.connection) -> None:
-        if driver is watched:
-            _wait_or_cancel(driver, watch, meanwhile)
-        else:
-            _wait_or_cancel(driver, None, lambda: None)
-
-    psycopg2.extensions.set_wait_callback(wait)
-    try:
-        yield
-    finally:
-        psycopg2.extensions.set_wait_callback(before)
-
-
-def _wait_or_cancel(
-    driver: psycopg2.extensions.connection, watch: Watch | None, meanwhile: Callable[[], None]
-) -> None:
-    try:
-        _wait(driver, watch, meanwhile)
-    except KeyboardInterrupt:
-        driver.cancel()
-        _wait(driver, None, lambda: None)
-        raise
-
-
-def _wait(
-    driver: psycopg2.extensions.connection, watch: Watch | None, meanwhile: Callable[[], None]
-) -> None:
-    called = False
-    pause = FIRST_LOOK_SECONDS
-    while (state := driver.poll()) != POLL_OK:
-        if state == POLL_READ and not called:
-            called = True
-            meanwhile()
-        reading, writing = ([driver], []) if state == POLL_READ else ([], [driver])
-        ready = select.select(reading, writing, [], pause if watch is not None else None)
-        if watch is not None and not any(ready):
-            watch.tick()
-            pause = min(2 * pause, LOOK_EVERY_SECONDS)
-
-
-def server_error(error: BaseException, statement: Statement | None = None) -> ServerError:
-    """Return what the server said, from psycopg2's error or SQLAlchemy's around it.
-
-    Where it gives no hint, there may be one of ours for the statement.  Words of great
-    length are shortened here, ahead of all that is done with them.
-    """
-    original = error.orig if isinstance(error, DBAPIError) else error
-    if not isinstance(original, psycopg2.Error):
-        return ServerError(message=str(original) or type(original).__name__)
-    diag = original.diag
-    code = original.pgcode
-    return ServerError(
-        message=_words(diag.message_primary) or " ".join(str(original).split()),
-        sqlstate=code,
-        condition=_condition(code),
-        detail=_words(diag.message_detail),
-        hint=_words(diag.message_hint) or (advice(code, statement) if statement else None),
-        context=_words(diag.context),
-        position=_number(diag.statement_position),
-        internal_query=diag.internal_query,
-        internal_position=_number(diag.internal_position),
-        constraint=diag.constraint_name,
-        table=".".join(filter(None, (diag.schema_name, diag.table_name))) or None,
-    )
-
-
 def _one_of(batch: Batch, said: ServerError) -> ServerError:
     """Return an error of which only the batch is known."""
     last, number = batch.statements[-1], batch.number + len(batch.statements) - 1
@@ -548,49 +438,3 @@ def _one_of(batch: Batch, said: ServerError) -> ServerError:
         f"{last.path}:{last.line}:{last.column}, which are sent together"
     )
     return replace(said, hint=hint)
-
-
-def _words(text: str | None) -> str | None:
-    return bounded(text, WORDS) if text else None
-
-
-def _number(text: str | None) -> int | None:
-    return int(text) if text else None
-
-
-def sqlstate(error: BaseException) -> str | None:
-    """Return the SQLSTATE of an error that came from the server, else None."""
-    return (
-        error.error.sqlstate
-        if isinstance(error, StatementError)
-        else server_error(error).sqlstate
-    )
-
-
-def is_unanswered(error: BaseException) -> bool:
-    """Return whether a statement was sent and the connection broke before the answer."""
-    if not isinstance(error, StatementError):
-        return False
-    return error.error.sqlstate is None or error.error.sqlstate.startswith(GONE)
-
-
-def is_broken_off(error: BaseException) -> bool:
-    """Return whether the connection broke, where nobody has refused anything."""
-    original: Any = error.__cause__ if isinstance(error, StatementError) else error
-    original = original.orig if isinstance(original, DBAPIError) else original
-    if not isinstance(original, (psycopg2.OperationalError, psycopg2.InterfaceError)):
-        return False
-    return original.pgcode is None or original.pgcode.startswith(GONE)
-
-
-def is_server_error(error: BaseException) -> bool:
-    """Return whether an error came from the database driver."""
-    original: Any = error.orig if isinstance(error, DBAPIError) else error
-    return isinstance(original, psycopg2.Error)
-
-
-def _condition(code: str | None) -> str | None:
-    try:
-        return psycopg2.errorcodes.lookup(code).lower() if code else None
-    except KeyError:
-        return None

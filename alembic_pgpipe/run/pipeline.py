@@ -31,10 +31,10 @@ from alembic_pgpipe.ledger.steps import Move
 from alembic_pgpipe.model import Direction, Failure, Status
 from alembic_pgpipe.revisions.broken import two_heads
 from alembic_pgpipe.revisions.history_map import UnreadModule
-from alembic_pgpipe.run.executor import sqlstate
 from alembic_pgpipe.run.failure import cause_of, ways_out
 from alembic_pgpipe.run.planner import AlembicStep, Planned, Planner, runs
 from alembic_pgpipe.run.runner import ENDED, Runner, Running, Small, what_is_left
+from alembic_pgpipe.run.server_errors import sqlstate
 from alembic_pgpipe.run.stamping import follow_stamp
 from alembic_pgpipe.run.step import Step
 

@@ -20,17 +20,12 @@ from alembic_pgpipe.run.alone import Alone, Notes
 from alembic_pgpipe.run.batch import Batch, only
 from alembic_pgpipe.run.blockers import Blockers
 from alembic_pgpipe.run.build_log import BuildLog
-from alembic_pgpipe.run.executor import (
-    Executor,
-    StatementError,
-    Tried,
-    is_broken_off,
-    server_error,
-)
+from alembic_pgpipe.run.executor import Executor, Tried
 from alembic_pgpipe.run.failure import describe_failure, ending, owner_advice
 from alembic_pgpipe.run.progress import Display, Schedule
 from alembic_pgpipe.run.quota import rationed
 from alembic_pgpipe.run.resume import refuse_transaction, unfinished
+from alembic_pgpipe.run.server_errors import StatementError, is_broken_off, server_error
 from alembic_pgpipe.run.session import Session
 from alembic_pgpipe.run.step import Sources, Step
 from alembic_pgpipe.run.stopping import cancelled_by_signals

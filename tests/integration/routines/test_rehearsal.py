@@ -27,7 +27,7 @@ from alembic_pgpipe.errors import (
 from alembic_pgpipe.revisions.wrapper import revision_id
 from alembic_pgpipe.routines.rehearsal import FOLDER, Rehearsal, rehearsal
 from alembic_pgpipe.routines.replay import Replay
-from alembic_pgpipe.run.executor import StatementError
+from alembic_pgpipe.run.server_errors import StatementError
 from tests.background import eventually
 from tests.integration.test_adoption import FAILS, Foreign
 from tests.project import Project
