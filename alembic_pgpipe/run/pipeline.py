@@ -46,12 +46,16 @@ ALEMBIC = logging.getLogger("alembic.runtime.migration")
 
 
 @dataclass(frozen=True, slots=True)
-class Ahead:
+class Prepared:
     """A step that was prepared before its turn, for these heads; None if it is not small."""
 
     planned: Planned
     heads: frozenset[str]
     small: Small | None
+
+    def fits(self, planned: Planned, heads: frozenset[str]) -> bool:
+        """Return whether it is that step, prepared for what is applied now."""
+        return self.planned is planned and self.heads == heads
 
 
 @dataclass(slots=True)
@@ -72,7 +76,7 @@ class Pipeline:
     versions: Place | None = None
     _heads: frozenset[str] = frozenset()
     _history: History = field(default_factory=lambda: History({}, {}, {}))
-    _ahead: Ahead | None = None
+    _prepared: Prepared | None = None
     _passed: frozenset[str] = frozenset()
     _remaining: deque[Planned] = field(default_factory=deque)
     _count: int = 0
@@ -155,7 +159,7 @@ class Pipeline:
 
     def _look(self) -> None:
         """Read what the ledger knows of the steps that are left."""
-        self._ahead = None
+        self._prepared = None
         left = (one.step.revision for one in self._remaining if one.step is not None)
         self._history = self.planner.history(left)
 
@@ -233,9 +237,9 @@ class Pipeline:
         return True
 
     def _small(self, planned: Planned) -> Small | None:
-        ahead, self._ahead = self._ahead, None
-        if ahead is not None and ahead.planned is planned and ahead.heads == self._heads:
-            return ahead.small
+        prepared, self._prepared = self._prepared, None
+        if prepared is not None and prepared.fits(planned, self._heads):
+            return prepared.small
         return self._read_small(planned, self._heads)
 
     def _look_ahead(self, heads: frozenset[str]) -> None:
@@ -243,7 +247,7 @@ class Pipeline:
         if len(self._remaining) > 1:
             following = self._remaining[1]
             with suppress(Exception):
-                self._ahead = Ahead(following, heads, self._read_small(following, heads))
+                self._prepared = Prepared(following, heads, self._read_small(following, heads))
 
     def _read_small(self, planned: Planned, heads: frozenset[str]) -> Small | None:
         """Return a step that is one message where these are the heads; or else None."""
