@@ -408,7 +408,11 @@ class Recorder:
         return beginning_at_once(self.tables, self.hold, self._beginning_values(begins))
 
     def begun(self, row: Row, revision: Revision, build: Build) -> tuple[Row, int] | None:
-        """Return what ``begin`` returns, where a build has a try at it that is open."""
+        """Return what ``begin`` returns, where this run has a try at it that is open.
+
+        Without its lock, an open one may be that of a run of the same build that has taken
+        over: then it is nobody's here.
+        """
         table = self.tables.attempts
         found = self.connection.scalar(
             select(func.max(table.c.id)).where(
@@ -417,6 +421,7 @@ class Recorder:
                 table.c.outcome == Outcome.RUNNING.value,
                 table.c.build_number == build.number,
                 table.c.build_id == build.id,
+                self._held(),
             )
         )
         return (_running(row), int(found)) if found is not None else None

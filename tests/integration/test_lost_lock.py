@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -170,6 +171,72 @@ def test_a_stamp_without_its_lock_is_rolled_back(project: Project) -> None:
     assert project.query("SELECT version_num FROM alembic_version") == []
 
 
+# The second who comes here waits for lock 43 as well.
+GATES = """
+    CREATE TABLE public.gate (id int);
+    CREATE SEQUENCE public.tries;
+    CREATE FUNCTION public.wait() RETURNS trigger LANGUAGE plpgsql AS $$
+        DECLARE came int := nextval('public.tries');
+    BEGIN
+        PERFORM pg_advisory_xact_lock(42);
+        IF came = 2 THEN PERFORM pg_advisory_xact_lock(43); END IF;
+        RETURN NULL;
+    END $$;
+    CREATE TRIGGER wait AFTER INSERT ON public.gate
+        FOR EACH ROW EXECUTE FUNCTION public.wait()
+"""
+INTO_GATE = "INSERT INTO public.gate VALUES (1);\n"
+AT_GATES = """
+    SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%%INTO public.gate%%'
+    AND state = 'active' AND pid <> pg_backend_pid()
+"""
+
+
+@pytest.mark.parametrize("env", [{}, FIRST])
+def test_the_attempt_of_a_run_of_the_same_build_that_took_over_is_left_alone(
+    project: Project, env: dict[str, str]
+) -> None:
+    project.query(GATES)
+    project.wrapped(a=INTO_GATE + TABLE.format("a"), b=TABLE.format("b"))
+    with ExitStack() as runs, ExitStack() as gate, ExitStack() as second_gate:
+        gate.enter_context(holding(project, GATE))
+        second_gate.enter_context(holding(project, "SELECT pg_advisory_lock(43)"))
+        lost = runs.enter_context(in_background(project, "upgrade", "head", env=env))
+        stuck_in(project, "%INTO public.gate%")
+        lose_lock(project)
+        taking = runs.enter_context(in_background(project, "upgrade", "head", env=env))
+        eventually(lambda: project.scalar(AT_GATES) == 2)
+        gate.close()
+        assert WORDS[0] in lost.communicate(timeout=60)[0]
+        second_gate.close()
+        taking.communicate(timeout=60)
+    assert (lost.returncode, taking.returncode) == (4, 0)
+    assert project.outcomes("a") == [("upgrade", "INTERRUPTED"), ("upgrade", "SUCCESS")]
+    assert project.ledger() == {"a": "SUCCESS", "b": "SUCCESS"}
+
+
+def test_a_run_that_comes_back_without_its_lock_is_in_nobodys_way(project: Project) -> None:
+    project.query(GATES)
+    project.wrapped(a=INTO_GATE + TABLE.format("a"), b=INTO_GATE + TABLE.format("b"))
+    with ExitStack() as runs, ExitStack() as gate, ExitStack() as second_gate:
+        gate.enter_context(holding(project, GATE))
+        second_gate.enter_context(holding(project, "SELECT pg_advisory_lock(43)"))
+        lost = runs.enter_context(in_background(project, "upgrade", "head"))
+        stuck_in(project, "%INTO public.gate%")
+        lost.send_signal(signal.SIGSTOP)
+        gate.close()
+        eventually(lambda: "a" in applied(project))
+        lose_lock(project)
+        taking = runs.enter_context(in_background(project, "upgrade", "head"))
+        stuck_in(project, "%INTO public.gate%")
+        lost.send_signal(signal.SIGCONT)
+        assert WORDS[0] in lost.communicate(timeout=60)[0]
+        second_gate.close()
+        taking.communicate(timeout=60)
+    assert (lost.returncode, taking.returncode) == (4, 0)
+    assert project.outcomes("b") == [("upgrade", "SUCCESS")]
+
+
 def test_a_step_of_one_message_is_rolled_back_and_not_tried_again(project: Project) -> None:
     project.query(
         "CREATE TABLE public.gate (id int);"
@@ -186,4 +253,7 @@ def test_a_step_of_one_message_is_rolled_back_and_not_tried_again(project: Proje
     assert project.scalar("SELECT last_value FROM public.tries") == 1
     assert project.query("SELECT * FROM public.gate") == []
     assert project.ledger() == {"a": "RUNNING"}
-    assert project.outcomes("a") == [("upgrade", "INTERRUPTED")]
+    # It may be another run's by now: whoever has the lock closes it.
+    assert project.outcomes("a") == [("upgrade", "RUNNING")]
+    project.ok("upgrade", "head")
+    assert project.outcomes("a") == [("upgrade", "INTERRUPTED"), ("upgrade", "SUCCESS")]
