@@ -35,6 +35,7 @@ UNLIMITED = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0;"
 # pooler that is the pooler's, and this driver would go on in UTF-8.
 OWN_ENCODING = "SET client_encoding = 'UTF8';"
 OWN_PATH = f"SET LOCAL search_path = {OWN_SEARCH_PATH};"
+FORGET = "SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET ALL;"
 OWN = f"SET application_name = '{APPLICATION}';{OWN_ENCODING}"
 
 
@@ -65,13 +66,16 @@ class Session:
         return before + self._prepared(directives), self._left() + settling
 
     def between(self) -> None:
-        """Give the session our own search path until the next step prepares it.
+        """Take back what a step has set, and use our own search path until the next one.
 
-        Alembic looks for its version table, and reads it, with operators and functions
-        that a search path could put something else in the place of.
+        Alembic reads its version table, which a step's role may not be allowed to, or its
+        time-outs too short for, and with operators that a search path could put something
+        else in the place of.
         """
         # Outside a step, a connection that is lost is said as everywhere: by SQLAlchemy.
-        self.executor.connection.exec_driver_sql(f"SET search_path = {OWN_SEARCH_PATH}")
+        self.executor.connection.exec_driver_sql(
+            f"{FORGET}{role_of(self.settings)}{OWN}SET search_path = {OWN_SEARCH_PATH}"
+        )
         self.executor.connection.commit()
 
     def leave(self, *, transactional: bool = True) -> None:
@@ -122,11 +126,7 @@ def leaving(settings: Settings) -> str:
     What the source has deferred to the commit is done first, under its own role and
     settings, as it would be if psql committed there.
     """
-    return (
-        "SET CONSTRAINTS ALL IMMEDIATE;"
-        "SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET ALL;"
-        f"{UNLIMITED}{role_of(settings)}"
-    )
+    return f"SET CONSTRAINTS ALL IMMEDIATE;{FORGET}{UNLIMITED}{role_of(settings)}"
 
 
 def role_of(settings: Settings) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import URL
 
 from tests.conftest import Connect
+from tests.killing import holding
 from tests.project import Project
 
 SEES = (
@@ -192,3 +195,27 @@ def test_skip_and_retry_are_read_from_the_first_line(project: Project) -> None:
     project.wrapped(a1="--skip\r\nSELECT 1/0;\r\n", a2="-- Retry\nSELECT 1;\n")
     assert project.upgrade().code == 0
     assert project.ledger() == {"a1": "SKIPPED", "a2": "SUCCESS"}
+
+
+@pytest.mark.parametrize("directive", ["role = {}", "lock_timeout = 100ms"])
+def test_what_a_directive_sets_is_gone_when_the_step_is_tried_again(
+    project: Project, role: str, directive: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.configure(lock_timeout="200ms", retries="1")
+    project.query(f'CREATE TABLE t (id int); ALTER TABLE t OWNER TO "{role}"')
+    source = f"-- pgpipe: {directive.format(role)}\nINSERT INTO public.t VALUES (1);\n"
+    project.wrapped(a="SELECT 1;\n", b=source)
+    with ExitStack() as locks:
+        locks.enter_context(holding(project, "BEGIN; LOCK TABLE t IN SHARE MODE"))
+
+        def pause(_seconds: float) -> None:
+            # Alembic reads its versions again, and has to wait for them a moment.
+            locks.close()
+            versions = ExitStack()
+            versions.enter_context(holding(project, "BEGIN; LOCK TABLE alembic_version"))
+            threading.Timer(0.5, versions.close).start()
+
+        monkeypatch.setattr("alembic_pgpipe.run.pipeline.sleep", pause)
+        result = project.upgrade()
+    assert result.code == 0, result.text
+    assert project.outcomes("b") == [("upgrade", "ERROR"), ("upgrade", "SUCCESS")]
