@@ -166,10 +166,12 @@ class Pipeline:
     def _plan_purge(self) -> None:
         """Plan a stamp that forgets ``alembic_version``, whatever that holds.
 
-        Its steps begin at the base; only the ledger knows what was applied before.
+        Its steps begin at the base.  What was passed before, the ledger knows as well.
         """
-        rows = self.planner.history().rows
-        self._passed = frozenset(r for r in rows if rows[r].status is Status.SUCCESS)
+        rows, revisions = self.planner.history().rows, self.planner.revisions
+        known = revisions.ids().intersection(self._read_heads())
+        applied = frozenset(r for r in rows if rows[r].status is Status.SUCCESS)
+        self._passed = applied | revisions.applied(known)
         self._remaining = deque(Planned(step) for step in self._alembic_steps(()))
 
     def _tracked(self, step: Step, body: Callable[..., None]) -> Callable[..., None]:

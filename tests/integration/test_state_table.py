@@ -406,6 +406,18 @@ def test_stamp_base_is_waiting(project: Project, arguments: tuple[str, ...]) -> 
     assert heads(project) == []
 
 
+@pytest.mark.parametrize("arguments", [("base",), ("--purge", "base")])
+def test_stamp_base_forgets_what_was_skipped(
+    project: Project, arguments: tuple[str, ...]
+) -> None:
+    project.wrapped(a1=TABLE.format("a"), a2=FAILS, a3=TABLE.format("c"))
+    assert project.upgrade().code == 1
+    project.ok("pgpipe", "skip", "a2", "--reason", "later")
+    assert project.upgrade().code == 0
+    project.ok("stamp", *arguments)
+    assert project.ledger() == {"a1": "WAITING", "a2": "WAITING", "a3": "WAITING"}
+
+
 @pytest.mark.parametrize("before", ["nothing", "a1", "a2", "unknown"])
 def test_stamp_purge_is_success_whatever_the_version_was(project: Project, before: str) -> None:
     project.wrapped(a1=TABLE.format("a"), a2=TABLE.format("b"))
