@@ -204,13 +204,13 @@ def _introduce(
     }
     given = [pair for pair in settings.items() if pair[1] is not None]
     sets = "SELECT pg_catalog.set_config(%s, %s, false);" * len(given)
-    limits = _without_limits(connection.dialect.server_version_info or (0,))
+    limits = without_limits(connection.dialect.server_version_info or (0,))
     limits += "".join(f"SET {name} = {value};" for name, value in SERVER_KEEPALIVES.items())
     connection.exec_driver_sql(sets + limits, tuple(value for pair in given for value in pair))
     connection.commit()
 
 
-def _without_limits(version: tuple[int | str, ...]) -> str:
+def without_limits(version: tuple[int | str, ...]) -> str:
     """Return what takes away the time-outs that were given to the role or the database.
 
     They are meant for applications; a lock is held, and a journal kept, for as long as a

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from alembic_pgpipe.connect.connector import APPLICATION
-from alembic_pgpipe.connect.database import OWN_SEARCH_PATH, SERVER_KEEPALIVES
+from alembic_pgpipe.connect.database import (
+    OWN_SEARCH_PATH,
+    SERVER_KEEPALIVES,
+    without_limits,
+)
 from alembic_pgpipe.ledger.steps import quoted
 from alembic_pgpipe.run.executor import Executor
 from alembic_pgpipe.settings import Settings
@@ -74,7 +78,8 @@ class Session:
         """
         # Outside a step, a connection that is lost is said as everywhere: by SQLAlchemy.
         self.executor.connection.exec_driver_sql(
-            f"{FORGET}{role_of(self.settings)}{OWN}SET search_path = {OWN_SEARCH_PATH}"
+            f"{FORGET}{without_limits(self._version)}{self._known()}{role_of(self.settings)}"
+            f"{OWN}SET search_path = {OWN_SEARCH_PATH}"
         )
         self.executor.connection.commit()
 
@@ -91,13 +96,19 @@ class Session:
         self.executor.command(self._left())
 
     def _prepared(self, directives: Directives | None) -> str:
-        version = self.executor.connection.dialect.server_version_info or (0,)
-        known = "".join(
+        return f"{self._known()}{OWN}{entering(self.settings, directives)}"
+
+    def _known(self) -> str:
+        """Return what sets those of our values that the server knows."""
+        return "".join(
             f"SET {name} = '{value}';"
             for name, (value, since) in VALUES.items()
-            if int(version[0]) >= since
+            if int(self._version[0]) >= since
         )
-        return f"{known}{OWN}{entering(self.settings, directives)}"
+
+    @property
+    def _version(self) -> tuple[int | str, ...]:
+        return self.executor.connection.dialect.server_version_info or (0,)
 
     def _left(self) -> str:
         return leaving(self.settings) + OWN_ENCODING + OWN_PATH
