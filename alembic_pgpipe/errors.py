@@ -136,13 +136,14 @@ class LockError(PgpipeError):
 class UnreachableError(PgpipeError):
     """Report that the database or the secret does not answer.
 
-    ``final`` says that waiting does not help.
+    ``final`` says that waiting does not help, ``recovering`` that the server is on its way.
     """
 
     exit_code = 5
 
-    def __init__(self, message: str, *, final: bool = False) -> None:
+    def __init__(self, message: str, *, final: bool = False, recovering: bool = False) -> None:
         self.final = final
+        self.recovering = recovering
         super().__init__(message)
 
 

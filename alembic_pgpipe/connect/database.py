@@ -247,6 +247,8 @@ def refusal(target: URL, text: str, credentials: Credentials) -> UnreachableErro
     refused = f"{_sentence(describe(target))} refuses the connection: {reason}."
     if is_not_accepted(reason):
         return UnreachableError(f"{refused} {credentials.advice(_user(target))}")
+    if any(sign in reason for sign in RECOVERING):
+        return UnreachableError(f"{refused} {RECOVERS}", recovering=True)
     for sign, advice in ADVICE:
         if sign in reason:
             return UnreachableError(f"{refused} {advice}")
@@ -328,6 +330,8 @@ def _sentence(text: str) -> str:
 
 ONE_OWNER = " Where a rotation swaps users, let one role own it all: set pgpipe.role."
 NO_ROOM = "The server has no free connection; try again, or raise max_connections."
+RECOVERING = ("starting up", "in recovery mode", "not yet accepting connections")
+RECOVERS = "Wait for it: alembic pgpipe wait --timeout 60"
 ADVICE = (
     ("no password supplied", "Set PGPASSWORD, or put the password into the secret."),
     ("does not exist", "Check the name in the URL, or create it."),
@@ -349,7 +353,6 @@ ADVICE = (
     ),
     ("could not write", "Its disk may be full: make room there, then: alembic upgrade head"),
     ("No space left on device", "Make room there, then: alembic upgrade head"),
-    ("starting up", "Wait for it: alembic pgpipe wait --timeout 60"),
     (
         "invalid connection option",
         "Remove that parameter from the URL's query; libpq does not know it.",

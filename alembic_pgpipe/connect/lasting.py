@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
@@ -11,16 +12,22 @@ from sqlalchemy import Connection
 
 from alembic_pgpipe.errors import UnreachableError
 
+# So long a server that has crashed may take until it is back.
+RECOVERY_SECONDS = 10.0
+PAUSE_SECONDS = 0.2
+
 
 @dataclass(slots=True)
 class Lasting:
     """Gives the connection that there is; whoever asks after its loss gets another one.
 
-    SQLAlchemy gives a connection up where Ctrl-C meets a statement on it, too.  A database
-    that has refused once is not asked again: what was lost would be waited for each time.
+    SQLAlchemy gives a connection up where Ctrl-C meets a statement on it, too.  A server
+    that recovers from a crash is waited for.  A database that has refused otherwise is not
+    asked again: what was lost would be waited for each time.
     """
 
     open: Callable[[], AbstractContextManager[Connection]]
+    sleep: Callable[[float], None] = time.sleep
     _stack: ExitStack = field(default_factory=ExitStack)
     _connection: Connection | None = None
     _refused: UnreachableError | None = None
@@ -32,11 +39,22 @@ class Lasting:
         if self._connection is None or is_lost(self._connection):
             self._give_up()
             try:
-                self._connection = self._stack.enter_context(self.open())
+                self._connection = self._opened()
             except UnreachableError as error:
                 self._refused = error
                 raise
         return self._connection
+
+    def _opened(self) -> Connection:
+        tries = 1 if self._connection is None else round(RECOVERY_SECONDS / PAUSE_SECONDS)
+        for _ in range(tries - 1):
+            try:
+                return self._stack.enter_context(self.open())
+            except UnreachableError as error:
+                if not error.recovering:
+                    raise
+            self.sleep(PAUSE_SECONDS)
+        return self._stack.enter_context(self.open())
 
     def __enter__(self) -> Lasting:
         self()
