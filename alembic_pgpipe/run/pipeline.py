@@ -233,7 +233,8 @@ class Pipeline:
         ALEMBIC.info("Running %s", planned.alembic)
         self._announce(small.step)
         after = _moved(self._heads, small.move)
-        if not self.runner.run_at_once(small, lambda: self._look_ahead(after)):
+        last = len(self._remaining) == 1
+        if not self.runner.run_at_once(small, lambda: self._look_ahead(after), last=last):
             return False
         self._heads = after
         return True
