@@ -154,14 +154,6 @@ class Recorder:
             for id_, name, status, *rest in found
         )
 
-    def status(self, row: Row) -> str | None:
-        """Return the status that a row has now, as it is written; None where it is gone."""
-        table = self.tables.migrations
-        found = self.connection.scalar(
-            select(table.c.applied_status).where(table.c.id == row.id)
-        )
-        return None if found is None else str(found)
-
     def _any_of(self, texts: Iterable[str]) -> Any:
         """Return texts as one value to compare with; the server refuses what it cannot hold."""
         hold = self.tables.encoding.hold

@@ -18,9 +18,8 @@ from alembic_pgpipe.ledger.tables import Tables
 from alembic_pgpipe.model import Attempt, Build, Direction, Hold, Revision, Row
 
 CLOCK = "pg_catalog.clock_timestamp()"
-# A server that crashes may forget this transaction, and what was committed behind it; never
-# what was committed behind it without it.  What is RUNNING may be forgotten so: nothing of
-# the step was applied then, either.
+# A server that crashes may forget this: then nothing of the step was applied, either.  What
+# the step commits later is written behind it, and never without it.
 FORGETFUL = "SET LOCAL synchronous_commit = off; "
 # The status moves first: where somebody has decided meanwhile, no attempt is begun.
 BEGIN = f"""\

@@ -34,7 +34,6 @@ from alembic_pgpipe.ledger.build import (
 )
 from alembic_pgpipe.ledger.build_rows import BuildRows
 from alembic_pgpipe.model import Attempt, Build, Failure
-from alembic_pgpipe.run.postponed import Entry, Kept, Postponed
 from alembic_pgpipe.settings import Settings, in_ci
 from alembic_pgpipe.showable import ENTRY, FILE, ROW, WORDS, bounded, harmless, redacted
 
@@ -71,36 +70,19 @@ class BuildLog:
         self._waiting: list[str] = []
         self._size = 0
         self._rows: BuildRows | None = None
-        self._postponed = Postponed()
         self._flushed = time.monotonic()
         self._told: BaseException | None = None
 
     def say(self, text: str) -> None:
         """Add lines to the log; the database gets them within seconds."""
-        self._add(Entry(self._entry(text)))
+        self._echo(self._entry(text))
+        self.note(text)
 
     def note(self, text: str) -> None:
         """Add lines that the terminal shows in another way, or not at all."""
-        self._add(Entry(self._entry(text), echoed=False))
-
-    def say_when_durable(self, text: str, kept: Kept) -> None:
-        """Say of a step that it is committed when a crash of the server cannot undo that.
-
-        ``flush`` and ``settle`` see to it; what is said meanwhile waits behind it.  ``kept``
-        asks whether the ledger has it still, where the server may have crashed.
-        """
-        self._postponed.add(Entry(self._entry(text), kept=kept))
-
-    @property
-    def postponed_seconds(self) -> float:
-        """Return for how long the oldest step has been waiting to be said; 0 without one."""
-        return self._postponed.seconds
-
-    def settle(self) -> None:
-        """Say what was postponed: all that is committed is on the server's disk."""
-        for entry in self._postponed.take():
-            self._wait(entry.text)
-            self._show(entry)
+        self._keep(self._entry(text))
+        if time.monotonic() - self._flushed > FLUSH_SECONDS:
+            self.flush()
 
     def hide(self, secret: str | None) -> None:
         """Never show a text from now on; a password becomes known when it is resolved."""
@@ -154,29 +136,22 @@ class BuildLog:
     def flush(self) -> None:
         """Send what waits to the database; keep it where that does not work now."""
         self._flushed = time.monotonic()
-        if self._rows is None or not (self._waiting or self._postponed):
+        if self._rows is None or not self._waiting:
             return
-        with suppress(SQLAlchemyError, UnreachableError):
-            # It must not become another connection between what is asked and what is written.
-            connection = self._rows.connection
-            self._postponed.look_again(connection)
-            self._send(replace(self._rows, connect=lambda: connection))
+        lines = self._collapse()
+        try:
+            length = self._rows.append_log(self.number, lines)
+            self._waiting, self._size = [], 0
+            if length > GROWTH * ROW.most:
+                self._rows.rewrite_log(self.number, lambda logs: bounded(logs, ROW))
+        except (SQLAlchemyError, UnreachableError):
+            return
 
-    def _send(self, rows: BuildRows) -> None:
-        lines = self._collapse(self._postponed.lines)
-        length = rows.append_log(self.number, lines)
-        self._waiting, self._size = [], 0
-        # This commit has waited for the disk, and for all that was committed before it.
-        for entry in tuple(self._postponed.take()):
-            self._show(entry)
-        if length > GROWTH * ROW.most:
-            rows.rewrite_log(self.number, lambda logs: bounded(logs, ROW))
-
-    def _collapse(self, postponed: Iterable[str] = ()) -> str:
+    def _collapse(self) -> str:
         """Return what waits for the database; it is never more than a row may hold."""
         lines = bounded("".join(line + "\n" for line in self._waiting), ROW)
-        self._waiting, self._size = [lines.removesuffix("\n")] if lines else [], len(lines)
-        return bounded(lines + "".join(line + "\n" for line in postponed), ROW)
+        self._waiting, self._size = [lines.removesuffix("\n")], len(lines)
+        return lines
 
     def bury(self, attempt: Attempt) -> None:
         """Close the build of an attempt whose run died before it could say anything.
@@ -215,10 +190,7 @@ class BuildLog:
         raise numbers_taken(self.build, rows.schema)
 
     def _end(self, rows: BuildRows, *, succeeded: bool) -> None:
-        for _ in range(CLOSING_TRIES):
-            self.flush()
-        self._postponed.give_up()
-        self.settle()
+        self.flush()
         self._keep("SUCCESS" if succeeded else "FAILURE")
         self._rows = None
         lines = self._collapse()
@@ -234,38 +206,19 @@ class BuildLog:
         """Write an error down once; the command line shows it to people."""
         if error is not self._told:
             self._told = error
-            self.note(f"{type(error).__name__}: {error}")
+            self._keep(self._entry(f"{type(error).__name__}: {error}"))
 
     def _entry(self, text: str) -> str:
         """Return an entry of the log as it may be kept; first of all, secrets are whole."""
         return harmless(bounded(redacted(text, self._secrets), ENTRY))
 
-    def _add(self, entry: Entry) -> None:
-        if self._postponed:
-            self._postponed.add(entry)
-        else:
-            self._wait(entry.text)
-            self._show(entry)
-        if time.monotonic() - self._flushed > FLUSH_SECONDS:
-            self.flush()
-
     def _keep(self, text: str) -> None:
-        """Add an entry that the terminal does not show."""
-        self._wait(text)
-        self._record(text + "\n")
-
-    def _show(self, entry: Entry) -> None:
-        if entry.echoed:
-            self._echo(entry.text)
-        self._record(entry.text + "\n")
-
-    def _wait(self, text: str) -> None:
-        """Let an entry wait for the database."""
         self._waiting.append(text)
         self._size += len(text) + 1
         if self._size > GROWTH * ROW.most:
             self._collapse()
             self.flush()
+        self._record(text + "\n")
 
     def _record(self, text: str) -> None:
         try:

@@ -233,8 +233,7 @@ class Pipeline:
         ALEMBIC.info("Running %s", planned.alembic)
         self._announce(small.step)
         after = _moved(self._heads, small.move)
-        last = len(self._remaining) == 1
-        if not self.runner.run_at_once(small, lambda: self._look_ahead(after), last=last):
+        if not self.runner.run_at_once(small, lambda: self._look_ahead(after)):
             return False
         self._heads = after
         return True

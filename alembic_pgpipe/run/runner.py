@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from alembic_pgpipe.connect.database import Database
 from alembic_pgpipe.errors import SourceError, UnreachableError
 from alembic_pgpipe.ledger.recorder import Recorder
-from alembic_pgpipe.ledger.steps import FORGETFUL, Beginning, Move
+from alembic_pgpipe.ledger.steps import Beginning, Move
 from alembic_pgpipe.model import Attempt, Direction, Failure, Outcome, Row, Status
 from alembic_pgpipe.run.alone import Alone, Notes
 from alembic_pgpipe.run.batch import Batch, only
@@ -38,8 +38,6 @@ TRANSACTION_STATUS = text("SELECT pg_catalog.txid_status(:id)")
 TRANSACTION_ID = text("SELECT pg_catalog.txid_current()")
 OPEN_TRANSACTION = "SELECT 1"
 SCHEDULE = Schedule()
-# For so long, steps that follow each other at once are committed without waiting for the disk.
-TOGETHER_SECONDS = 0.1
 ENDED = (
     "this revision ended the transaction of its step by itself (commit or rollback), so that "
     "neither its version nor its status could be written with it. Remove that; what cannot run "
@@ -51,22 +49,14 @@ LEFT = "this revision left the program (SystemExit); raise another error where i
 
 @dataclass(frozen=True, slots=True)
 class Small:
-    """A step that can be one message: its statements, and what stands around them.
-
-    ``settling`` is the ledger's part at its end.
-    """
+    """A step that can be one message: its statements, and what stands around them."""
 
     step: Step
     row: Row
     move: Move
     batch: Batch
     before: str
-    behind: str
-    settling: str
-
-    def after(self, *, durable: bool) -> str:
-        """Return what comes ahead of the COMMIT, which may wait for the disk or not."""
-        return self.behind + ("" if durable else FORGETFUL) + self.settling
+    after: str
 
 
 @dataclass(slots=True)
@@ -78,8 +68,7 @@ class Running:
     that even this is done, and the version and the status are being written.
     ``committing`` says that a commit in another database is on its way.
 
-    A step that is one message has no ``attempt`` until it is known whether that began.  It is
-    not ``durable`` where its commit need not wait for the disk.
+    A step that is one message has no ``attempt`` until it is known whether that began.
     """
 
     step: Step
@@ -92,7 +81,6 @@ class Running:
     committing: bool = False
     at_end: bool = False
     recording: bool = False
-    durable: bool = True
     alone: Alone | None = None
 
     @property
@@ -174,23 +162,17 @@ class Runner:
         except SourceError:
             # The step itself meets it, and says so.
             return None
-        if batch is None:
-            return None
-        around = self._around(step, row)
-        return Small(step, row, move, batch, *around, self.journal.settling(row, move))
+        return Small(step, row, move, batch, *self._around(step, row, move)) if batch else None
 
-    def run_at_once(self, small: Small, meanwhile: Callable[[], None], *, last: bool) -> bool:
+    def run_at_once(self, small: Small, meanwhile: Callable[[], None]) -> bool:
         """Run a step as one message, with its version and its end in the ledger.
 
-        ``meanwhile`` is called once while the server is at work.  The commit of what is not
-        the ``last`` step need not wait for the disk.
+        ``meanwhile`` is called once while the server is at work.
         Returns whether it is committed.  Where it is not, nothing of it is left, and
         ``run`` goes on with it.
         """
         step, row = small.step, small.row
         running = self.running = Running(step, row, None, None)
-        running.durable = last or self.log.postponed_seconds > TOGETHER_SECONDS
-        after = small.after(durable=running.durable)
         self.watch = self._watching(step, self.executor.pid)
         # Whoever loses the connection now has to look into the ledger.
         running.recorded = True
@@ -201,7 +183,7 @@ class Runner:
             rationed(self.log.say) as say,
             executor.notices_to(say),
         ):
-            self.tried = executor.run_at_once(small.before, small.batch, after, meanwhile)
+            self.tried = executor.run_at_once(small.before, small.batch, small.after, meanwhile)
         if self.tried is not None and not self._find_attempt(running):
             # Why it cannot begin is no failure of the step.
             self.running = None
@@ -209,10 +191,10 @@ class Runner:
         running.recorded = self.tried is None
         return running.recorded
 
-    def _around(self, step: Step, row: Row) -> tuple[str, str]:
+    def _around(self, step: Step, row: Row, move: Move) -> tuple[str, str]:
         """Return what stands around the statements of a step that is one message."""
         beginning = self.journal.beginning(self._begins(step, row))
-        return self.session.around(step.directives, beginning)
+        return self.session.around(step.directives, beginning, self.journal.settling(row, move))
 
     def _begins(self, step: Step, row: Row, before: Attempt | None = None) -> Beginning:
         build = self.log.build
@@ -306,22 +288,8 @@ class Runner:
         done = "applied" if running.step.direction is Direction.UPGRADE else "rolled back"
         total = running.step.total
         count = f", {total} statement{'s' if total != 1 else ''}" if total is not None else ""
-        self._say_done(running, f"  {done} in {_duration(seconds)}{count}")
+        self.log.say(f"  {done} in {_duration(seconds)}{count}")
         self.running = None
-
-    def _say_done(self, running: Running, text: str) -> None:
-        if running.durable:
-            self.log.say(text)
-            self.log.settle()
-        else:
-            self.log.say_when_durable(text, lambda there: self._is_recorded(running, there))
-
-    def _is_recorded(self, running: Running, connection: Connection) -> bool:
-        """Return whether the ledger says, on a connection, that a step is done."""
-        upwards = running.step.direction is Direction.UPGRADE
-        goal = Status.SUCCESS if upwards else Status.ROLLED_BACK
-        there = replace(self.journal, connect=lambda: connection)
-        return running.row is not None and there.status(running.row) == goal.value
 
     def fail(self, error: BaseException, *, again: bool = False) -> Failure:
         """Roll the step back and write on the journal why it failed.
@@ -367,9 +335,11 @@ class Runner:
     def committed(self) -> bool:
         """Ask the ledger on the journal whether a step whose commit broke went through."""
         running = self._current()
-        if not running.recorded:
+        if not running.recorded or running.row is None:
             return False
-        return self._is_recorded(running, self.journal.connection)
+        upwards = running.step.direction is Direction.UPGRADE
+        goal = Status.SUCCESS if upwards else Status.ROLLED_BACK
+        return any(r.id == running.row.id and r.status is goal for r in self.journal.rows())
 
     def _start(self, step: Step, row: Row | None, last: Attempt | None) -> Running:
         before = unfinished(last)

@@ -60,14 +60,14 @@ class Session:
             self.executor.command("DISCARD ALL")
             self.executor.command(self._prepared(directives))
 
-    def around(self, directives: Directives, beginning: str) -> tuple[str, str]:
-        """Return what stands ahead of a step and behind it where both are one message.
+    def around(self, directives: Directives, beginning: str, settling: str) -> tuple[str, str]:
+        """Return what stands ahead of BEGIN and of COMMIT where a step is one message.
 
-        It does what ``prepare`` and ``leave`` do.  ``beginning`` is the ledger's part, which
-        is committed before the step begins.
+        It does what ``prepare`` and ``leave`` do.  ``beginning`` and ``settling`` are the
+        ledger's parts; the first is committed before the step begins.
         """
         before = f"BEGIN;{DISCARD}{self._ledgers_own()}{beginning}COMMIT;"
-        return before + self._prepared(directives), self._left()
+        return before + self._prepared(directives), self._left() + settling
 
     def between(self) -> None:
         """Take back what a step has set, and use our own search path until the next one.
