@@ -185,7 +185,7 @@ def status(
     routines: bool,
     diff: bool,
 ) -> None:
-    """Show where each revision stands.
+    """Show where each revision stands: the latest ones, and all that are not done with.
 
     With --routines: which functions, views, triggers and the like were changed in the
     database, are missing there, or are there besides. A scratch server runs the snapshots

@@ -19,6 +19,7 @@ from alembic_pgpipe.errors import SettingsError
 from alembic_pgpipe.ledger.agreement import Evidence
 from alembic_pgpipe.ledger.history import History, match_history, refuse_unread
 from alembic_pgpipe.ledger.recorder import Recorder
+from alembic_pgpipe.ledger.states import UNSETTLED, unsettled
 from alembic_pgpipe.ledger.tables import ATTEMPTS, MIGRATIONS
 from alembic_pgpipe.model import Revision, Status
 
@@ -73,6 +74,23 @@ class OpenLedger:
 
     def _passed(self, revision: str) -> bool:
         return revision in self.visit.revisions.applied(self.heads)
+
+    def unsettled(self) -> tuple[Revision, ...]:
+        """Return the revisions of which a row says that something is left to be done.
+
+        Where several rows have the name of one, its status may be another all the same.
+        """
+        if MIGRATIONS in self.missing:
+            return ()
+        revisions = self.visit.revisions
+        known, passed = revisions.ids(), revisions.applied(self.heads)
+        rows = [
+            (id_, name)
+            for id_, name, status in self.recorder.named({*UNSETTLED, Status.SKIPPED})
+            if unsettled(status, passed=id_ in passed)
+        ]
+        names = {name for id_, name in rows if id_ not in known}
+        return revisions.those({id_ for id_, _ in rows}, names)
 
     def history(self, of: Iterable[Revision] | None = None) -> History:
         """Return what the ledger knows of the project's revisions, or of some of them.

@@ -9,6 +9,7 @@ from alembic.config import Config
 from alembic_pgpipe.connect.lock import holder
 from alembic_pgpipe.environment import Visit
 from alembic_pgpipe.ledger.history import History
+from alembic_pgpipe.ledger.states import unsettled
 from alembic_pgpipe.model import Direction, Holder, Outcome, Revision, RevisionState, Status
 from alembic_pgpipe.project import OpenLedger, open_ledger, visit_project
 from alembic_pgpipe.run.step import UNREADABLE, Sources
@@ -19,6 +20,8 @@ LAST = 50
 @dataclass(frozen=True, slots=True)
 class StatusReport:
     """The revisions from the base to the head; ``earlier`` of them are left out.
+
+    None of those failed, runs, is to be retried or was skipped ahead of its turn.
 
     ``holder`` is the run that is at work now.
     """
@@ -33,6 +36,7 @@ class StatusReport:
 def status(config: Config, *, last: int | None = LAST) -> StatusReport:
     """Return where each revision stands; ``last`` limits it to the latest ones.
 
+    An earlier one with which something is left to be done is there all the same.
     Reads only: neither the ledger nor ``alembic_version`` is created.
     """
     return visit_project(config, lambda visit: _status(visit, last))
@@ -40,15 +44,26 @@ def status(config: Config, *, last: int | None = LAST) -> StatusReport:
 
 def _status(visit: Visit, last: int | None) -> StatusReport:
     with open_ledger(visit) as ledger:
-        known = visit.revisions
-        shown = revision_states(ledger, known.all() if last is None else known.latest(last))
+        shown = _shown(ledger, last)
         return StatusReport(
             database=ledger.database.label,
             revisions=shown,
-            earlier=len(known.ids()) - len(shown),
+            earlier=len(visit.revisions.ids()) - len(shown),
             heads=ledger.heads,
             holder=holder(ledger.connection, visit.settings.schema),
         )
+
+
+def _shown(ledger: OpenLedger, last: int | None) -> tuple[RevisionState, ...]:
+    known = ledger.visit.revisions
+    if last is None:
+        return revision_states(ledger, known.all())
+    latest = known.latest(last)
+    there = set(latest)
+    earlier = tuple(one for one in ledger.unsettled() if one not in there)
+    states = revision_states(ledger, (*earlier, *latest))
+    kept = (s for s in states[: len(earlier)] if unsettled(s.status, passed=s.applied))
+    return (*kept, *states[len(earlier) :])
 
 
 def revision_states(

@@ -187,6 +187,14 @@ class Recorder:
         status = self.tables.migrations.c.applied_status
         return bool(self.connection.scalar(select(exists().where(status.not_in(KNOWN)))))
 
+    def named(self, statuses: Iterable[Status]) -> tuple[tuple[str, str, Status], ...]:
+        """Return id, name and status of the rows that have one of some statuses."""
+        table = self.tables.migrations
+        wanted = select(table.c.id, table.c.migration_name, table.c.applied_status).where(
+            table.c.applied_status.in_([status.value for status in statuses])
+        )
+        return tuple((*names, Status(is_)) for *names, is_ in self.connection.execute(wanted))
+
     def open_attempts(self) -> tuple[Attempt, ...]:
         """Return the attempts that have not ended, oldest first."""
         table = self.tables.attempts

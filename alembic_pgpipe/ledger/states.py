@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from alembic_pgpipe.model import Revision, Status
 
+# Neither applied nor simply waiting for its turn.
+UNSETTLED = frozenset({Status.ERROR, Status.RUNNING, Status.RETRY})
 MAY_RETRY = frozenset({Status.ERROR, Status.SKIPPED})
 # A RUNNING revision's run has to be dead for it, which only the lock can tell.
 MAY_SKIP = frozenset({Status.ERROR, Status.WAITING, Status.RETRY, Status.RUNNING})
@@ -23,6 +25,14 @@ WHY_NOT_SKIP = {
     Status.SKIPPED: "it is skipped already",
     Status.ROLLED_BACK: "it was rolled back and may be applied again by 'alembic upgrade head'",
 }
+
+
+def unsettled(status: Status, *, passed: bool) -> bool:
+    """Return whether something is left to be done or decided about a revision begun with.
+
+    ``passed`` is whether ``alembic_version`` has passed it.
+    """
+    return status in UNSETTLED or (status is Status.SKIPPED and not passed)
 
 
 def refuse_retry(revision: Revision, status: Status) -> str | None:

@@ -59,9 +59,12 @@ class ProjectRevisions:
         """Return the last ones of ``all``."""
         return self._in_order(islice(self._walk(), count))
 
-    def those(self, ids: Collection[str]) -> tuple[Revision, ...]:
-        """Return the revisions that have one of these ids, in the order of ``all``."""
+    def those(self, ids: Collection[str], names: Collection[str] = ()) -> tuple[Revision, ...]:
+        """Return the revisions that have one of these ids or names, in the order of ``all``."""
         left = self.ids().intersection(ids)
+        if names:
+            walked = self._walk()
+            return self._in_order(r for r in walked if r.id in left or r.name in names)
         # The walk ends with the last one that is asked for, which is seldom an early one.
         found = (revision for revision in self._walk() if revision.id in left)
         return self._in_order(islice(found, len(left))) if left else ()

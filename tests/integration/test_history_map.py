@@ -103,6 +103,10 @@ def test_the_project_s_revisions_are_the_same(history: list[Made], data: st.Data
         assert ours.ids() == theirs.ids() == {made.id for made in history}
         some = data.draw(st.sets(st.sampled_from(sorted(ours.ids())))) if history else set()
         assert ours.those(some) == tuple(one for one in theirs.all() if one.id in some)
+        names = {one.name for one in theirs.all() if data.draw(st.booleans())} | {"gone"}
+        assert ours.those(some, names) == tuple(
+            one for one in theirs.all() if one.id in some or one.name in names
+        )
         count = data.draw(st.integers(0, 15))
         assert ours.latest(count) == theirs.all()[max(0, len(history) - count) :]
         for made in history:

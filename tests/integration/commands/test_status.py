@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from sqlalchemy import URL
 from alembic_pgpipe.commands.status import status
 from alembic_pgpipe.connect.connector import APPLICATION
 from alembic_pgpipe.connect.lock import lock_key
+from alembic_pgpipe.ledger.recorder import Recorder
+from alembic_pgpipe.model import Revision
 from alembic_pgpipe.render.terminal import status_table
 from alembic_pgpipe.revisions.wrapper import revision_id
 from tests.conftest import Connect
@@ -77,6 +80,61 @@ def test_the_latest_are_shown_unless_all_are_wanted(project: Project) -> None:
     assert revision_id("z3") in output and revision_id("a1") not in output
     assert len(states(project, "--last", "2")) == 2
     assert len(states(project, "--all")) == 4
+
+
+@pytest.mark.parametrize("status", ["ERROR", "RUNNING", "RETRY"])
+@pytest.mark.parametrize("id_", ["id", "'c0ffee'"])
+def test_what_is_left_to_do_is_shown_however_far_back(
+    project: Project, status: str, id_: str
+) -> None:
+    project.wrapped(**{f"a{number}": "SELECT 1;\n" for number in range(5)})
+    project.ok("upgrade", "head")
+    change = "UPDATE migrations SET applied_status = %s, id = {} WHERE migration_name = 'a1'"
+    project.query(change.format(id_), status)
+    assert list(states(project, "--last", "2")) == ["a1", "a3", "a4"]
+    output = project.ok("pgpipe", "status", "--last", "2").output
+    assert "2 earlier revisions are not shown (--all)" in output
+    assert f"1 {status}" in output and "2 SUCCESS" in output
+    assert (f"alembic pgpipe retry {revision_id('a1')}" in output) == (status == "ERROR")
+
+
+def test_what_is_skipped_ahead_is_shown_until_a_run_passes_it(project: Project) -> None:
+    project.wrapped(**{f"a{number}": "SELECT 1;\n" for number in range(4)})
+    project.ok("pgpipe", "skip", "a1", "--reason", "it is old")
+    assert list(states(project, "--last", "1")) == ["a1", "a3"]
+    project.ok("upgrade", "head")
+    assert list(states(project, "--last", "1")) == ["a3"]
+
+
+def test_rows_of_revisions_that_are_gone_are_passed_over(project: Project) -> None:
+    project.wrapped(**{f"a{number}": "SELECT 1;\n" for number in range(3)})
+    project.ok("upgrade", "head")
+    again = (
+        "INSERT INTO migrations (id, migration_name, applied_status) VALUES (%s, %s, 'ERROR')"
+    )
+    project.query(again, "d0d0", "gone")
+    # Of two rows under one name, the one that says SUCCESS counts.
+    project.query("UPDATE migrations SET id = 'b0b0' WHERE migration_name = 'a0'")
+    project.query(again, "b1b1", "a0")
+    assert list(states(project, "--last", "1")) == ["a2"]
+
+
+def test_no_more_is_read_than_is_shown(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.wrapped(**{f"a{number}": "SELECT 1;\n" for number in range(9)})
+    project.ok("upgrade", "head")
+    project.query("UPDATE migrations SET applied_status = 'ERROR' WHERE migration_name = 'a1'")
+    asked: list[list[str]] = []
+    rows = Recorder.rows
+
+    def noted(self: Recorder, of: Iterable[Revision] | None = None) -> Any:
+        asked.append([] if of is None else [one.name for one in of])
+        return rows(self, of)
+
+    monkeypatch.setattr(Recorder, "rows", noted)
+    assert list(states(project, "--last", "2")) == ["a1", "a7", "a8"]
+    assert asked == [["a1", "a7", "a8"]]
 
 
 def test_an_applied_source_that_was_edited_is_named(project: Project) -> None:
