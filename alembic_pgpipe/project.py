@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
@@ -75,15 +75,16 @@ class OpenLedger:
     def _passed(self, revision: str) -> bool:
         return revision in self.visit.revisions.applied(self.heads)
 
-    def unsettled(self) -> tuple[Revision, ...]:
+    def unsettled(self, passed: Collection[str]) -> tuple[Revision, ...]:
         """Return the revisions of which a row says that something is left to be done.
 
-        Where several rows have the name of one, its status may be another all the same.
+        ``passed`` are the ids that ``alembic_version`` has passed.  Where several rows have
+        the name of one, its status may be another all the same.
         """
         if MIGRATIONS in self.missing:
             return ()
         revisions = self.visit.revisions
-        known, passed = revisions.ids(), revisions.applied(self.heads)
+        known = revisions.ids()
         rows = [
             (id_, name)
             for id_, name, status in self.recorder.named({*UNSETTLED, Status.SKIPPED})

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from alembic.config import Config
 
 from alembic_pgpipe.connect.lock import holder
 from alembic_pgpipe.environment import Visit
+from alembic_pgpipe.ledger.agreement import Evidence, agreement
 from alembic_pgpipe.ledger.history import History
 from alembic_pgpipe.ledger.states import unsettled
 from alembic_pgpipe.model import Direction, Holder, Outcome, Revision, RevisionState, Status
@@ -15,6 +17,7 @@ from alembic_pgpipe.project import OpenLedger, open_ledger, visit_project
 from alembic_pgpipe.run.step import UNREADABLE, Sources
 
 LAST = 50
+DIED = "its run died; the next 'alembic upgrade head' goes on with it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,8 @@ class StatusReport:
 
     None of those failed, runs, is to be retried or was skipped ahead of its turn.
 
-    ``holder`` is the run that is at work now.
+    ``holder`` is the run that is at work now.  ``agrees`` is whether ``alembic_version`` and
+    the ledger say the same of those that are shown; during a run nobody looks.
     """
 
     database: str
@@ -31,6 +35,7 @@ class StatusReport:
     earlier: int
     heads: tuple[str, ...]
     holder: Holder | None
+    agrees: bool
 
 
 def status(config: Config, *, last: int | None = LAST) -> StatusReport:
@@ -44,41 +49,49 @@ def status(config: Config, *, last: int | None = LAST) -> StatusReport:
 
 def _status(visit: Visit, last: int | None) -> StatusReport:
     with open_ledger(visit) as ledger:
-        shown = _shown(ledger, last)
+        # Asked first: what a run commits while the rest is read looks like a contradiction.
+        run = holder(ledger.connection, visit.settings.schema)
+        heads = ledger.heads
+        evidence = _evidence(ledger, heads, last, running=run is not None)
+        shown = _states(evidence, Sources(visit.settings), last)
+        contradicts = visit.revisions.behind(heads) or agreement(evidence).findings
         return StatusReport(
             database=ledger.database.label,
             revisions=shown,
             earlier=len(visit.revisions.ids()) - len(shown),
-            heads=ledger.heads,
-            holder=holder(ledger.connection, visit.settings.schema),
+            heads=heads,
+            holder=run,
+            agrees=run is not None or not contradicts,
         )
 
 
-def _shown(ledger: OpenLedger, last: int | None) -> tuple[RevisionState, ...]:
+def _evidence(
+    ledger: OpenLedger, heads: tuple[str, ...], last: int | None, *, running: bool
+) -> Evidence:
+    """Return what the database says of the revisions that may be shown, and of no others."""
     known = ledger.visit.revisions
-    if last is None:
-        return revision_states(ledger, known.all())
-    latest = known.latest(last)
+    passed = known.applied(heads)
+    some = known.all() if last is None else _latest(ledger, passed, last)
+    return Evidence(some, passed, ledger.history(some), running=running)
+
+
+def _latest(ledger: OpenLedger, passed: frozenset[str], last: int) -> tuple[Revision, ...]:
+    latest = ledger.visit.revisions.latest(last)
     there = set(latest)
-    earlier = tuple(one for one in ledger.unsettled() if one not in there)
-    states = revision_states(ledger, (*earlier, *latest))
-    kept = (s for s in states[: len(earlier)] if unsettled(s.status, passed=s.applied))
-    return (*kept, *states[len(earlier) :])
+    return (*(one for one in ledger.unsettled(passed) if one not in there), *latest)
 
 
-def revision_states(
-    ledger: OpenLedger, revisions: tuple[Revision, ...]
+def _states(
+    evidence: Evidence, sources: Sources, last: int | None
 ) -> tuple[RevisionState, ...]:
-    """Return the states of revisions, in their order."""
-    history = ledger.history(revisions)
-    applied = ledger.visit.revisions.applied(ledger.heads)
-    sources = Sources(ledger.visit.settings)
-    return tuple(_state(r, history, r.id in applied, sources) for r in revisions)
+    states = tuple(_state(one, evidence, sources) for one in evidence.revisions)
+    earlier = 0 if last is None else max(0, len(states) - last)
+    kept = (s for s in states[:earlier] if unsettled(s.status, passed=s.applied))
+    return (*kept, *states[earlier:])
 
 
-def _state(
-    revision: Revision, history: History, passed: bool, sources: Sources
-) -> RevisionState:
+def _state(revision: Revision, evidence: Evidence, sources: Sources) -> RevisionState:
+    history, passed = evidence.history, revision.id in evidence.passed
     row = history.rows.get(revision.id)
     last = history.last_try(revision.id, Direction.UPGRADE)
     decision = history.decisions.get(revision.id)
@@ -96,26 +109,26 @@ def _state(
         who=told.who if told else None,
         reason=told.reason if told else None,
         logs=row.logs if row else None,
-        notes=tuple(_notes(revision, history, status, passed, sources)),
+        notes=tuple(_notes(revision, evidence, status, sources)),
     )
 
 
 def _notes(
-    revision: Revision, history: History, status: Status, passed: bool, sources: Sources
-) -> list[str]:
-    notes = []
-    row = history.rows.get(revision.id)
-    if row is None and passed:
-        notes.append("applied before the ledger was kept")
+    revision: Revision, evidence: Evidence, status: Status, sources: Sources
+) -> Iterator[str]:
+    history, passed = evidence.history, revision.id in evidence.passed
+    if revision.id not in history.rows and passed:
+        yield "applied before the ledger was kept"
     edited = edited_since(revision, history, status, sources)
     if edited:
-        notes.append(edited)
+        yield edited
     undone = history.last_try(revision.id, Direction.DOWNGRADE)
     if status is Status.SUCCESS and undone is not None and undone.outcome is Outcome.ERROR:
-        notes.append(f"its downgrade failed in build {undone.build_number}")
+        yield f"its downgrade failed in build {undone.build_number}"
+    if status is Status.RUNNING and not evidence.running:
+        yield DIED
     if status in (Status.SKIPPED, Status.RETRY) and not passed:
-        notes.append("not reached yet")
-    return notes
+        yield "not reached yet"
 
 
 def edited_since(

@@ -21,6 +21,7 @@ def status_json(report: StatusReport) -> str:
             "database": report.database,
             "heads": list(report.heads),
             "running": _holder(report.holder),
+            "agrees": report.agrees,
             "earlier": report.earlier,
             "revisions": [_revision(state) for state in report.revisions],
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timezone
 from io import StringIO
 from typing import TYPE_CHECKING
@@ -35,6 +35,9 @@ DRIFT_NEXT = (
 STAMP_NEXT = (
     "next, here and in each database that holds them already: alembic stamp head\n"
     "and where they are missing: alembic upgrade head"
+)
+CONTRADICTION_NEXT = (
+    "alembic_version and the ledger contradict each other\nnext: alembic pgpipe check"
 )
 INIT_NEXT = (
     "next: set sqlalchemy.url in alembic.ini, put your SQL files into the sql folder, "
@@ -235,16 +238,29 @@ def _summary(report: StatusReport) -> str:
     counts = [
         f"{statuses.count(status)} {status.value}" for status in Status if status in statuses
     ]
-    failed = [s.revision.id for s in report.revisions if s.status is Status.ERROR]
     total = ", ".join(counts) or "no revisions: alembic pgpipe wrap writes them"
-    if failed:
-        return (
-            f"{total}\nnext: edit the file and run again, or alembic pgpipe retry {failed[0]}, "
+    return "\n".join([total, *_next(report)])
+
+
+def _next(report: StatusReport) -> Iterator[str]:
+    """Yield what to type next; nothing while a run is at work, unless it is a decision."""
+    failed = [s.revision.id for s in report.revisions if s.status is Status.ERROR]
+    if not report.agrees:
+        yield CONTRADICTION_NEXT
+    elif failed:
+        yield (
+            f"next: edit the file and run again, or alembic pgpipe retry {failed[0]}, "
             f'or alembic pgpipe skip {failed[0]} --reason "…"'
         )
-    if any(not s.applied and s.status is not Status.SUCCESS for s in report.revisions):
-        return f"{total}\nnext: alembic upgrade head"
-    return total
+    elif report.holder is None and any(map(_is_to_run, report.revisions)):
+        yield "next: alembic upgrade head"
+
+
+def _is_to_run(state: RevisionState) -> bool:
+    """Return whether the next run does something about a revision."""
+    if state.status in (Status.RETRY, Status.RUNNING):
+        return True
+    return not state.applied and state.status is not Status.SUCCESS
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> str:

@@ -88,6 +88,7 @@ def test_what_is_left_to_do_is_shown_however_far_back(
     project: Project, status: str, id_: str
 ) -> None:
     project.wrapped(**{f"a{number}": "SELECT 1;\n" for number in range(5)})
+    project.ok("pgpipe", "skip", "a1", "--reason", "it is old")
     project.ok("upgrade", "head")
     change = "UPDATE migrations SET applied_status = %s, id = {} WHERE migration_name = 'a1'"
     project.query(change.format(id_), status)
@@ -156,6 +157,76 @@ def test_a_run_that_is_at_work_is_named(project: Project, connect: Connect) -> N
         assert "a run is at work: build 41 (server process " in output
         run.execute("SELECT pg_advisory_unlock_all()")
         assert "a run is at work" not in project.ok("pgpipe", "status").output
+
+
+def running(project: Project) -> Project:
+    """Leave one revision that is RUNNING and has not been reached."""
+    project.wrapped(a1=TABLE.format("a"))
+    project.ok("upgrade", "head")
+    project.wrapped(a2="SELECT 1;\n")
+    project.ok("pgpipe", "skip", "a2", "--reason", "so that it has a row")
+    project.query("UPDATE migrations SET applied_status = 'RUNNING' WHERE id <> %s", first())
+    return project
+
+
+def first() -> str:
+    return revision_id("a1")
+
+
+DIED = "its run died; the next 'alembic upgrade head' goes on with it"
+
+
+def test_what_a_dead_run_left_is_gone_on_with(project: Project) -> None:
+    output = running(project).ok("pgpipe", "status").output
+    assert DIED in output
+    assert output.endswith("1 RUNNING, 1 SUCCESS\nnext: alembic upgrade head\n")
+
+
+def test_while_a_run_is_at_work_nothing_is_next(project: Project, connect: Connect) -> None:
+    running(project)
+    assert isinstance(project.url, URL)
+    with connect(project.url).cursor() as run:
+        run.execute("SELECT pg_advisory_lock(%s)", (lock_key("public"),))
+        output = project.ok("pgpipe", "status").output
+    assert "a run is at work" in output and DIED not in output
+    assert output.endswith("1 RUNNING, 1 SUCCESS\n")
+
+
+def test_what_is_retried_behind_the_head_is_next(project: Project) -> None:
+    project.wrapped(a1="SELECT 1;\n", a2="SELECT 1;\n")
+    project.ok("pgpipe", "skip", "a1", "--reason", "not yet")
+    project.ok("upgrade", "head")
+    assert "next:" not in project.ok("pgpipe", "status").output
+    project.ok("pgpipe", "retry", "a1")
+    assert project.ok("pgpipe", "status").output.endswith("next: alembic upgrade head\n")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE alembic_version SET version_num = '{0}'",
+        "INSERT INTO alembic_version VALUES ('{0}')",
+        "DELETE FROM migrations WHERE id = '{1}'",
+        "UPDATE migrations SET applied_status = 'ERROR' WHERE id = '{1}'",
+    ],
+)
+def test_a_contradiction_leads_to_check(
+    project: Project, connect: Connect, change: str
+) -> None:
+    project.wrapped(a1=TABLE.format("a"), a2="SELECT 1;\n")
+    project.ok("upgrade", "head")
+    assert json.loads(project.ok("pgpipe", "status", "--json").output)["agrees"] is True
+    project.query(change.format(first(), revision_id("a2")))
+    advice = (
+        "alembic_version and the ledger contradict each other\nnext: alembic pgpipe check\n"
+    )
+    output = project.ok("pgpipe", "status").output
+    assert output.endswith(advice) and "alembic upgrade head" not in output
+    assert json.loads(project.ok("pgpipe", "status", "--json").output)["agrees"] is False
+    assert isinstance(project.url, URL)
+    with connect(project.url).cursor() as run:
+        run.execute("SELECT pg_advisory_lock(%s)", (lock_key("public"),))
+        assert "contradict" not in project.ok("pgpipe", "status").output
 
 
 def test_a_new_project_is_told_how_to_begin(project: Project) -> None:
