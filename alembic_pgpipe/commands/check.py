@@ -11,7 +11,7 @@ from alembic.config import Config
 from alembic_pgpipe.commands.status import edited_since
 from alembic_pgpipe.environment import Visit
 from alembic_pgpipe.errors import PgpipeError, RehearsalError, SourceError
-from alembic_pgpipe.ledger.agreement import agreement
+from alembic_pgpipe.ledger.agreement import Agreement, Evidence, agreement
 from alembic_pgpipe.ledger.history import History
 from alembic_pgpipe.model import Direction, Problem, Revision, Status
 from alembic_pgpipe.project import OpenLedger, open_ledger, visit_project
@@ -20,8 +20,8 @@ from alembic_pgpipe.revisions.unwrapped import unwrapped_sources
 from alembic_pgpipe.routines.rehearsal import rehearsal
 from alembic_pgpipe.routines.trial import Trial, try_changes
 from alembic_pgpipe.routines.working import RoutineChange, changed_routines, moved
-from alembic_pgpipe.run.failure import problem_of
-from alembic_pgpipe.run.plan import Action, Decision
+from alembic_pgpipe.run.failure import problem_of, ways_out
+from alembic_pgpipe.run.plan import Action, Decision, decide_upgrade
 from alembic_pgpipe.run.step import Sources
 from alembic_pgpipe.settings import Settings
 
@@ -51,7 +51,7 @@ class CheckReport:
 class _Found:
     """What was found by reading alone; ``stuck`` where an upgrade would run nothing.
 
-    ``notes`` are what the next run settles by itself.
+    ``notes`` are what the next run settles by itself, and what holds it.
     """
 
     problems: tuple[Problem, ...]
@@ -103,7 +103,8 @@ def _read(ledger: OpenLedger) -> _Found:
         *unreadable,
     )
     ids = frozenset(r.id for r in pending)
-    return _Found(problems, ids, routines, stuck=bool(stuck), notes=agreed.notes)
+    notes = (*agreed.notes, *_held(evidence, agreed, sources))
+    return _Found(problems, ids, routines, stuck=bool(stuck), notes=notes)
 
 
 def _changed(settings: Settings) -> tuple[tuple[RoutineChange, ...], tuple[Problem, ...]]:
@@ -184,13 +185,32 @@ def _refusal(revision: Revision, sources: Sources) -> Iterator[Problem]:
         yield problem_of(error)
 
 
+def _held(evidence: Evidence, agreed: Agreement, sources: Sources) -> Iterator[str]:
+    """Note what failed and nobody has decided on; not what may be applied all the same."""
+    doubtful = {finding.subject for finding in agreed.findings}
+    history, settings = evidence.history, sources.settings
+    for revision in evidence.revisions:
+        id_ = revision.id
+        if history.status(id_) is Status.ERROR and id_ not in doubtful:
+            facts = {id_: sources.facts(revision)}
+            decision = decide_upgrade(revision, history, facts, settings.retry_failed)
+            if decision.action is Action.HOLD:
+                out = ways_out(revision, _file(revision, settings))
+                yield f"{id_} ({revision.name}) failed and holds the next run: {out}"
+
+
+def _file(revision: Revision, settings: Settings) -> str:
+    """Return the file that people edit."""
+    if revision.source is None:
+        return revision.path
+    return settings.shown(settings.sources / revision.source)
+
+
 def _edited(revision: Revision, history: History, sources: Sources) -> Iterator[Problem]:
     status = history.status(revision.id)
     edited = edited_since(revision, history, status, sources)
     if edited and revision.source:
-        settings = sources.settings
-        path = settings.shown(settings.sources / revision.source)
         yield Problem(
-            path,
+            _file(revision, sources.settings),
             f"{edited}. Put its text back, and ship the change as a new source.",
         )

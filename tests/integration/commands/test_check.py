@@ -87,6 +87,50 @@ def test_check_looks_at_what_a_retry_would_run_out_of_order(project: Project) ->
     assert "a1.sql:1:1" in problems(project.alembic("pgpipe", "check"))[0]
 
 
+FAILING = "SELECT 1 / 0;\n"
+
+
+def notes(project: Project) -> list[str]:
+    """Return the notes of a check that finds no problem."""
+    output = project.ok("pgpipe", "check", "--no-rehearsal").output
+    return [line for line in output.splitlines() if line.startswith("note: ")]
+
+
+def test_check_notes_what_holds_the_next_run(project: Project) -> None:
+    project.wrapped(a1=FAILING, a2="SELECT 1;\n")
+    assert project.upgrade().code == 1
+    id_ = revision_id("a1")
+    (note,) = notes(project)
+    assert note == (
+        f"note: {id_} (a1) failed and holds the next run: edit alembic/sql/a1.sql and run "
+        f'again, or: alembic pgpipe retry {id_}, or: alembic pgpipe skip {id_} --reason "…"'
+    )
+    assert "Nothing was run" in project.upgrade().text
+
+
+@pytest.mark.parametrize(
+    ("text", "option"),
+    [("SELECT 1;\n", {}), (f"--retry\n{FAILING}", {}), (FAILING, {"retry_failed": "always"})],
+    ids=["edited", "marked", "always"],
+)
+def test_check_notes_nothing_that_is_decided(
+    project: Project, text: str, option: dict[str, str]
+) -> None:
+    project.wrapped(a1=FAILING)
+    assert project.upgrade().code == 1
+    project.source("a1", text)
+    project.configure(**option)
+    assert notes(project) == []
+    assert "Nothing was run" not in project.upgrade().text
+
+
+def test_check_advises_no_retry_of_what_contradicts_itself(project: Project) -> None:
+    project.wrapped(a1="SELECT 1;\n")
+    project.ok("upgrade", "head")
+    project.query("UPDATE migrations SET applied_status = 'ERROR'")
+    assert "retry" not in project.alembic("pgpipe", "check", "--no-rehearsal").output
+
+
 def test_check_creates_nothing(project: Project) -> None:
     project.wrapped(a1=TABLE.format("a"), a2="COMMIT;\n")
     problems(project.alembic("pgpipe", "check"))
