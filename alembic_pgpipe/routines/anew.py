@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -43,7 +43,8 @@ _Refusal: TypeAlias = StatementError | SourceError
 class Anew:
     """What is dropped, and which texts then create it again, changed ones first.
 
-    ``own`` is what the changed files have created so far, by kind and identity.
+    ``own`` is what the changed files have created so far, by kind and identity.  Of the
+    drops, ``refused`` are those that the server did not let be replaced: ``why``.
     """
 
     drops: tuple[DatabaseObject, ...]
@@ -51,6 +52,8 @@ class Anew:
     others: Mapping[str, Text]
     notes: tuple[str, ...]
     own: frozenset[str]
+    refused: tuple[DatabaseObject, ...] = ()
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,8 @@ class Reach:
     drops: dict[str, DatabaseObject] = field(default_factory=dict)
     others: dict[str, Text] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    refused: list[DatabaseObject] = field(default_factory=list)
+    why: list[str] = field(default_factory=list)
 
     def drop(self, *objects: DatabaseObject) -> None:
         """Add objects."""
@@ -101,7 +106,7 @@ class Rebuilding:
         """Find all that has to go, and whose text it then comes back from."""
         reach = Reach({change.name: change for change in changes})
         if len(changes) == 1:
-            reach.drop(*self._in_the_way(changes[0], reach.notes))
+            reach.drop(*self._in_the_way(changes[0], reach))
         else:
             # They go together because each wants the other's new form.
             reach.drop(*(one for change in changes for one in self.texts.created_by(change)))
@@ -113,13 +118,21 @@ class Rebuilding:
         drops = self.stage.in_order_of_drops(reach.drops.values())
         changes = tuple(reach.changes.values())
         own = frozenset(key(one) for change in changes for one in self.texts.created_by(change))
-        return Anew(tuple(drops), changes, reach.others, tuple(reach.notes), own)
+        return Anew(
+            tuple(drops),
+            changes,
+            reach.others,
+            tuple(reach.notes),
+            own,
+            tuple(reach.refused),
+            "".join(reach.why),
+        )
 
-    def _in_the_way(self, change: RoutineChange, notes: list[str]) -> Sequence[DatabaseObject]:
+    def _in_the_way(self, change: RoutineChange, reach: Reach) -> Sequence[DatabaseObject]:
         """Return the objects that a text cannot replace, or would leave over."""
         old = self.texts.created_by(change)
         if not change.new:
-            notes += (f"{one.identity}: dropped, its file is gone" for one in old)
+            reach.notes.extend(f"{one.identity}: dropped, its file is gone" for one in old)
             return old
         try:
             with self.stage.undone():
@@ -127,10 +140,10 @@ class Rebuilding:
         except StatementError as error:
             if not old or error.error.sqlstate not in CANNOT_REPLACE:
                 raise
-            names = ", ".join(one.identity for one in old)
-            notes.append(f"{names}: dropped and created anew ({error.error.message})")
+            reach.refused.extend(old)
+            reach.why.append(error.error.message)
             return old
-        notes += (f"{one.identity}: dropped, the file no longer creates it" for one in left)
+        reach.notes.extend(map(_dropped, left))
         return left
 
     def _join(
@@ -155,14 +168,15 @@ class Rebuilding:
     def parts(self, anew: Anew) -> tuple[tuple[Part, ...], Sequence[str]]:
         """Return the text of a revision that drops objects and creates them again, and notes.
 
-        The notes say what does not get back what the database knows of it.
+        Those of ``anew`` are among the notes, and what does not come back, or does not get
+        back what the database knows of it.
         """
         before = self.stage.objects()
         created = self._fitting(anew, before)
         made = [one for each in created for one in each.objects]
         heirs = tuple(heirs_of(anew.drops, made, before))
         new = [one for one in made if key(one) not in before]
-        notes = tuple(without_heirs(anew.drops, heirs, new))
+        notes = (*_fates(anew, made), *anew.notes, *without_heirs(anew.drops, heirs, new))
         ahead = "\n".join(filter(None, [keep(heirs), *map(drop, anew.drops)]))
         several = len(anew.changes) > 1
         parts: list[Part] = []
@@ -239,6 +253,19 @@ def _shown(each: Recreated, ahead: str, back: str, *, several: bool) -> Sequence
         return (Written("\n".join(filter(None, [ahead, bare(text, path), back]))),)
     own = spliced(text, path, ahead, back)
     return (Section(each.change.name, each.change.version), *own) if several else own
+
+
+def _fates(anew: Anew, made: Iterable[DatabaseObject]) -> Iterator[str]:
+    """Yield what becomes of the objects that the server did not let be replaced."""
+    there = {one.identity for one in made}
+    again = [one.identity for one in anew.refused if one.identity in there]
+    if again:
+        yield f"{', '.join(again)}: dropped and created anew ({anew.why})"
+    yield from (_dropped(one) for one in anew.refused if one.identity not in there)
+
+
+def _dropped(one: DatabaseObject) -> str:
+    return f"{one.identity}: dropped, the file no longer creates it"
 
 
 def _indexes_of(text: str, path: str) -> frozenset[str]:

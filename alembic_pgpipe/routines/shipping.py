@@ -206,7 +206,7 @@ class Shipping:
                     raise Declined(problem(change, f"{LOST}{names}"))
         self.texts.ship(*anew.changes)
         undo = self._undo(anew.changes, before)
-        return Shipment(anew.changes, parts, undo, (*anew.notes, *notes))
+        return Shipment(anew.changes, parts, undo, tuple(notes))
 
     def _lost(self, anew: Anew, before: Objects) -> Iterator[str]:
         """Yield what is gone that no changed file has created before."""

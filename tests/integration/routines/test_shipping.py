@@ -398,6 +398,19 @@ def test_the_plan_is_shown_before_anything_is_written(project: Project) -> None:
     assert sources(project) == before
 
 
+F_LONG = F.replace("RETURNS int", "RETURNS bigint")
+F_PROCEDURE = "CREATE PROCEDURE public.f(a int) LANGUAGE sql AS 'SELECT a';\n"
+ONE_MORE = "CREATE FUNCTION public.g() RETURNS int LANGUAGE sql AS 'SELECT 1';\n"
+
+
+@pytest.mark.usefixtures("shared_rehearsal")
+@pytest.mark.parametrize("text", [F_LONG, F_PROCEDURE])
+def test_the_plan_tells_what_comes_back_from_what_does_not(project: Project, text: str) -> None:
+    said = shipped(project, f=F + ONE_MORE) and shipped(project, f=text)
+    assert '      public.f(integer): dropped and created anew (function "f" already' in said
+    assert "      public.g(): dropped, the file no longer creates it\n" in said
+
+
 # -- what must never be lost without a word ---------------------------------------
 
 G = F.replace("CREATE", "CREATE OR REPLACE").replace("SELECT a", "SELECT a + 7")
