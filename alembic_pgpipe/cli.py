@@ -122,7 +122,7 @@ def wrap(config: Config, /, check: bool, merge: bool, yes: bool, **ways: Any) ->
         if not any(one.notes for one in planned):
             return True
         _show(terminal.planned(planned))
-        return yes or not sys.stdin.isatty() or click.confirm("Write them?", default=True)
+        return yes or not sys.stdin.isatty() or click.confirm("Write them?")
 
     def wrote(wrappers: Sequence[Wrapped]) -> None:
         if wrappers:

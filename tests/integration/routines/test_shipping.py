@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import pytest
 from alembic.config import Config
@@ -15,6 +17,7 @@ from alembic_pgpipe.errors import RoutineError
 from tests.histories import Dump, dump_for
 from tests.integration.routines.lifecycle import CHANGES, FIRST, TABLES
 from tests.project import Project
+from tests.screen import on_terminal
 
 ROLES = ("lifecycle_app", "lifecycle_owner")
 OURS = ("migrations", "migration_logs", "migration_attempts", "alembic_version")
@@ -396,6 +399,19 @@ def test_the_plan_is_shown_before_anything_is_written(project: Project) -> None:
     assert [one.name for one in seen] == ["f.v002.sql"]
     assert seen[0].notes == ("public.f(integer): dropped, the file no longer creates it",)
     assert sources(project) == before
+
+
+@pytest.mark.parametrize(("typed", "code"), [("\n", 1), ("y\n", 0)])
+def test_without_a_yes_nothing_is_dropped(project: Project, typed: str, code: int) -> None:
+    shipped(project, f=F)
+    before, program = sources(project), str(Path(sys.executable).with_name("alembic"))
+    write(project, "f", F_WIDER)
+    ended, screen = on_terminal(
+        project, 100, program, "pgpipe", "wrap", answer=("Write them? [y/N]", typed)
+    )
+    assert ended == code
+    assert ("No routine was written, as you wish" in screen) == bool(code)
+    assert (sources(project) == before) == bool(code)
 
 
 F_LONG = F.replace("RETURNS int", "RETURNS bigint")
