@@ -13,6 +13,7 @@ from alembic_pgpipe.connect.lock import run_lock
 from alembic_pgpipe.environment import Visit
 from alembic_pgpipe.errors import LedgerError, SettingsError, TransitionError
 from alembic_pgpipe.ledger.agreement import (
+    REPAIR,
     Evidence,
     Finding,
     ForgetVersion,
@@ -92,9 +93,10 @@ def repair(
 
 
 def _answers(visit: Visit, applied: Sequence[str], not_applied: Sequence[str]) -> Answers:
-    answers = {visit.revisions.resolve(name).id: True for name in applied}
+    revisions = visit.revisions
+    answers = {revisions.resolve(name, f"{REPAIR} --applied {{}}").id: True for name in applied}
     for name in not_applied:
-        revision = visit.revisions.resolve(name)
+        revision = revisions.resolve(name, f"{REPAIR} --not-applied {{}}")
         if revision.id in answers:
             raise SettingsError(
                 f"{revision.id} ({revision.name}) cannot be both --applied and --not-applied."

@@ -14,6 +14,8 @@ from alembic_pgpipe.project import OpenLedger, open_ledger, visit_project
 from alembic_pgpipe.run.plan import Facts
 from alembic_pgpipe.run.step import Sources
 
+COMMAND = "alembic pgpipe retry {}"
+
 
 def retry(
     config: Config,
@@ -31,7 +33,7 @@ def retry(
     """
 
     def look(visit: Visit) -> tuple[Change, ...]:
-        named = [visit.revisions.resolve(name) for name in names]
+        named = [visit.revisions.resolve(name, COMMAND) for name in names]
         with open_ledger(visit) as ledger:
             wanted = named or _failed(ledger, _says_retry if marked else _says_no_skip)
             return decide(ledger, wanted, Status.RETRY, reason, refuse_retry)

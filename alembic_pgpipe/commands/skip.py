@@ -13,6 +13,8 @@ from alembic_pgpipe.ledger.states import refuse_skip
 from alembic_pgpipe.model import Status
 from alembic_pgpipe.project import open_ledger, visit_project
 
+COMMAND = 'alembic pgpipe skip {} --reason "…"'
+
 
 def skip(config: Config, names: Sequence[str], *, reason: str) -> tuple[Change, ...]:
     """Mark revisions SKIPPED: runs pass them until somebody asks to retry them.
@@ -22,10 +24,10 @@ def skip(config: Config, names: Sequence[str], *, reason: str) -> tuple[Change, 
     revision that is applied, or that a run is at.
     """
     if not reason.strip():
-        raise SettingsError('A skip needs a reason: alembic pgpipe skip REV --reason "…"')
+        raise SettingsError(f"A skip needs a reason: {COMMAND.format('REV')}")
 
     def look(visit: Visit) -> tuple[Change, ...]:
-        named = [visit.revisions.resolve(name) for name in names]
+        named = [visit.revisions.resolve(name, COMMAND) for name in names]
         with open_ledger(visit) as ledger:
             return decide(ledger, named, Status.SKIPPED, reason, refuse_skip)
 

@@ -162,10 +162,11 @@ class ProjectRevisions:
             # sys.exit(0) in a revision would end the run as if all were well.
             raise unreadable(error, self.versions, self.settings) from error
 
-    def resolve(self, name: str) -> Revision:
+    def resolve(self, name: str, command: str) -> Revision:
         """Return the revision that a person names by id, unique prefix or source.
 
-        Raises RevisionError where no revision, or more than one, goes by that name.
+        ``command`` is what they typed, with ``{}`` for the name.  Raises RevisionError
+        where no revision, or more than one, goes by that name.
         """
         known = self.all()
         exact = [r for r in known if name in (r.id, r.name, r.source, r.path)]
@@ -175,13 +176,18 @@ class ProjectRevisions:
         if found:
             several = ", ".join(f"{r.id} ({r.name})" for r in found[:5])
             raise RevisionError(f"{name!r} may be any of {several}. Type more of the id.")
-        raise self.unknown(name)
+        raise self.unknown(name, command)
 
-    def unknown(self, name: str) -> RevisionError:
-        """Return the error for a name that no revision goes by; it names the nearest one."""
-        names = [text for r in self.all() for text in (r.id, r.name)]
-        near = difflib.get_close_matches(name, names, n=1)
-        meant = f" Did you mean {near[0]}?" if near else ""
+    def unknown(self, name: str, command: str) -> RevisionError:
+        """Return the error for a name that no revision goes by; it names the nearest one.
+
+        ``command`` is what was typed, with ``{}`` for the name.
+        """
+        names = {text: r for r in self.all() for text in (r.name, r.id)}
+        near = [names[text] for text in difflib.get_close_matches(name, names, n=1)]
+        meant = "".join(
+            f" Did you mean {r.id} ({r.name})? Then: {command.format(r.id)}." for r in near
+        )
         return RevisionError(
             f"No revision goes by {name!r}.{meant} See them all: alembic pgpipe status --all"
         )

@@ -47,6 +47,11 @@ def stamps(steps: Callable[..., Any]) -> bool:
     return getattr(steps, "__name__", "") == "do_stamp"
 
 
+def verb_of(steps: Callable[..., Any]) -> str:
+    """Return what a run does, as it is typed behind ``alembic``."""
+    return "stamp" if stamps(steps) else getattr(steps, "__name__", "upgrade")
+
+
 def shows_current(answer: Callable[..., Any]) -> bool:
     """Return whether a command only shows which revisions are current."""
     return getattr(answer, "__name__", "") == "display_version"

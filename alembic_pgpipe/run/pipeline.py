@@ -31,6 +31,7 @@ from alembic_pgpipe.ledger.steps import Move
 from alembic_pgpipe.model import Direction, Failure, Status
 from alembic_pgpipe.revisions.broken import two_heads
 from alembic_pgpipe.revisions.history_map import UnreadModule
+from alembic_pgpipe.revisions.reach import verb_of
 from alembic_pgpipe.run.failure import cause_of, ways_out
 from alembic_pgpipe.run.planner import AlembicStep, Planned, Planner, runs
 from alembic_pgpipe.run.runner import ENDED, Runner, Running, Small, what_is_left
@@ -432,7 +433,8 @@ class Pipeline:
             if isinstance(error.__cause__, MultipleHeads):
                 raise two_heads(present) from error
             if isinstance(error.__cause__, ResolutionError):
-                raise revisions.unknown(error.__cause__.argument) from error
+                command = f"alembic {verb_of(self.steps)} {{}}"
+                raise revisions.unknown(error.__cause__.argument, command) from error
             raise
 
 

@@ -50,22 +50,39 @@ def shipping(project: Project) -> Project:
 @pytest.mark.parametrize("verb", ["upgrade", "downgrade", "stamp"])
 def test_an_unknown_revision_names_the_nearest(project: Project, verb: str) -> None:
     project.wrapped(users=TABLE.format("users"))
-    refused(
-        project.alembic(verb, "user"),
-        "No revision goes by 'user'. Did you mean users?",
-        "alembic pgpipe status --all",
-    )
+    id_ = revision_id("users")
+    # Alembic takes the id alone, not the name of a source.
+    for name in ("user", "users", f"{id_}x"):
+        refused(
+            project.alembic(verb, name),
+            f"No revision goes by '{name}'. Did you mean {id_} (users)? Then: alembic {verb} "
+            f"{id_}. See them all: alembic pgpipe status --all",
+        )
     assert applied(project) == []
     assert outcome(project) == "FAILURE"
 
 
-@pytest.mark.parametrize("verb", ["retry", "skip"])
+@pytest.mark.parametrize(
+    ("command", "then"),
+    [
+        ("retry user", "retry {}."),
+        ("skip user --reason x", 'skip {} --reason "…".'),
+        ("repair --applied user", "repair --applied {}."),
+        ("repair --not-applied user", "repair --not-applied {}."),
+    ],
+)
 def test_a_decision_about_an_unknown_revision_names_the_nearest(
-    project: Project, verb: str
+    project: Project, command: str, then: str
 ) -> None:
     project.wrapped(users=TABLE.format("users"))
-    result = project.alembic("pgpipe", verb, "user", "--reason", "x")
-    refused(result, "No revision goes by 'user'. Did you mean users?")
+    result, id_ = project.alembic("pgpipe", *command.split()), revision_id("users")
+    refused(result, f"No revision goes by 'user'. Did you mean {id_} (users)?")
+    assert f"Then: alembic pgpipe {then.format(id_)} See them all" in result.text
+
+
+def test_what_resembles_no_revision_gets_no_guess(project: Project) -> None:
+    project.wrapped(users=TABLE.format("users"))
+    refused(project.alembic("stamp", "zzz"), "No revision goes by 'zzz'. See them all: alembic")
 
 
 def test_a_version_that_the_project_lacks_is_named_with_the_way_out(project: Project) -> None:

@@ -65,7 +65,8 @@ def test_an_unknown_name_names_the_nearest(project: Project, command: tuple[str,
     project.wrapped(loyalty="SELECT 1;\n")
     result = project.alembic(*command, "loyality")
     assert result.code == 1
-    assert "No revision goes by 'loyality'. Did you mean loyalty?" in result.text
+    meant = f"{revision_id('loyalty')} (loyalty)"
+    assert f"No revision goes by 'loyality'. Did you mean {meant}?" in result.text
     assert "alembic pgpipe status --all" in result.text
 
 
