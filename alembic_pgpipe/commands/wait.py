@@ -24,7 +24,8 @@ def wait(
 
     ``timeout`` is in seconds; ``say`` hears each new reason why it does not answer.
     Raises UnreachableError with the last reason when the time is up, and at once where
-    waiting does not help: no secret, no permission, a certificate that is not believed.
+    waiting does not help: no secret, no permission, a certificate that is not
+    believed, unless it is only not valid yet.
     """
     return visit_project(config, lambda visit: _wait(visit, timeout, say))
 

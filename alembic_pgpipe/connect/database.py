@@ -237,13 +237,14 @@ def refusal(target: URL, text: str, credentials: Credentials) -> UnreachableErro
     """Return the error for a refused connection: what, where, what to type next.
 
     ``text`` is libpq's own message; it has no SQLSTATE for a connection that failed,
-    so its wording decides.  No time mends what TLS has against somebody.
+    so its wording decides.  No time mends what TLS has against somebody, but for a
+    certificate that is not valid yet.
     """
     reason = " ".join(text.split()).rstrip(".?")
     about_tls = tls_refusal.advice(reason)
     if about_tls is not None:
         said = f"No connection to {describe(target)}: {reason}. {about_tls}"
-        return UnreachableError(said, final=True)
+        return UnreachableError(said, final=not tls_refusal.is_mended_by_time(about_tls))
     refused = f"{_sentence(describe(target))} refuses the connection: {reason}."
     if is_not_accepted(reason):
         return UnreachableError(f"{refused} {credentials.advice(_user(target))}")

@@ -20,6 +20,11 @@ def advice(reason: str) -> str | None:
     return TLS_WANTED if _wants_tls(reason) else None
 
 
+def is_mended_by_time(what: str) -> bool:
+    """Return whether a piece of advice is about something that passes by itself."""
+    return what == TOO_EARLY
+
+
 def _wants_tls(reason: str) -> bool:
     """Return whether plain text was the only thing that the server had against anybody.
 

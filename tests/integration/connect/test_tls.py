@@ -133,6 +133,15 @@ def test_nobody_waits_for_a_certificate_to_be_believed(
     assert "Gave up" not in refused(waiting, "certificate verify failed", ROOT, code=5)
 
 
+def test_a_certificate_that_begins_later_is_waited_for(
+    project: Project, server: TlsServer, signer: Authority
+) -> None:
+    server.present(signer.certify(*HERE, days=(1, 2)))
+    project.configure(sslrootcert=ROOT)
+    waiting = project.alembic("pgpipe", "wait", "--timeout", "1")
+    refused(waiting, "Gave up after 1 s", "certificate is not yet valid", "clocks", code=5)
+
+
 def test_a_certificate_that_signs_itself_is_not_believed(
     project: Project, server: TlsServer
 ) -> None:
