@@ -165,5 +165,6 @@ def _names(tables: Tables) -> dict[str, str]:
 
 
 def _dialect() -> Dialect:
-    dialect: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    # The driver's own one doubles each % in a name, for a text that takes parameters.
+    dialect: Dialect = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
     return dialect

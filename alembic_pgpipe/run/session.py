@@ -39,6 +39,8 @@ UNLIMITED = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0;"
 # pooler that is the pooler's, and this driver would go on in UTF-8.
 OWN_ENCODING = "SET client_encoding = 'UTF8';"
 OWN_PATH = f"SET LOCAL search_path = {OWN_SEARCH_PATH};"
+# A % in a name is not the place of a parameter.
+AS_IT_IS = MappingProxyType({"no_parameters": True})
 FORGET = "SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET ALL;"
 OWN = f"SET application_name = '{APPLICATION}';{OWN_ENCODING}"
 
@@ -79,7 +81,8 @@ class Session:
         # Outside a step, a connection that is lost is said as everywhere: by SQLAlchemy.
         self.executor.connection.exec_driver_sql(
             f"{FORGET}{without_limits(self._version)}{self._known()}{role_of(self.settings)}"
-            f"{OWN}SET search_path = {OWN_SEARCH_PATH}"
+            f"{OWN}SET search_path = {OWN_SEARCH_PATH}",
+            execution_options=AS_IT_IS,
         )
         self.executor.connection.commit()
 

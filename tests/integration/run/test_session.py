@@ -127,6 +127,25 @@ def test_nothing_that_a_python_revision_sets_reaches_the_next(
     assert "somebody" not in json.dumps(seen) and role not in json.dumps(seen)
 
 
+@pytest.mark.parametrize("head", ["", OFF], ids=["transaction", "alone"])
+@pytest.mark.parametrize("odd", ["%", "%s", "%(id)s", "%%"])
+def test_the_project_s_role_may_have_any_name(
+    project: Project, role: str, head: str, odd: str
+) -> None:
+    name = f"{role}{odd}"
+    project.query(f'ALTER ROLE "{role}" RENAME TO "{name}"')
+    project.query(f'GRANT ALL ON SCHEMA public TO "{name}"')
+    project.configure(role=name.replace("%", "%%"))
+    try:
+        project.wrapped(a=head + LOOKS)
+        project.ok("upgrade", "head")
+        owner = "SELECT tableowner FROM pg_catalog.pg_tables WHERE tablename = 'seen'"
+        assert project.scalar(owner) == name
+    finally:
+        project.query(f'REASSIGN OWNED BY "{name}" TO postgres; DROP OWNED BY "{name}"')
+        project.query(f'ALTER ROLE "{name}" RENAME TO "{role}"')
+
+
 # -- what the role's own defaults are ----------------------------------------------------------
 
 SLOW = """

@@ -7,6 +7,7 @@ from typing import NoReturn
 
 import pytest
 
+from alembic_pgpipe.commands.init import template
 from alembic_pgpipe.run.executor import Executor
 from tests.background import in_background
 from tests.killing import holding, stuck_in
@@ -200,3 +201,17 @@ def test_who_runs_it_is_kept_whatever_characters_that_has(
     project.ok("upgrade", "head", env=env)
     kept = "SELECT build_id, commit_hash FROM migration_attempts"
     assert project.query(kept) == [(odd, odd)]
+
+
+@pytest.mark.parametrize("name", ["v%er", "v%s", "v%%", 'v"%(id)s'])
+def test_the_version_table_may_have_any_name(
+    project: Project, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    one_message_only(monkeypatch)
+    call = f"run(context, version_table={name!r}, version_table_schema='its%own')"
+    project.write("alembic/env.py", template("env.py").replace("run(context)", call))
+    project.query('CREATE SCHEMA "its%own"')
+    project.wrapped(a=TABLE.format("a"), b=TABLE.format("b"))
+    project.ok("upgrade", "head")
+    assert project.ledger() == {"a": "SUCCESS", "b": "SUCCESS"}
+    assert project.outcomes("b") == [("upgrade", "SUCCESS")]
