@@ -58,7 +58,7 @@ class Source:
         Raises :class:`SourceError` where a file is no longer the one that was checked:
         at its end, which for one of up to a mebibyte is ahead of its first statement.
         """
-        texts = _Texts(self.project, self.checksums)
+        texts = _Texts(self.folder, self.project, self.checksums)
         pieces = texts.pieces(locate(self.folder, self.file, self.project), self.path)
         return Reader(pieces, self.path, texts.include).statements()
 
@@ -75,7 +75,7 @@ def load_source(
     Raises :class:`SourceError` where its text or its header cannot be read at all.
     """
     path = shown_path(folder, file, project)
-    texts = _Texts(project)
+    texts = _Texts(folder, project)
     pieces = texts.pieces(locate(folder, file, project), path)
     head = next(pieces, "")
     directives = DirectiveReader(head, path)
@@ -106,9 +106,11 @@ def _decided(reader: Reader, directives: DirectiveReader, rules: Rules) -> Execu
 class _Texts:
     """The files of one reading: the source's own, and those that it includes.
 
-    ``expected`` are the checksums that they had when they were checked.
+    ``folder`` is the sources folder, ``expected`` are the checksums that they had when they
+    were checked.
     """
 
+    folder: Path
     project: Path
     expected: Mapping[str, str] | None = None
     _found: dict[str, str] = field(default_factory=dict)
@@ -140,18 +142,19 @@ class _Texts:
             raise SourceError(path, message)
 
     def include(self, inclusion: Inclusion, reader: Reader) -> Reader:
-        r"""Open the file that ``\i`` or ``\ir`` names, inside the project only.
+        r"""Open the file that ``\i`` or ``\ir`` names, inside project and sources folder only.
 
         psql looks for ``\i`` from the folder it is started in: here the project's.
         """
-        folder = self.project
+        folder = self.project.absolute()
         if inclusion.relative:
-            folder = (self.project / reader.path).parent
+            folder = (folder / reader.path).parent
+        file = str(folder / inclusion.file)
         try:
-            real = locate(folder, inclusion.file, self.project)
+            real = locate(self.folder, file, self.project)
         except SourceError as error:
             raise _refused(reader.path, inclusion, error.problem) from error
-        path = shown_path(folder, inclusion.file, self.project)
+        path = shown_path(self.folder, file, self.project)
         included = Reader(self.pieces(real, path), path, self.include, depth=reader.depth + 1)
         if included.depth > DEEPEST:
             raise _refused(reader.path, inclusion, "files include each other without an end")

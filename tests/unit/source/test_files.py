@@ -229,6 +229,32 @@ def test_included_files_count_for_the_checksum(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "command", ["\\ir ../parts/b.sql", "\\i ../ours/parts/b.sql", "\\i {}/parts/b.sql"]
+)
+def test_files_of_a_sources_folder_elsewhere_include_each_other(
+    tmp_path: Path, command: str
+) -> None:
+    project, sources = tmp_path / "project", tmp_path / "ours"
+    for folder in (project, sources / "a", sources / "parts"):
+        folder.mkdir(parents=True)
+    (sources / "a" / "migration.sql").write_text(command.format(sources))
+    (sources / "parts" / "b.sql").write_text("\\ir ../parts/../c.sql\n")
+    (sources / "c.sql").write_text("SELECT 1;\n")
+    source = load_source(sources, "a/migration.sql", project)
+    assert [s.path for s in source.statements()] == [f"{sources}/c.sql"]
+
+
+def test_files_beside_a_sources_folder_elsewhere_are_not_included(tmp_path: Path) -> None:
+    project, sources = tmp_path / "project", tmp_path / "ours"
+    for folder in (project, sources / "a"):
+        folder.mkdir(parents=True)
+    (tmp_path / "b.sql").write_text("SELECT 1;\n")
+    (sources / "a" / "migration.sql").write_text("\\ir ../../b.sql\n")
+    with pytest.raises(SourceError, match="outside the project"):
+        _ = load_source(sources, "a/migration.sql", project).execution
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("SELECT 1;\n\\i nowhere.sql\n", r"a\.sql:2:1: \\i nowhere.sql: there is no such file"),
