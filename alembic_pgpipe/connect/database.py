@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ from alembic_pgpipe.settings import Settings, in_ci
 
 NAME_LIMIT = 63
 INSUFFICIENT_PRIVILEGE = "42501"
+FUNCTION = re.compile(r"for function (\S+)")
 READ_ONLY = "25006"
 # A full disk, no memory, a limit of the server's configuration.
 NO_RESOURCES = "53"
@@ -269,12 +271,7 @@ def _server_refusal(error: DBAPIError, database: Database, settings: Settings) -
     if settings.role is not None and f'role "{settings.role}"' in reason:
         return _role_refusal(reason, target, settings.role)
     if code == INSUFFICIENT_PRIVILEGE:
-        return LedgerError(
-            f"The ledger in schema {settings.schema} is out of reach: {reason}. Let the owner "
-            f"run: GRANT {_grant(reason, target, settings.schema)} TO "
-            f"{settings.role or _user(target)}; or name another schema in pgpipe.schema."
-            f"{ONE_OWNER if database.from_aws and settings.role is None else ''}"
-        )
+        return _privilege_refusal(reason, database, settings)
     if code == READ_ONLY:
         return LedgerError(
             f"The ledger cannot be written: the server is read-only ({reason}). Connect to the "
@@ -308,6 +305,30 @@ def _role_refusal(reason: str, target: URL, role: str) -> LedgerError:
     return LedgerError(
         f"pgpipe.role cannot be used: {reason}. Let its owner run: GRANT {role} TO "
         f"{_user(target)}; or name another role in pgpipe.role."
+    )
+
+
+def _privilege_refusal(reason: str, database: Database, settings: Settings) -> LedgerError:
+    target = database.engine.url
+    user = settings.role or _user(target)
+    function = FUNCTION.search(reason)
+    if function is not None:
+        return _function_refusal(reason, function[1], user)
+    return LedgerError(
+        f"The ledger in schema {settings.schema} is out of reach: {reason}. Let the owner "
+        f"run: GRANT {_grant(reason, target, settings.schema)} TO {user}; or name another "
+        "schema in pgpipe.schema."
+        f"{ONE_OWNER if database.from_aws and settings.role is None else ''}"
+    )
+
+
+def _function_refusal(reason: str, name: str, user: str) -> LedgerError:
+    # The server tells no arguments.  Those of ours that share their name are these locks,
+    # which are all called with one key.
+    arguments = "(bigint)" if "advisory" in name else ""
+    return LedgerError(
+        f"The server refuses a statement of the tool's own: {reason}. Let a superuser run: "
+        f"GRANT EXECUTE ON FUNCTION {name}{arguments} TO {user}; then: alembic upgrade head"
     )
 
 

@@ -179,6 +179,29 @@ def test_a_ledger_of_somebody_else_names_each_grant_that_helps(poor: Project) ->
     poor.ok("upgrade", "head")
 
 
+@pytest.mark.parametrize(
+    "function",
+    [
+        "pg_try_advisory_xact_lock_shared(bigint)",
+        "pg_try_advisory_xact_lock(bigint)",
+        "pg_advisory_lock_shared(bigint)",
+        "hashtextextended(text, bigint)",
+    ],
+)
+def test_a_function_that_may_not_be_called_names_the_grant_that_helps(
+    poor: Project, function: str
+) -> None:
+    assert isinstance(poor.url, URL)
+    revoke = f"REVOKE EXECUTE ON FUNCTION pg_catalog.{function} FROM PUBLIC"
+    prepared(poor, f"GRANT ALL ON SCHEMA public TO {poor.url.username}", revoke)
+    name = function.partition("(")[0]
+    line = refused(poor.upgrade(), f"permission denied for function {name}")
+    assert f"GRANT EXECUTE ON FUNCTION {name}" in line
+    assert "pgpipe.schema" not in line
+    granted(poor, line)
+    poor.ok("upgrade", "head")
+
+
 def test_a_decision_without_privilege_is_refused_the_same_way(poor: Project) -> None:
     prepared(poor, "CREATE SCHEMA ledger")
     poor.configure(schema="ledger")
