@@ -113,7 +113,7 @@ class Settings:
     def shown(self, path: Path) -> str:
         """Return a path as people are shown it: relative to the project."""
         try:
-            return path.relative_to(self.project).as_posix()
+            return _with_one_slash(path).relative_to(self.project).as_posix()
         except ValueError:
             return str(path)
 
@@ -243,7 +243,13 @@ def _refuse_unknown(values: Mapping[str, str]) -> None:
 def _folder(project: Path, value: str | None, default: Path | None = None) -> Path:
     if not value:
         return default or project
-    return Path(os.path.normpath(project / value))
+    return _with_one_slash(Path(os.path.normpath(project / value)))
+
+
+def _with_one_slash(path: Path) -> Path:
+    """Return a path that begins as others do: of two slashes Python keeps both."""
+    text = str(path)
+    return Path(text[1:]) if text.startswith("//") else path
 
 
 def _log_file(project: Path, value: str) -> Path | None:

@@ -54,6 +54,13 @@ def test_another_section_is_another_environment(project: Project) -> None:
 # -- alembic -x ------------------------------------------------------------------------------
 
 
+def test_a_file_that_is_named_with_two_slashes_shows_no_other_paths(project: Project) -> None:
+    project.wrapped(a="SELECT 1/0;\n")
+    result = project.alembic("-c", f"/{project.folder}/alembic.ini", "upgrade", "head")
+    assert "\nalembic/sql/a.sql:1:1" in result.output
+    assert str(project.folder) not in result.text
+
+
 def test_x_beats_the_file(project: Project) -> None:
     ready(project).configure(schema="from_file", log_file="file.log")
     project.ok("-x", "pgpipe.schema=given", "-x", "pgpipe.log_file=", "upgrade", "head")

@@ -202,3 +202,12 @@ def test_paths_are_shown_relative_to_the_project(tmp_path: Path) -> None:
     settings = read_settings(ini(tmp_path))
     assert settings.shown(tmp_path / "alembic/sql/a.sql") == "alembic/sql/a.sql"
     assert settings.shown(Path("/elsewhere/a.sql")) == "/elsewhere/a.sql"
+
+
+def test_two_slashes_at_the_start_of_a_path_are_one(tmp_path: Path) -> None:
+    ini(tmp_path, "pgpipe.routines = %(here)s/routines")
+    settings = read_settings(Config(f"/{tmp_path}/alembic.ini"))
+    assert settings.sources == tmp_path / "alembic/sql"
+    assert settings.shown(settings.routines / "f.sql") == "routines/f.sql"
+    versions = Path(f"/{tmp_path}/alembic/versions")
+    assert settings.shown(versions / "a.py") == "alembic/versions/a.py"
