@@ -32,6 +32,9 @@ from alembic_pgpipe.errors import LedgerError, PgpipeError, SettingsError, Unrea
 from alembic_pgpipe.settings import Settings, in_ci
 
 NAME_LIMIT = 63
+DEFAULT_PORT = "5432"
+# As SQLAlchemy reads one of several; an address of IPv6 has more colons.
+HOST_AND_PORT = re.compile(r"[^:]+:[0-9]+")
 INSUFFICIENT_PRIVILEGE = "42501"
 FUNCTION = re.compile(r"for function (\S+)")
 READ_ONLY = "25006"
@@ -225,14 +228,32 @@ def without_limits(version: tuple[int | str, ...]) -> str:
 def describe(target: URL) -> str:
     """Return what a URL points to, for messages: never its password or its options."""
     environ = os.environ
-    host = (
-        target.host or target.query.get("host") or environ.get("PGHOST") or "the local socket"
-    )
-    port = target.port or environ.get("PGPORT") or 5432
     user = target.username or environ.get("PGUSER") or "the default user"
     database = target.database or environ.get("PGDATABASE") or "the default database"
-    where = f"{host}:{port}" if not str(host).startswith(("/", "the ")) else str(host)
-    return f"database {database} at {where} as {user}"
+    return f"database {database} at {_where(target, environ)} as {user}"
+
+
+def _where(target: URL, environ: Mapping[str, str]) -> str:
+    """Return the host with its port; of several, of which libpq tries each, all of them."""
+    given = target.host or target.query.get("host") or environ.get("PGHOST")
+    if not given:
+        return "the local socket"
+    hosts = _several(given)
+    port = target.port and str(target.port)
+    ports = _several(port or target.query.get("port") or environ.get("PGPORT") or "")
+    if len(ports) != len(hosts):
+        ports = ports[:1] * len(hosts)
+    return ", ".join(map(_with_port, hosts, ports))
+
+
+def _several(given: str | tuple[str, ...]) -> list[str]:
+    return (given if isinstance(given, str) else ",".join(given)).split(",")
+
+
+def _with_port(host: str, port: str) -> str:
+    if host.startswith("/") or HOST_AND_PORT.fullmatch(host):
+        return host
+    return f"{host}:{port or DEFAULT_PORT}"
 
 
 def refusal(target: URL, text: str, credentials: Credentials) -> UnreachableError:
