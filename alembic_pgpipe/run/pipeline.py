@@ -199,25 +199,33 @@ class Pipeline:
 
     def _run_alembic(self) -> None:
         tries: Counter[str] = Counter()
-        while True:
-            try:
-                self.runner.session.between()
-                with self.context.begin_transaction():
-                    self.migrate()
-                    if self.context.purge:
-                        self._follow_purge()
-                if not self._remaining:
-                    return
-            except Exception as error:
-                running = self.runner.running
-                if running is None:
-                    raise
-                tries[running.step.revision.id] += 1
-                self._failed(error, running, tries[running.step.revision.id])
-            except BaseException:
-                if self.runner.running is not None:
-                    self._stopped(self.runner.running)
+        try:
+            while not self._ran(tries):
+                pass
+        except Exception:
+            raise
+        except BaseException:
+            # It may also have come while a failure was written down, or in the pause behind it.
+            if self.runner.running is not None:
+                self._stopped(self.runner.running)
+            raise
+
+    def _ran(self, tries: Counter[str]) -> bool:
+        """Let Alembic run what is left; return whether nothing is."""
+        try:
+            self.runner.session.between()
+            with self.context.begin_transaction():
+                self.migrate()
+                if self.context.purge:
+                    self._follow_purge()
+        except Exception as error:
+            running = self.runner.running
+            if running is None:
                 raise
+            tries[running.step.revision.id] += 1
+            self._failed(error, running, tries[running.step.revision.id])
+            return False
+        return not self._remaining
 
     def _ran_at_once(self, planned: Planned) -> bool:
         """Run a small step that is only tried, and moves only one version, as one message.

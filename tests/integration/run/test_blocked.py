@@ -6,6 +6,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 import pytest
 from psycopg2.extensions import connection as Connection  # noqa: N812
@@ -155,6 +156,26 @@ def test_a_step_goes_through_when_the_lock_is_given_back(
         result = project.upgrade()
     assert result.code == 0, result.text
     assert tries(project) == [("ERROR", "55P03"), ("SUCCESS", None)]
+    assert project.ledger() == {"a1": "SUCCESS"}
+
+
+def test_a_stop_in_the_pause_is_said_as_one_in_the_step(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(_: float) -> NoReturn:
+        raise KeyboardInterrupt
+
+    project.wrapped(a1=ALTER)
+    with session(project, "SELECT FROM t"), monkeypatch.context() as patched:
+        patched.setattr(SLEEP, stop)
+        result = project.upgrade()
+    assert result.code == 130, result.text
+    assert result.output.endswith(
+        "\n  stopped: nothing of this revision was applied (rolled back)\n"
+    )
+    assert tries(project) == [("ERROR", "55P03")]
+    assert project.ledger() == {"a1": "RUNNING"}
+    project.ok("upgrade", "head")
     assert project.ledger() == {"a1": "SUCCESS"}
 
 
