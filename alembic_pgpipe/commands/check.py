@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from alembic.config import Config
 
-from alembic_pgpipe.commands.status import edited_since
+from alembic_pgpipe.commands.status import difference
 from alembic_pgpipe.environment import Visit
 from alembic_pgpipe.errors import PgpipeError, RehearsalError, SourceError
 from alembic_pgpipe.ledger.agreement import Agreement, Evidence, agreement
@@ -208,9 +208,9 @@ def _file(revision: Revision, settings: Settings) -> str:
 
 def _edited(revision: Revision, history: History, sources: Sources) -> Iterator[Problem]:
     status = history.status(revision.id)
-    edited = edited_since(revision, history, status, sources)
-    if edited and revision.source:
+    differs = difference(revision, history, status, sources)
+    if differs and revision.source:
         yield Problem(
             _file(revision, sources.settings),
-            f"{edited}. Put its text back, and ship the change as a new source.",
+            f"{differs}. Put its text back, and ship the change as a new source.",
         )

@@ -119,9 +119,9 @@ def _notes(
     history, passed = evidence.history, revision.id in evidence.passed
     if revision.id not in history.rows and passed:
         yield "applied before the ledger was kept"
-    edited = edited_since(revision, history, status, sources)
-    if edited:
-        yield edited
+    differs = difference(revision, history, status, sources)
+    if differs:
+        yield differs
     undone = history.last_try(revision.id, Direction.DOWNGRADE)
     if status is Status.SUCCESS and undone is not None and undone.outcome is Outcome.ERROR:
         yield f"its downgrade failed in build {undone.build_number}"
@@ -131,10 +131,13 @@ def _notes(
         yield "not reached yet"
 
 
-def edited_since(
+def difference(
     revision: Revision, history: History, status: Status, sources: Sources
 ) -> str | None:
-    """Return what became of an applied revision's source since, or None."""
+    """Return how an applied revision's source differs from what was applied, or None.
+
+    When it was edited nobody knows: it may have been while that build was at work.
+    """
     last = history.last_try(revision.id, Direction.UPGRADE)
     if status is not Status.SUCCESS or last is None or last.checksum is None:
         return None
@@ -145,4 +148,4 @@ def edited_since(
         return None
     if now == UNREADABLE:
         return "its source is gone or cannot be read"
-    return f"its source was edited after build {last.build_number} applied it"
+    return f"its source differs from what build {last.build_number} applied"

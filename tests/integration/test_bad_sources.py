@@ -192,16 +192,16 @@ def test_a_source_edited_after_it_was_applied_is_named_by_check(project: Project
     result = edited(project, TABLE.format("b")).alembic("pgpipe", "check")
     assert result.code == 6
     assert (
-        "alembic/sql/a.sql: its source was edited after build 4 applied it. "
+        "alembic/sql/a.sql: its source differs from what build 4 applied. "
         "Put its text back, and ship the change as a new source." in result.output
     )
 
 
 def test_a_source_edited_after_it_was_applied_is_named_by_status(project: Project) -> None:
     edited(project, TABLE.format("b"))
-    assert "edited after build 4 applied it" in project.ok("pgpipe", "status").output
+    assert "differs from what build 4 applied" in project.ok("pgpipe", "status").output
     [state] = json.loads(project.ok("pgpipe", "status", "--json").output)["revisions"]
-    assert state["notes"] == ["its source was edited after build 4 applied it"]
+    assert state["notes"] == ["its source differs from what build 4 applied"]
 
 
 def test_a_source_removed_after_it_was_applied_is_named(project: Project) -> None:

@@ -353,7 +353,7 @@ def test_a_checksum_is_computed_and_never_stored(project: Project) -> None:
     migration(project, "001_new", f"{RAN}-- edited\n")
     result = project.alembic("pgpipe", "check")
     assert result.code == 6
-    assert "edited after build local_run applied it" in result.text
+    assert "differs from what build local_run applied" in result.text
 
 
 @contextmanager

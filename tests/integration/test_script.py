@@ -191,7 +191,7 @@ def test_a_run_goes_on_behind_a_script(
     assert f"[1/4] {revision_id('a4_alone')}" in rest
     assert set(project.ledger().values()) == {"SUCCESS"}
     project.source("a1_plain", "SELECT 1;\n")
-    assert "edited after build local_run" in project.ok("pgpipe", "status").output
+    assert "differs from what build local_run applied" in project.ok("pgpipe", "status").output
 
 
 def test_a_part_of_the_history_is_a_script_of_its_own(

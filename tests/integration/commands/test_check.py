@@ -62,7 +62,7 @@ def test_check_names_what_was_edited_after_it_was_applied(project: Project) -> N
     project.source("a1", TABLE.format("other"))
     (project.folder / "alembic/sql/a2.sql").unlink()
     first, second = problems(project.alembic("pgpipe", "check"))
-    assert first.startswith("alembic/sql/a1.sql: its source was edited after build local_run")
+    assert first.startswith("alembic/sql/a1.sql: its source differs from what build local_run")
     assert second.startswith("alembic/sql/a2.sql: its source is gone")
 
 

@@ -142,7 +142,7 @@ def test_an_applied_source_that_was_edited_is_named(project: Project) -> None:
     project.wrapped(a1=TABLE.format("a"))
     project.ok("upgrade", "head")
     project.source("a1", TABLE.format("other"))
-    note = "its source was edited after build local_run applied it"
+    note = "its source differs from what build local_run applied"
     assert note in project.ok("pgpipe", "status").output
     assert states(project)["a1"]["notes"] == [note]
 
