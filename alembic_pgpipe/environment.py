@@ -30,7 +30,7 @@ from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.ledger.tables import MIGRATIONS, NAMES, ledger_tables
 from alembic_pgpipe.ledger.versions import forget_version
 from alembic_pgpipe.revisions.project import ProjectRevisions
-from alembic_pgpipe.revisions.reach import is_ahead, shows_current, stamps
+from alembic_pgpipe.revisions.reach import again, is_ahead, shows_current, stamps
 from alembic_pgpipe.run.build_log import BuildLog
 from alembic_pgpipe.run.offline import Offline
 from alembic_pgpipe.run.pipeline import Pipeline
@@ -137,7 +137,9 @@ def _move(
     build = current_build(environ, settings.build_number_env)
     display: Display | None = environment.config.attributes.get(DISPLAY)
     log = BuildLog(build, settings.log_file, _echo(environment.config, display))
-    with log, open_database(settings, environ, hide=log.hide, say=log.say) as database:
+    following = again(environment.context_opts)
+    opened = open_database(settings, environ, hide=log.hide, say=log.say, again=following)
+    with log, opened as database:
         log.say(f"build {build.number} · {database.label}")
         with (
             _journal(database, settings, revisions, log) as journal,
@@ -180,7 +182,7 @@ def _journal(
 
     with Lasting(opened) as lasting:
         tables = ledger_tables(settings.schema, encoding_of(lasting()))
-        journal = Recorder(lasting, tables)
+        journal = Recorder(lasting, tables, again=database.again)
         missing = journal.relations.missing()
         if MIGRATIONS in missing:
             names = {revision.name for revision in revisions.all()}

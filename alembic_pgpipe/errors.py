@@ -30,6 +30,9 @@ from alembic.util import CommandError
 
 from alembic_pgpipe.showable import harmless, in_one_line
 
+# What is to be typed next, where nothing else is.
+UPGRADE = "alembic upgrade head"
+
 
 class PgpipeError(CommandError):
     """Stop a command with a message; Alembic prints it and exits non-zero.

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from types import MappingProxyType
 
@@ -28,7 +28,13 @@ from alembic_pgpipe.connect.pooler import Entrance
 from alembic_pgpipe.connect.secret_shape import Access
 from alembic_pgpipe.connect.secrets import Aws
 from alembic_pgpipe.connect.tls_probe import explained
-from alembic_pgpipe.errors import LedgerError, PgpipeError, SettingsError, UnreachableError
+from alembic_pgpipe.errors import (
+    UPGRADE,
+    LedgerError,
+    PgpipeError,
+    SettingsError,
+    UnreachableError,
+)
 from alembic_pgpipe.settings import Settings, in_ci
 
 NAME_LIMIT = 63
@@ -70,12 +76,14 @@ SERVER_KEEPALIVES: Mapping[str, str] = MappingProxyType(
 class Database:
     """The database of this project and environment; each connection is a new one.
 
-    Of libpq's variables a connection sees those that it was opened for.
+    Of libpq's variables a connection sees those that it was opened for.  ``again`` is what
+    errors say to type next.
     """
 
     engine: Engine
     connector: Connector = field(repr=False)
     role: str | None = None
+    again: str = UPGRADE
 
     @contextmanager
     def connect(
@@ -101,9 +109,8 @@ class Database:
     def elsewhere(self, name: str) -> Database:
         """Return another database of the same server, with the same credentials."""
         connector = self.connector.elsewhere(name)
-        return Database(
-            _engine(self.engine.url.set(database=name), connector), connector, self.role
-        )
+        engine = _engine(self.engine.url.set(database=name), connector)
+        return replace(self, engine=engine, connector=connector)
 
     @property
     def label(self) -> str:
@@ -125,13 +132,15 @@ def open_database(
     hide: Callable[[str], None] = lambda secret: None,
     say: Callable[[str], None] = lambda line: None,
     waiting: Waiting = PATIENT,
+    again: str = UPGRADE,
 ) -> Iterator[Database]:
     """Resolve the URL and give the database; a scratch server runs as long as it is used.
 
     ``hide`` hears of every password and token before it is used, ``say`` of a wait for
-    newer ones.  Raises SettingsError for a URL that cannot be used, UnreachableError where
-    a secret, the scratch server or the connection cannot be had, and LedgerError where the
-    server refuses a statement of the tool's own.
+    newer ones; ``again`` is what errors say to type next.  Raises SettingsError for a URL
+    that cannot be used, UnreachableError where a secret, the scratch server or the
+    connection cannot be had, and LedgerError where the server refuses a statement of the
+    tool's own.
     """
     if environ.get("PGPASSWORD"):
         hide(environ["PGPASSWORD"])
@@ -145,7 +154,7 @@ def open_database(
         )
         connector = Connector(credentials, seen, secured, Listener(hide, say), waiting)
         engine = _engine(connector.where(), connector)
-        database = Database(engine, connector, settings.role)
+        database = Database(engine, connector, settings.role, again)
         try:
             yield database
         except DBAPIError as error:
@@ -301,17 +310,17 @@ def _server_refusal(error: DBAPIError, database: Database, settings: Settings) -
     if code is None or code.startswith(LOST_CONNECTION):
         return UnreachableError(
             f"The connection was lost: {reason}. What was committed stays, and the next run "
-            "finishes what was interrupted: alembic upgrade head"
+            f"finishes what was interrupted: {database.again}"
         )
     if code.startswith(NO_RESOURCES):
         return LedgerError(
             f"The server has no room for what the ledger has to keep: {reason} ({code}). What "
-            "was committed stays. Make room there, then: alembic upgrade head"
+            f"was committed stays. Make room there, then: {database.again}"
         )
     return LedgerError(
         f"The server refuses a statement of the tool's own: {reason} ({code}). What was "
-        "committed stays. Find what refuses it, such as somebody's trigger, then: alembic "
-        "upgrade head"
+        "committed stays. Find what refuses it, such as somebody's trigger, then: "
+        f"{database.again}"
     )
 
 
@@ -334,7 +343,7 @@ def _privilege_refusal(reason: str, database: Database, settings: Settings) -> L
     user = settings.role or _user(target)
     function = FUNCTION.search(reason)
     if function is not None:
-        return _function_refusal(reason, function[1], user)
+        return _function_refusal(reason, function[1], user, database.again)
     return LedgerError(
         f"The ledger in schema {settings.schema} is out of reach: {reason}. Let the owner "
         f"run: GRANT {_grant(reason, target, settings.schema)} TO {user}; or name another "
@@ -343,13 +352,13 @@ def _privilege_refusal(reason: str, database: Database, settings: Settings) -> L
     )
 
 
-def _function_refusal(reason: str, name: str, user: str) -> LedgerError:
+def _function_refusal(reason: str, name: str, user: str, again: str) -> LedgerError:
     # The server tells no arguments.  Those of ours that share their name are these locks,
     # which are all called with one key.
     arguments = "(bigint)" if "advisory" in name else ""
     return LedgerError(
         f"The server refuses a statement of the tool's own: {reason}. Let a superuser run: "
-        f"GRANT EXECUTE ON FUNCTION {name}{arguments} TO {user}; then: alembic upgrade head"
+        f"GRANT EXECUTE ON FUNCTION {name}{arguments} TO {user}; then: {again}"
     )
 
 

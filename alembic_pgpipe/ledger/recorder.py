@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from alembic_pgpipe.errors import LedgerError, LockError
+from alembic_pgpipe.errors import UPGRADE, LedgerError, LockError
 from alembic_pgpipe.ledger.attempt_rows import (
     NO_PROGRESS,
     attempt_of,
@@ -68,7 +68,7 @@ KNOWN = frozenset(status.value for status in Status)
 LOST = (
     "The lock was lost: the server has ended the session that held it, so that another run "
     "may have begun. This one stops where it is. Look what is at work: alembic pgpipe status. "
-    "Then go on: alembic upgrade head"
+    "Then go on: "
 )
 # Qualified like every name: the search path is not ours on the main connection.
 CLOCK = func.pg_catalog.clock_timestamp()
@@ -81,12 +81,13 @@ class Recorder:
     On the journal each call commits by itself; on the main connection it is part of
     the step's transaction.  ``connect`` is asked for the connection each time: one that
     was lost is not the last.  With ``hold``, a run begins nothing and moves no status once
-    its lock is lost.
+    its lock is lost.  ``again`` is what errors say to type next.
     """
 
     connect: Callable[[], Connection]
     tables: Tables
     hold: Hold | None = None
+    again: str = UPGRADE
 
     @classmethod
     def on(cls, connection: Connection, schema: str) -> Recorder:
@@ -118,7 +119,7 @@ class Recorder:
     def refuse_lost_lock(self) -> None:
         """Raise LockError where the run's lock is not held any more."""
         if not self.connection.scalar(select(self._held())):
-            raise LockError(LOST)
+            raise LockError(LOST + self.again)
 
     def _held(self) -> Any:
         """Return the condition that the run's lock is held; without one, that holds."""
@@ -283,7 +284,7 @@ class Recorder:
             self.connection.execute(adding.on_conflict_do_nothing())
             there = select(func.count()).where(table.c.id == func.any(ids))
             if self.connection.scalar(there) != len(ids):
-                raise not_kept(table, f"the rows of {', '.join(ids[:5])}")
+                raise not_kept(table, f"the rows of {', '.join(ids[:5])}", self.again)
 
     def _refuse_unstorable(self, revision: Revision) -> None:
         encoding = self.tables.encoding
@@ -325,7 +326,7 @@ class Recorder:
         return LedgerError(
             f"The status of {row.name} (id {row.id}) was {row.status.value} and has been "
             "changed or removed by somebody else meanwhile; that stands. Look: alembic "
-            "pgpipe status. Then go on: alembic upgrade head"
+            f"pgpipe status. Then go on: {self.again}"
         )
 
     def mend_row(

@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from alembic_pgpipe.errors import LedgerError
+from alembic_pgpipe.errors import UPGRADE, LedgerError
 from alembic_pgpipe.ledger.encoding import UTF8, Encoding
 
 MIGRATIONS = "migrations"
@@ -88,11 +88,11 @@ def rows_are_hidden(table: str) -> str:
     )
 
 
-def not_kept(table: Table, what: str) -> LedgerError:
+def not_kept(table: Table, what: str, again: str = UPGRADE) -> LedgerError:
     """Return the error for a row that was written and is not there."""
     return LedgerError(
         f"{table.schema}.{table.name} does not keep {what}: a trigger on it takes that "
-        "away. What was committed stays. Drop the trigger, then: alembic upgrade head"
+        f"away. What was committed stays. Drop the trigger, then: {again}"
     )
 
 

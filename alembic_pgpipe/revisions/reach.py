@@ -11,6 +11,8 @@ from argparse import Namespace
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from alembic_pgpipe.errors import UPGRADE
+
 # "-3:", or the same with the end written out.
 AHEAD = re.compile(r"(?:heads?|\+\d{1,4})\Z", re.A)
 LATEST = re.compile(r"\s*-(\d{1,4}):(?:heads?)?\s*\Z", re.A)
@@ -50,6 +52,18 @@ def stamps(steps: Callable[..., Any]) -> bool:
 def verb_of(steps: Callable[..., Any]) -> str:
     """Return what a run does, as it is typed behind ``alembic``."""
     return "stamp" if stamps(steps) else getattr(steps, "__name__", "upgrade")
+
+
+def again(options: Mapping[str, Any]) -> str:
+    """Return what to type when what kept a run from its end is out of the way.
+
+    A stamp is all or nothing; whatever else is open, an upgrade finishes.  ``options`` are
+    those of Alembic's ``EnvironmentContext``.
+    """
+    if not stamps(options["fn"]):
+        return UPGRADE
+    purge = ["--purge"] if options.get("purge") else []
+    return " ".join(["alembic stamp", *purge, *options.get("destination_rev", ())])
 
 
 def shows_current(answer: Callable[..., Any]) -> bool:

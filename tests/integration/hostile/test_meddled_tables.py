@@ -123,6 +123,33 @@ def test_a_trigger_that_raises_while_it_is_recorded_is_not_taken_for_the_source(
     assert "not today (while its version and status were written)" in result.text
 
 
+RAISE = "RAISE EXCEPTION 'not today';"
+STAMP = ("stamp", "head")
+PURGE = ("stamp", "--purge", "heads")
+STAMP_MEETS = (
+    (STAMP, "INSERT", "migrations", "RETURN NULL;"),
+    (STAMP, "UPDATE", "migrations", "RETURN NULL;"),
+    (STAMP, "INSERT", "migrations", RAISE),
+    (PURGE, "UPDATE", "migrations", RAISE),
+    (STAMP, "INSERT", "migration_attempts", RAISE),
+    (STAMP, "UPDATE", "alembic_version", RAISE),
+    (PURGE, "INSERT", "alembic_version", RAISE),
+    (STAMP, "INSERT", "migration_logs", RAISE),
+)
+
+
+@pytest.mark.parametrize(("stamp", "event", "table", "body"), STAMP_MEETS)
+def test_a_stamp_that_a_trigger_refuses_is_what_to_type_again(
+    half: Project, stamp: tuple[str, ...], event: str, table: str, body: str
+) -> None:
+    half.query(TRIGGER.format(body=body, event=event, table=table))
+    assert refused(half.alembic(*stamp)).endswith(f": alembic {' '.join(stamp)}")
+    recorded_or_nothing(half)
+    half.query(f"DROP TRIGGER meddle ON {table}")
+    half.ok(*stamp)
+    assert half.scalar("SELECT version_num FROM alembic_version") == B
+
+
 def test_a_trigger_that_only_watches_is_left_alone(half: Project) -> None:
     half.query("CREATE TABLE watched (n int)")
     half.query(
