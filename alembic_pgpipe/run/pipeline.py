@@ -42,6 +42,10 @@ from alembic_pgpipe.run.step import Step
 # Lock time-out, deadlock, serialization failure: the same step may succeed next time.
 WORTH_ANOTHER_TRY = frozenset({"55P03", "40P01", "40001"})
 FIRST_PAUSE_SECONDS = 0.5
+PRESENT = (
+    "alembic_version holds its revision {} ({}) already, though it has not run: what ran "
+    "before it, or somebody, has written it there. Find out who, then: alembic pgpipe repair"
+)
 # Where Alembic says which revision it runs.
 ALEMBIC = logging.getLogger("alembic.runtime.migration")
 
@@ -121,6 +125,7 @@ class Pipeline:
             elif not at_once:
                 if moved:
                     return
+                self._refuse_present(planned)
                 yield planned.alembic
             self._committed(self._remaining.popleft())
             if not at_once:
@@ -289,6 +294,14 @@ class Pipeline:
         if not isinstance(down, str) or down not in heads:
             return None
         return Move(self.versions, down, script.revision)
+
+    def _refuse_present(self, planned: Planned) -> None:
+        """Refuse an upgrade to a version that is there already; Alembic only asserts it."""
+        step = planned.step
+        if step is None or step.direction is Direction.DOWNGRADE:
+            return
+        if step.revision.id in self._heads:
+            raise SourceError(step.file, PRESENT.format(step.revision.id, step.revision.name))
 
     def _catch_up(self, planned: Planned) -> None:
         """Run a revision that ``alembic_version`` has passed; Alembic would move it."""

@@ -99,6 +99,33 @@ def test_two_versions_in_one_line_are_told_from_two_branches(shipped: Project) -
     assert ran(shipped) == ["a", "b", "c"]
 
 
+@pytest.mark.parametrize(
+    ("head", "begun"), [("", True), ("SELECT 1;\n", False)], ids=["one message", "several"]
+)
+def test_a_source_that_writes_the_next_version_itself_is_told_so(
+    project: Project, head: str, begun: bool
+) -> None:
+    project.source("a", SOURCE.format("a"))
+    project.source("b", f"INSERT INTO public.alembic_version VALUES ('{C}');\n")
+    project.source("c", head + "INSERT INTO public.ran VALUES ('c');\n")
+    project.wrapped()
+    line = refused(
+        project.upgrade(),
+        f"alembic/sql/c.sql: alembic_version holds its revision {C} (c) already",
+        "alembic pgpipe repair",
+    )
+    assert "AssertionError" not in line
+    assert ran(project) == ["a"]
+    # Of what has begun the ledger knows how it ended.
+    assert project.ledger()["c"] == ("ERROR" if begun else "WAITING")
+    project.ok("pgpipe", "repair", "--yes", *([] if begun else ["--not-applied", "c"]))
+    if begun:
+        project.ok("pgpipe", "retry", "c")
+    project.ok("upgrade", "head")
+    assert ran(project) == ["a", "c"]
+    assert set(project.ledger().values()) == {"SUCCESS"}
+
+
 def test_an_unknown_version_is_named_by_every_command(shipped: Project) -> None:
     shipped.query("UPDATE alembic_version SET version_num = 'feedface'")
     refused(shipped.upgrade(), "'feedface'", "alembic stamp --purge REVISION")
