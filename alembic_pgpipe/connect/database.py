@@ -77,13 +77,14 @@ class Database:
     """The database of this project and environment; each connection is a new one.
 
     Of libpq's variables a connection sees those that it was opened for.  ``again`` is what
-    errors say to type next.
+    errors say to type next, ``named_in`` what they say has the database's name.
     """
 
     engine: Engine
     connector: Connector = field(repr=False)
     role: str | None = None
     again: str = UPGRADE
+    named_in: str = "the URL"
 
     @contextmanager
     def connect(
@@ -99,18 +100,19 @@ class Database:
             connection = self.engine.connect()
         except DBAPIError as error:
             text = explained(str(error.orig), self.engine.url, self.connector.environ)
-            raise refusal(self.engine.url, text, self.connector.credentials) from error
+            credentials = self.connector.credentials
+            raise refusal(self.engine.url, text, credentials, self.named_in) from error
         with connection:
             if autocommit:
                 connection = connection.execution_options(isolation_level="AUTOCOMMIT")
             _introduce(connection, application, self.role, OWN_SEARCH_PATH if own else None)
             yield connection
 
-    def elsewhere(self, name: str) -> Database:
+    def elsewhere(self, name: str, named_in: str = "the URL") -> Database:
         """Return another database of the same server, with the same credentials."""
         connector = self.connector.elsewhere(name)
         engine = _engine(self.engine.url.set(database=name), connector)
-        return replace(self, engine=engine, connector=connector)
+        return replace(self, engine=engine, connector=connector, named_in=named_in)
 
     @property
     def label(self) -> str:
@@ -265,7 +267,9 @@ def _with_port(host: str, port: str) -> str:
     return f"{host}:{port or DEFAULT_PORT}"
 
 
-def refusal(target: URL, text: str, credentials: Credentials) -> UnreachableError:
+def refusal(
+    target: URL, text: str, credentials: Credentials, named_in: str
+) -> UnreachableError:
     """Return the error for a refused connection: what, where, what to type next.
 
     ``text`` is libpq's own message; it has no SQLSTATE for a connection that failed,
@@ -284,7 +288,7 @@ def refusal(target: URL, text: str, credentials: Credentials) -> UnreachableErro
         return UnreachableError(f"{refused} {RECOVERS}", recovering=True)
     for sign, advice in ADVICE:
         if sign in reason:
-            return UnreachableError(f"{refused} {advice}")
+            return UnreachableError(f"{refused} {advice.format(named_in)}")
     return UnreachableError(
         f"{_sentence(describe(target))} does not answer: {reason}. Check host, port and "
         "network, then: alembic pgpipe wait --timeout 60"
@@ -386,7 +390,7 @@ RECOVERING = ("starting up", "in recovery mode", "not yet accepting connections"
 RECOVERS = "Wait for it: alembic pgpipe wait --timeout 60"
 ADVICE = (
     ("no password supplied", "Set PGPASSWORD, or put the password into the secret."),
-    ("does not exist", "Check the name in the URL, or create it."),
+    ("does not exist", "Check the name in {}, or create it."),
     ("pg_hba.conf", "The server's pg_hba.conf does not let this user in from here."),
     ("permission denied for database", "Grant it: GRANT CONNECT ON DATABASE … TO …;"),
     ("too many clients", NO_ROOM),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -466,12 +466,23 @@ class Runner:
         name = str(source.directives.database)
         if self._committed_elsewhere(running, source):
             return
-        with self.database.elsewhere(name).connect(own=False) as connection:
+        with self._connected_to(name, source) as connection:
             self.log.say(f"  in database {name}")
             watch = self._watching(running.step, Executor(connection).pid)
             session = Session(Executor(connection, watch), self.settings)
             with _given_up_where_dead(session.executor):
                 self._run_in(session, running, source)
+
+    @contextmanager
+    def _connected_to(self, name: str, source: Source) -> Iterator[Connection]:
+        """Connect to the database that a source names; it is to blame where that fails."""
+        elsewhere = self.database.elsewhere(name, "the directive database")
+        with ExitStack() as stack:
+            try:
+                connection = stack.enter_context(elsewhere.connect(own=False))
+            except UnreachableError as error:
+                raise SourceError(source.path, str(error)) from error
+            yield connection
 
     def _run_in(self, session: Session, running: Running, source: Source) -> None:
         """Run a source in the session of another database, and commit it there."""

@@ -13,6 +13,7 @@ from sqlalchemy import URL
 from tests.conftest import Connect
 from tests.killing import holding
 from tests.project import Project
+from tests.refusal import refused
 
 SEES = (
     "CREATE TABLE public.{0} AS SELECT current_user::text AS who, "
@@ -171,9 +172,21 @@ def test_database_of_the_project_itself_is_nothing_special(project: Project) -> 
 def test_database_that_does_not_exist_is_named(project: Project) -> None:
     project.wrapped(a1="-- pgpipe: database = nowhere\nSELECT 1;\n")
     result = project.upgrade()
-    assert result.code != 0
-    assert "nowhere" in result.text
+    line = refused(
+        result,
+        "alembic/sql/a1.sql: Database nowhere at ",
+        'database "nowhere" does not exist. Check the name in the directive database, or',
+    )
+    assert "URL" not in line and "a1.py" not in line and "UnreachableError" not in line
     assert project.ledger() == {"a1": "ERROR"}
+
+
+def test_database_that_lets_nobody_in_is_named(project: Project, other: Project) -> None:
+    assert isinstance(other.url, URL)
+    name = other.url.database
+    project.query(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+    project.wrapped(a1=f"-- pgpipe: database = {name}\nSELECT 1;\n")
+    refused(project.upgrade(), f"alembic/sql/a1.sql: Database {name} at ", "not currently")
 
 
 def test_transaction_off_keeps_what_came_before_an_error(project: Project) -> None:
