@@ -29,6 +29,8 @@ PICTURES: Mapping[int, str] = MappingProxyType(
 HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 NOTE = re.compile(r"^… ([0-9,]{1,30}) characters are left out here …$\n?", re.MULTILINE)
 NOTE_ROOM = 80
+# Behind these no full stop is wanted.
+ENDS = (".", "?", "!", ":", ";", ",")
 # How far a cut may move to fall between two lines.
 LONG_LINE = 400
 CARET = re.compile(rf"[ \t|]{{0,{LONG_LINE}}}\^[ \t]*$", re.MULTILINE)
@@ -113,6 +115,20 @@ def harmless(text: str) -> str:
 def in_one_line(text: str) -> str:
     """Return a text, such as a name, that cannot pass for a line of its own either."""
     return harmless(text).replace("\n", "\u240a").replace("\t", "\u2409")
+
+
+def as_sentences(text: str) -> str:
+    """Return lines as one: each is a sentence of its own, unless it goes on with another.
+
+    libpq's lines go on where the next is set in and does not begin with a capital.
+    """
+    said = ""
+    for line in filter(str.strip, text.splitlines()):
+        words = " ".join(line.split())
+        goes_on = line[0].isspace() and not words[0].isupper()
+        joint = " " if goes_on or said.endswith(ENDS) else ". "
+        said = f"{said}{joint}{words}" if said else words
+    return said
 
 
 def _cut(text: str, bounds: Bounds) -> tuple[int, int]:

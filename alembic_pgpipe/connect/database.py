@@ -36,6 +36,7 @@ from alembic_pgpipe.errors import (
     UnreachableError,
 )
 from alembic_pgpipe.settings import Settings, in_ci
+from alembic_pgpipe.showable import as_sentences
 
 NAME_LIMIT = 63
 DEFAULT_PORT = "5432"
@@ -276,7 +277,7 @@ def refusal(
     so its wording decides.  No time mends what TLS has against somebody, but for a
     certificate that is not valid yet.
     """
-    reason = " ".join(text.split()).rstrip(".?")
+    reason = as_sentences(text).rstrip(".?")
     about_tls = tls_refusal.advice(reason)
     if about_tls is not None:
         said = f"No connection to {describe(target)}: {reason}. {about_tls}"
@@ -332,7 +333,7 @@ def _reason(error: DBAPIError) -> str:
     """Return the server's words without the excerpt of a statement that nobody wrote."""
     diag = getattr(error.orig, "diag", None)
     said = getattr(diag, "message_primary", None) or str(error.orig)
-    return " ".join(said.split())
+    return as_sentences(said)
 
 
 def _role_refusal(reason: str, target: URL, role: str) -> LedgerError:

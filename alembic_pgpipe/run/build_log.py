@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TextIO
 from urllib.parse import quote
 
+from alembic.util import CommandError
 from sqlalchemy.exc import SQLAlchemyError
 
 from alembic_pgpipe.errors import PgpipeError, UnreachableError
@@ -206,7 +207,7 @@ class BuildLog:
         """Write an error down once; the command line shows it to people."""
         if error is not self._told:
             self._told = error
-            self._keep(self._entry(f"{type(error).__name__}: {error}"))
+            self._keep(self._entry(_last_word(error)))
 
     def _entry(self, text: str) -> str:
         """Return an entry of the log as it may be kept; first of all, secrets are whole."""
@@ -319,6 +320,15 @@ def _is_of(file: Path, build: Build) -> bool:
             return stream.read(len(begins)) == begins
     except OSError:
         return False
+
+
+def _last_word(error: BaseException) -> str:
+    """Return what a log says of the error that ends it: its name only where that says more."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    if isinstance(error, CommandError):
+        return str(error)
+    return f"{type(error).__name__}: {error}".rstrip(": ")
 
 
 def _said(error: BaseException) -> Iterator[str]:

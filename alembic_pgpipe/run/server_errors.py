@@ -9,7 +9,7 @@ import psycopg2.errorcodes
 from sqlalchemy.exc import DBAPIError
 
 from alembic_pgpipe.model import ServerError
-from alembic_pgpipe.showable import WORDS, bounded
+from alembic_pgpipe.showable import WORDS, as_sentences, bounded
 from alembic_pgpipe.source import Statement
 from alembic_pgpipe.source.advice import advice
 
@@ -45,7 +45,7 @@ def server_error(error: BaseException, statement: Statement | None = None) -> Se
     diag = original.diag
     code = original.pgcode
     return ServerError(
-        message=_words(diag.message_primary) or " ".join(str(original).split()),
+        message=_words(diag.message_primary) or as_sentences(str(original)),
         sqlstate=code,
         condition=_condition(code),
         detail=_words(diag.message_detail),

@@ -14,6 +14,7 @@ from alembic_pgpipe.showable import (
     NOTE,
     PICTURES,
     Bounds,
+    as_sentences,
     bounded,
     harmless,
     left_out,
@@ -31,6 +32,13 @@ PIECES = (
     "ü 日本 😀\n",
     "^\n",
     left_out(1234) + "\n",
+)
+LINES = (
+    ("failed: No file\n\tIs it there?\n", "failed: No file. Is it there?"),
+    ("closed\n\tIt died\n\tbefore it answered.", "closed. It died before it answered."),
+    ("at a failed: FATAL:  no\nat b failed: no\n", "at a failed: FATAL: no. at b failed: no"),
+    ("  one\n\n  of:\n two", "one of: two"),
+    ("", ""),
 )
 texts = st.lists(st.sampled_from(PIECES) | st.text(max_size=30), max_size=40).map("".join)
 bounds = st.sampled_from((BOUNDS, FEW_LINES, Bounds(500, 100)))
@@ -148,3 +156,8 @@ def test_no_part_of_a_secret_is_left_at_a_cut(before: int, behind: int) -> None:
 
 def test_a_longer_secret_is_hidden_before_one_that_it_holds() -> None:
     assert redacted("abc abcd", {"abc", "abcd"}) == "*** ***"
+
+
+@pytest.mark.parametrize(("lines", "sentences"), LINES)
+def test_lines_that_become_one_do_not_run_together(lines: str, sentences: str) -> None:
+    assert as_sentences(lines) == sentences
