@@ -333,7 +333,7 @@ def _reason(error: DBAPIError) -> str:
     """Return the server's words without the excerpt of a statement that nobody wrote."""
     diag = getattr(error.orig, "diag", None)
     said = getattr(diag, "message_primary", None) or str(error.orig)
-    return as_sentences(said)
+    return as_sentences(said).rstrip(".")
 
 
 def _role_refusal(reason: str, target: URL, role: str) -> LedgerError:

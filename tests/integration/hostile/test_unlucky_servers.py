@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,6 +16,8 @@ from sqlalchemy import URL
 from alembic_pgpipe.connect.binaries import server_account
 from alembic_pgpipe.connect.server import ScratchServer, scratch_server
 from alembic_pgpipe.revisions.wrapper import revision_id
+from alembic_pgpipe.run.build_log import NOT_CLOSED
+from tests.background import busy_with, in_background
 from tests.conftest import Connect, connect_to
 from tests.integration.hostile.standby import hot_standby
 from tests.project import Project
@@ -251,3 +254,23 @@ def test_a_run_whose_sessions_are_all_ended_loses_nothing(
     project.ok("upgrade", "head")
     assert applied(project) == ["a", "b"]
     assert project.query("SELECT DISTINCT status FROM migration_logs") == [("SUCCESS",)]
+
+
+def test_a_server_that_recovers_from_a_crash_takes_the_outcome(
+    home: Path, tmp_path: Path
+) -> None:
+    with scratch_server(home / "server", os.environ) as server:
+        project = Project(tmp_path, server.url())
+        project.query("CREATE TABLE public.wait AS SELECT 60 AS seconds")
+        project.wrapped(a="SELECT pg_sleep(seconds) FROM public.wait;\n")
+        with in_background(project, "upgrade", "head") as run:
+            pid = busy_with(project, "%FROM public.wait%")
+            # A process that dies takes all others with it; the server is back by itself.
+            os.kill(pid, signal.SIGKILL)
+            said = run.communicate(timeout=60)[0]
+        assert run.returncode == 5 and NOT_CLOSED not in said, said
+        assert project.query("SELECT status FROM migration_logs") == [("FAILURE",)]
+        assert ".." not in said.replace("…", "")
+        project.query("DELETE FROM public.wait")
+        project.ok("upgrade", "head")
+        assert project.ledger() == {"a": "SUCCESS"}
