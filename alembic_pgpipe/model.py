@@ -108,8 +108,9 @@ class UnderWay:
 class Attempt:
     """One row of ``migration_attempts``, as far as decisions and reports need it.
 
-    ``statement_hashes`` and ``statement_texts`` are those of the finished statements; a
-    text may be cut short.
+    The ``checksum`` is of the source without its ``directives``, which are None in a row that
+    was written before they were kept.  ``statement_hashes`` and ``statement_texts`` are those
+    of the finished statements; a text may be cut short.
     """
 
     id: int
@@ -132,6 +133,7 @@ class Attempt:
     message: str | None = None
     sqlstate: str | None = None
     duration_ms: int | None = None
+    directives: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,7 @@ def attempt_of(values: Any) -> Attempt:
         message=values["message"],
         sqlstate=values["sqlstate"],
         duration_ms=values["duration_ms"],
+        directives=values["directives"],
     )
 
 

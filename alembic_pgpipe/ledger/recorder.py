@@ -376,6 +376,7 @@ class Recorder:
         build: Build,
         *,
         checksum: str | None,
+        directives: str,
         total: int | None,
         before: Attempt | None = None,
     ) -> int:
@@ -386,6 +387,7 @@ class Recorder:
         adding = insert(self.tables.attempts).values(
             **attempt_values(revision, direction, Outcome.RUNNING, build),
             checksum=checksum,
+            directives=directives,
             statements_total=total,
             **(progress_values(before) if before is not None else {}),
         )
@@ -442,7 +444,8 @@ class Recorder:
             **(progress_values(before) if before is not None else NO_PROGRESS),
         }
         values |= {"id": begins.row.id, "was": begins.row.status.value}
-        values |= {"checksum": begins.checksum, "statements_total": begins.total}
+        values |= {"checksum": begins.checksum, "directives": begins.directives}
+        values["statements_total"] = begins.total
         if values["under_way"] is not None:
             values["under_way"] = json.dumps(values["under_way"], ensure_ascii=False)
         return {name: self._storable(value) for name, value in values.items()}

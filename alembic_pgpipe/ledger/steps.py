@@ -29,11 +29,11 @@ WITH moved AS (
     WHERE id = %(id)s AND applied_status = %(was)s AND {{held}} RETURNING 1
 ), begun AS (
     INSERT INTO {{attempts}} (migration_name, revision, direction, outcome, build_number,
-        build_id, commit_hash, who, checksum, statements_total, statements_done,
+        build_id, commit_hash, who, checksum, directives, statements_total, statements_done,
         statement_hashes, statement_texts, under_way)
     SELECT %(migration_name)s, %(revision)s, %(direction)s, %(outcome)s, %(build_number)s,
-        %(build_id)s, %(commit_hash)s, %(who)s, %(checksum)s, %(statements_total)s,
-        %(statements_done)s, CAST(%(statement_hashes)s AS text[]),
+        %(build_id)s, %(commit_hash)s, %(who)s, %(checksum)s, %(directives)s,
+        %(statements_total)s, %(statements_done)s, CAST(%(statement_hashes)s AS text[]),
         CAST(%(statement_texts)s AS text[]), CAST(%(under_way)s AS jsonb)
     FROM moved RETURNING id
 )
@@ -74,6 +74,7 @@ class Beginning:
     revision: Revision
     build: Build
     checksum: str | None
+    directives: str
     total: int | None
     before: Attempt | None = None
 

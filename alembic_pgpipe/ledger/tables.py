@@ -133,6 +133,7 @@ def _attempts(metadata: MetaData, words: Words) -> Table:
         Column("revision", String(ID_LIMIT), nullable=False, index=True),
         Column("direction", Text, nullable=False),
         Column("checksum", Text),
+        Column("directives", words),
         Column("build_number", Text, nullable=False),
         Column("build_id", words, nullable=False),
         Column("commit_hash", words),

@@ -28,11 +28,15 @@ class Action(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a revision's files say now; None where it has no such file."""
+    """What a revision's files say now; None where it has no such file.
+
+    ``directives`` are those that the checksum leaves out and that change how it runs.
+    """
 
     checksum: str | None = None
     retry: bool = False
     skip: bool = False
+    directives: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +132,14 @@ def _decide_failed(last: Attempt | None, fact: Facts, retry_failed: RetryFailed)
         return Decision(Action.RUN, "its source says --retry", mark=Status.RETRY)
     if retry_failed is RetryFailed.ALWAYS:
         return Decision(Action.RUN, "pgpipe.retry_failed = always", mark=Status.RETRY)
-    changed = last is not None and last.checksum not in (None, fact.checksum)
-    if changed and retry_failed is RetryFailed.CHANGED:
+    if last is not None and _has_changed(last, fact) and retry_failed is RetryFailed.CHANGED:
         return Decision(Action.RUN, "its file has changed since it failed", mark=Status.RETRY)
     return Decision(Action.HOLD, "it failed and nobody has decided on it")
+
+
+def _has_changed(last: Attempt, fact: Facts) -> bool:
+    edited = last.checksum not in (None, fact.checksum)
+    return edited or last.directives not in (None, fact.directives)
 
 
 def _skipped_by_directive() -> Decision:

@@ -245,7 +245,7 @@ class Planner:
         )
 
     def _record_refusal(self, step: Step, history: History, error: SourceError) -> Failure:
-        revision, checksum = step.revision, self.sources.facts(step.revision).checksum
+        revision, facts = step.revision, self.sources.facts(step.revision)
         failure = self.log.redacted(
             describe_failure(error, revision, None, self.sources.settings.project)
         )
@@ -253,7 +253,8 @@ class Planner:
             revision,
             Direction.UPGRADE,
             self.log.build,
-            checksum=checksum,
+            checksum=facts.checksum,
+            directives=facts.directives,
             total=None,
             before=unfinished(history.last_try(revision.id, Direction.UPGRADE)),
         )

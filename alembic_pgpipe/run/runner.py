@@ -198,7 +198,8 @@ class Runner:
 
     def _begins(self, step: Step, row: Row, before: Attempt | None = None) -> Beginning:
         build = self.log.build
-        return Beginning(row, step.revision, build, step.checksum, step.total, before)
+        said = str(step.directives)
+        return Beginning(row, step.revision, build, step.checksum, said, step.total, before)
 
     def _find_attempt(self, running: Running) -> bool:
         """Learn whether a step that was one message has begun: it has an attempt then."""
@@ -355,6 +356,7 @@ class Runner:
                 step.direction,
                 self.log.build,
                 checksum=step.checksum,
+                directives=str(step.directives),
                 total=step.total,
                 before=before,
             )

@@ -78,7 +78,8 @@ class Sources:
             source = self.load(revision.source)
         except SourceError:
             return Facts(UNREADABLE)
-        return Facts(source.checksum, source.directives.retry, source.directives.skip)
+        said = source.directives
+        return Facts(source.checksum, said.retry, said.skip, str(said))
 
     def step(self, revision: Revision, direction: Direction, decision: Decision) -> Step:
         """Return a step ready to run; raises SourceError where its source may not."""

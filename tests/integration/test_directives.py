@@ -232,3 +232,59 @@ def test_what_a_directive_sets_is_gone_when_the_step_is_tried_again(
         result = project.upgrade()
     assert result.code == 0, result.text
     assert project.outcomes("b") == [("upgrade", "ERROR"), ("upgrade", "SUCCESS")]
+
+
+HASTY = "-- pgpipe: statement_timeout = 50ms\n"
+SLEEPS = "SELECT pg_sleep(0.2);\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (HASTY + SLEEPS, "-- pgpipe: statement_timeout = 5s\n" + SLEEPS),
+        (HASTY + SLEEPS, SLEEPS),
+        (
+            "-- pgpipe: transaction = on\nVACUUM public.t;\n",
+            "-- pgpipe: transaction = off\nVACUUM public.t;\n",
+        ),
+    ],
+)
+def test_what_failed_runs_again_when_a_directive_has_changed(
+    project: Project, before: str, after: str
+) -> None:
+    project.query("CREATE TABLE public.t (id int)")
+    project.wrapped(a=before)
+    assert project.upgrade().code == 1
+    project.source("a", after)
+    result = project.upgrade()
+    assert result.code == 0, result.text
+    assert "its file has changed since it failed" in result.text
+
+
+def test_directives_in_another_order_are_no_change(project: Project) -> None:
+    project.wrapped(a=HASTY + "-- pgpipe: lock_timeout = 1s\n" + SLEEPS)
+    assert project.upgrade().code == 1
+    project.source(
+        "a", "-- PGPIPE: lock_timeout = 1s\n-- pgpipe:transaction=auto\n" + HASTY + SLEEPS
+    )
+    assert project.upgrade().code == 3
+
+
+def test_a_changed_directive_lets_what_is_done_alone(project: Project) -> None:
+    made = "CREATE TABLE public.made (id int);\n"
+    project.wrapped(a="-- pgpipe: transaction = off\n" + HASTY + made + SLEEPS)
+    assert project.upgrade().code == 1
+    project.source("a", made + SLEEPS)
+    result = project.upgrade()
+    assert result.code == 1 and "statement by statement" in result.text
+    project.source("a", "-- pgpipe: transaction = off\n" + made + SLEEPS)
+    result = project.upgrade()
+    assert result.code == 0, result.text
+    assert "resumed at statement 2" in result.text
+
+
+def test_what_is_applied_may_get_other_directives(project: Project) -> None:
+    project.wrapped(a=SLEEPS)
+    project.ok("upgrade", "head")
+    project.source("a", "-- pgpipe: role = nobody\n" + SLEEPS)
+    assert "no problems" in project.ok("pgpipe", "check").output

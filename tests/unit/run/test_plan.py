@@ -74,8 +74,14 @@ def test_what_was_skipped_is_passed_and_says_why() -> None:
     assert decision == Decision(Action.PASS, "skipped by ann: not needed")
 
 
-FAILED = attempt(Outcome.ERROR, checksum="one")
+FAILED = attempt(Outcome.ERROR, checksum="one", directives="")
 HELD, RUN = (Action.HOLD, None), (Action.RUN, Status.RETRY)
+
+
+def test_what_failed_before_directives_were_kept_is_held_whatever_they_say() -> None:
+    before = attempt(Outcome.ERROR, checksum="one")
+    decision = decide(Status.ERROR, before, facts=Facts("one", directives="role = ann"))
+    assert decision.action is Action.HOLD
 
 
 @pytest.mark.parametrize(
@@ -83,6 +89,8 @@ HELD, RUN = (Action.HOLD, None), (Action.RUN, Status.RETRY)
     [
         (RetryFailed.CHANGED, SAME, HELD),
         (RetryFailed.CHANGED, EDITED, RUN),
+        (RetryFailed.CHANGED, Facts("one", directives="role = ann"), RUN),
+        (RetryFailed.DIRECTIVE, Facts("one", directives="role = ann"), HELD),
         (RetryFailed.CHANGED, Facts("one", retry=True), RUN),
         (RetryFailed.DIRECTIVE, SAME, HELD),
         (RetryFailed.DIRECTIVE, EDITED, HELD),
