@@ -112,6 +112,11 @@ def harmless(text: str) -> str:
     return text.replace("\x00", "").replace("\r\n", "\n").translate(PICTURES)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number of things in words."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def in_one_line(text: str) -> str:
     """Return a text, such as a name, that cannot pass for a line of its own either."""
     return harmless(text).replace("\n", "\u240a").replace("\t", "\u2409")

@@ -36,7 +36,7 @@ SUCCESS, FAILURE = "SUCCESS", "FAILURE"
 # How much of a row's end must be found in the log file to know what comes after it.
 SEAM = 500
 DIED = "its run had died"
-FAILED_LATER = "its run succeeded, and something failed after that"
+FAILED_LATER = "its run succeeded; what failed or was cancelled came after it"
 NO_LOG = "no command of this build has left a word in the log file; the CI system's log has it"
 UNSAID = (
     f"Nothing here says whether the build succeeded ({', '.join(STATUS_VARIABLES)} are not "

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from alembic_pgpipe.ledger.history import BEFORE_THE_LEDGER, History
 from alembic_pgpipe.ledger.script import REASON as BY_SCRIPT
 from alembic_pgpipe.model import Attempt, Direction, Outcome, Revision, Row, Status, UnreadRow
+from alembic_pgpipe.showable import counted
 
 REPAIR = "alembic pgpipe repair"
 SHOWN = 5
@@ -365,7 +366,7 @@ def _strangers(evidence: Evidence) -> Iterator[str]:
     names = [row.name for row in evidence.history.strangers]
     if names:
         yield (
-            f"{_counted(len(names), 'row')} of migrations {_belong(len(names))} no revision of "
+            f"{counted(len(names), 'row')} of migrations {_belong(len(names))} no revision of "
             f"this project, as after another branch or a file that is gone: {_some(names)}"
         )
 
@@ -378,10 +379,6 @@ def _some(names: Collection[str]) -> str:
     shown = sorted(names)[:SHOWN]
     more = len(names) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def refusal(findings: Iterable[Finding]) -> str | None:

@@ -538,12 +538,14 @@ class Recorder:
         build: Build,
         reason: str | None,
         checksum: str | None = None,
+        directives: str | None = None,
     ) -> None:
-        """Record a decision about a revision: who, why, and in which build."""
+        """Record a decision about a revision: who, why, in which build, and of which text."""
         adding = insert(self.tables.attempts).values(
             **attempt_values(revision, direction, outcome, build),
             reason=reason,
             checksum=checksum,
+            directives=directives,
             finished_at=CLOCK,
         )
         self.connection.execute(adding)

@@ -8,6 +8,7 @@ from io import StringIO
 from typing import TYPE_CHECKING
 
 from alembic_pgpipe.model import BuildRecord, RevisionState, Status
+from alembic_pgpipe.showable import counted
 
 if TYPE_CHECKING:
     # What one command found is shown without importing the others.
@@ -71,11 +72,11 @@ def drift(report: DriftReport, *, diff: bool) -> str:
             lines += one.drift.diff()
     if report.pending:
         lines.append(
-            f"{_count(report.pending, 'pending revision')} not run here, and not counted"
+            f"{counted(report.pending, 'pending revision')} not run here, and not counted"
         )
     if not report.compared:
         return "\n".join([*lines, "no routine of the project has been run here"])
-    lines.append(f"{_count(report.compared, 'object')} compared: {_differ(report)}")
+    lines.append(f"{counted(report.compared, 'object')} compared: {_differ(report)}")
     if report.found:
         lines.append(DRIFT_NEXT)
     return "\n".join(lines)
@@ -95,10 +96,6 @@ def _differ(report: DriftReport) -> str:
     states = [one.drift.state for one in report.found]
     counts = [f"{states.count(s)} {s.value}" for s in Drifted if s in states]
     return ", ".join(counts) or "as the project made them"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def changes(done: Sequence[Change]) -> str:
@@ -156,10 +153,10 @@ def baseline(report: PullReport) -> str:
 
 def problems(report: CheckReport) -> str:
     """Return the findings of a check, one to a line."""
-    seen = [_counted(report.pending, "pending revision")]
+    seen = [counted(report.pending, "pending revision")]
     if report.routines:
-        seen.append(_counted(report.routines, "changed routine file"))
-    found = _counted(len(report.problems), "problem") if report.problems else "no problems"
+        seen.append(counted(report.routines, "changed routine file"))
+    found = counted(len(report.problems), "problem") if report.problems else "no problems"
     notes = (f"note: {note}" for note in report.notes)
     checked = f"{' and '.join(seen)} checked: {found}"
     return "\n".join([*map(str, report.problems), *notes, checked])
@@ -179,7 +176,7 @@ def repaired(report: RepairReport) -> str:
     lines = [str(finding) for finding in found.asked]
     lines += [f"note: {note}" for note in found.notes]
     if report.mended:
-        lines.append(f"{_counted(len(report.mended), 'contradiction')} mended")
+        lines.append(f"{counted(len(report.mended), 'contradiction')} mended")
     elif found.repairs:
         lines.append("nothing was changed")
     if found.repairs:
@@ -209,10 +206,6 @@ def project_files(files: Iterable[ProjectFile]) -> str:
         advice = f" · {file.advice}" if file.advice else ""
         lines.append(f"{file.path}: {file.written.value}{advice}")
     return "\n".join([*lines, INIT_NEXT])
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'s' if count != 1 else ''}"
 
 
 def _status_row(state: RevisionState) -> tuple[str, ...]:

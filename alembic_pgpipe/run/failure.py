@@ -333,8 +333,3 @@ def ways_out(revision: Revision, file: str) -> str:
 def indented(text: str) -> str:
     """Return a text as a block below a line of the log."""
     return "\n".join(f"  {line}" for line in text.splitlines())
-
-
-def counted(count: int) -> str:
-    """Return a number of revisions in words."""
-    return f"{count} revision{'s' if count != 1 else ''}"

@@ -19,12 +19,12 @@ from alembic_pgpipe.errors import (
 from alembic_pgpipe.ledger.agreement import Evidence, agreement, refusal
 from alembic_pgpipe.ledger.history import BEFORE_THE_LEDGER, History, died_in, match_history
 from alembic_pgpipe.ledger.recorder import Recorder
+from alembic_pgpipe.ledger.states import UNSETTLED
 from alembic_pgpipe.model import Direction, Failure, Outcome, Revision, Status
 from alembic_pgpipe.revisions.project import ProjectRevisions
 from alembic_pgpipe.run.build_log import BuildLog
 from alembic_pgpipe.run.failure import (
     cause_of,
-    counted,
     describe_failure,
     indented,
     ways_out,
@@ -32,12 +32,12 @@ from alembic_pgpipe.run.failure import (
 from alembic_pgpipe.run.plan import Action, Decision, Plan, decide_downgrade, plan_upgrade
 from alembic_pgpipe.run.resume import unfinished
 from alembic_pgpipe.run.step import Sources, Step
+from alembic_pgpipe.showable import counted
 from alembic_pgpipe.source import shown_path
 
 AlembicStep = RevisionStep | StampStep
 Decisions = Iterable[tuple[Revision, Decision]]
 LONG_AGO = datetime.min.replace(tzinfo=timezone.utc)
-UNSETTLED = frozenset({Status.RETRY, Status.ERROR, Status.RUNNING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,8 @@ class Planner:
         found = [revision for revision in applied if revision.id not in history.rows]
         if found:
             self.journal.adopt(found, self.log.build, BEFORE_THE_LEDGER)
-            self.log.say(f"{counted(len(found))} {BEFORE_THE_LEDGER}: recorded as SUCCESS")
+            them = counted(len(found), "revision")
+            self.log.say(f"{them} {BEFORE_THE_LEDGER}: recorded as SUCCESS")
 
     def refuse_contradictions(self, heads: Iterable[str]) -> None:
         """Raise LedgerError where ledger and ``alembic_version`` contradict each other."""
@@ -189,8 +190,8 @@ class Planner:
             names = ", ".join(f"{r.id} ({r.name})" for r in plan.held)
             out = _sentence(ways_out(plan.held[0], self.file(plan.held[0])))
             raise HeldError(
-                f"Nothing was run: {counted(len(plan.held))} failed before and nobody has "
-                f"decided what comes of it: {names}. {out}"
+                f"Nothing was run: {counted(len(plan.held), 'revision')} failed before and "
+                f"nobody has decided what comes of it: {names}. {out}"
             )
 
     def _remember_text(self, failed: Iterable[Revision], history: History) -> None:
@@ -198,8 +199,9 @@ class Planner:
         up, reason = Direction.UPGRADE, "failed before the ledger was kept"
         for revision in failed:
             if history.last_try(revision.id, up) is None:
-                checksum = self.sources.facts(revision).checksum
-                self.journal.note(revision, up, Outcome.ERROR, self.log.build, reason, checksum)
+                facts = self.sources.facts(revision)
+                text = (facts.checksum, facts.directives)
+                self.journal.note(revision, up, Outcome.ERROR, self.log.build, reason, *text)
 
     def _write_down(self, plan: Plan) -> None:
         """Record what directives, edits and settings decided."""
@@ -238,7 +240,7 @@ class Planner:
             self.log.say(indented(ways_out(step.revision, self.file(step.revision))))
         step, error = refused[0]
         return StepError(
-            f"Nothing was run: {counted(len(refused))} cannot run as written. "
+            f"Nothing was run: {counted(len(refused), 'revision')} cannot run as written. "
             f"{step.revision.id} ({step.revision.name}): {self.log.redact(_ended(error))} "
             "Then: alembic upgrade head",
             causes[0],

@@ -184,12 +184,13 @@ def test_retry_marked_marks_what_says_retry_on_line_one(project: Project) -> Non
     assert project.ledger() == {"001_failed": "RETRY", "002_failed": "ERROR"}
 
 
+@pytest.mark.parametrize("mend", ["-- mended\n", "-- pgpipe: lock_timeout = 7s\n"])
 def test_error_is_retried_once_it_was_edited_after_the_first_held_run(
-    project: Project,
+    project: Project, mend: str
 ) -> None:
     held(project)
     assert project.upgrade().code == 3
-    migration(project, "001_failed", f"-- mended\n{RAN}")
+    migration(project, "001_failed", mend + RAN)
     result = project.upgrade()
     assert result.code == 0, result.text
     assert "its file has changed since it failed" in result.text

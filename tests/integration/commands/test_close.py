@@ -135,14 +135,14 @@ def test_a_build_that_failed_after_its_run_becomes_a_failure_with_what_was_said(
     project.upgrade(env=BUILD)
     before, _ = row(project)
     assert project.alembic("pgpipe", "retry", "nothing", env=BUILD).code == 1
-    assert "its run succeeded, and something failed after that" in closed(project)
+    assert "its run succeeded; what failed or was cancelled came after it" in closed(project)
     logs, status = row(project)
     assert status == "FAILURE"
     assert logs.startswith(before)
     added = logs.removeprefix(before)
     assert added.startswith(HEADING)
     assert "No revision goes by 'nothing'" in added
-    assert added.endswith("and something failed after that\nFAILURE\n")
+    assert added.endswith("what failed or was cancelled came after it\nFAILURE\n")
 
 
 def test_closing_twice_changes_nothing_the_second_time(project: Project) -> None:

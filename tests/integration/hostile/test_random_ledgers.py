@@ -18,11 +18,12 @@ from alembic_pgpipe.ledger.agreement import Evidence, agreement
 from alembic_pgpipe.ledger.history import BEFORE_THE_LEDGER, match_history
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.ledger.script import REASON
+from alembic_pgpipe.ledger.states import UNSETTLED
 from alembic_pgpipe.model import Build, Direction, Outcome, Status
 from alembic_pgpipe.revisions.history_map import use_history_map
 from alembic_pgpipe.revisions.project import ProjectRevisions
 from alembic_pgpipe.run.build_log import BuildLog
-from alembic_pgpipe.run.planner import UNSETTLED, Planner
+from alembic_pgpipe.run.planner import Planner
 from alembic_pgpipe.run.step import Sources
 from alembic_pgpipe.settings import read_settings
 from tests.random_history import Kind, Made, write_project
