@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
 
 COMMAND = "pgpipe"
-# What a shell reports for a command that Ctrl-C ended.
+# What a shell reports for a command that Ctrl-C ended, and for one that nobody reads any more.
 STOPPED = 130
+UNREAD = 141
 HELP = "Status, retry, skip and logs of SQL revisions (alembic-pgpipe)."
 
 
@@ -93,12 +94,23 @@ def _exit_with_our_code(
             # Of an error in a template Alembic names only the file that has its traceback.
             sys.stderr.write(f"FAILED: {reason}\n")
         sys.exit(reason.exit_code)
+    except BrokenPipeError:
+        _write_to_nobody()
+        sys.exit(UNREAD)
     except Exception:
         _refuse_broken_revisions(*args, **kwargs)
         raise
     except KeyboardInterrupt:
         sys.stderr.write("Stopped. The same command goes on from here.\n")
         sys.exit(STOPPED)
+
+
+def _write_to_nobody() -> None:
+    """Let Python send what is left of the output nowhere; it would complain once more.
+
+    Python docs, signal, "Note on SIGPIPE".
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _read_without_importing(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -268,3 +269,20 @@ def test_the_projects_role_and_schema_hold_in_a_script(
         assert elsewhere.query(owners) == [(role,)]
         assert elsewhere.ledger("ledger") == {"a1": "SUCCESS"}
         cursor.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+def test_whoever_has_read_enough_gets_no_traceback(project: Project) -> None:
+    project.wrapped(a="SELECT 1;\n" * 50_000)
+    with subprocess.Popen(
+        [sys.executable, "-m", "alembic", "upgrade", "head", "--sql"],
+        cwd=project.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as run:
+        assert run.stdout is not None and run.stderr is not None
+        assert run.stdout.readline()
+        run.stdout.close()
+        said = run.stderr.read()
+    assert run.returncode == 141
+    assert "Traceback" not in said and "Broken" not in said
