@@ -80,10 +80,12 @@ def _exit_with_our_code(
     """Exit with an error's own code; Alembic prints it, and exits with 255 for all."""
     from alembic_pgpipe.errors import PgpipeError
 
-    _offer_display(args[0] if args else kwargs["config"])
+    config: Config = args[0] if args else kwargs["config"]
+    _offer_display(config)
     try:
         with _termination_like_a_stop():
             wrapped(*args, **kwargs)
+        _name_new_sources(config)
     except SystemExit as error:
         reason = error.__context__
         while reason is not None and not isinstance(reason, PgpipeError):
@@ -103,6 +105,14 @@ def _exit_with_our_code(
     except KeyboardInterrupt:
         sys.stderr.write("Stopped. The same command goes on from here.\n")
         sys.exit(STOPPED)
+
+
+def _name_new_sources(config: Config) -> None:
+    """Say which file ``alembic revision`` has written besides the wrapper that it names."""
+    from alembic_pgpipe.settings import NEW_SOURCES
+
+    for file in config.attributes.get(NEW_SOURCES, ()):
+        config.print_stdout("next: write your SQL into %s, then: alembic upgrade head", file)
 
 
 def _write_to_nobody() -> None:

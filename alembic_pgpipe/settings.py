@@ -19,6 +19,8 @@ from alembic_pgpipe.errors import SettingsError
 PREFIX = "pgpipe."
 # An attribute of ``Config``: a function that hears of every password and token.
 HIDE = "alembic_pgpipe.hide"
+# ... and the sources that its command has written, as paths that people are shown.
+NEW_SOURCES = "alembic_pgpipe.new_sources"
 LEDGER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]{0,62}\Z")
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|h)?\Z")
 # What libpq takes for the authorities that the operating system trusts.

@@ -13,7 +13,7 @@ from alembic_pgpipe.environment import Visit
 from alembic_pgpipe.errors import PgpipeError, RehearsalError, SourceError
 from alembic_pgpipe.ledger.agreement import Agreement, Evidence, agreement
 from alembic_pgpipe.ledger.history import History
-from alembic_pgpipe.model import Direction, Problem, Revision, Status
+from alembic_pgpipe.model import Problem, Revision, Status
 from alembic_pgpipe.project import OpenLedger, open_ledger, visit_project
 from alembic_pgpipe.revisions.project import ProjectRevisions
 from alembic_pgpipe.revisions.unwrapped import unwrapped_sources
@@ -21,8 +21,8 @@ from alembic_pgpipe.routines.rehearsal import rehearsal
 from alembic_pgpipe.routines.trial import Trial, try_changes
 from alembic_pgpipe.routines.working import RoutineChange, changed_routines, moved
 from alembic_pgpipe.run.failure import problem_of, ways_out
-from alembic_pgpipe.run.plan import Action, Decision, decide_upgrade
-from alembic_pgpipe.run.step import Sources
+from alembic_pgpipe.run.plan import Action, decide_upgrade
+from alembic_pgpipe.run.step import EMPTY, Sources
 from alembic_pgpipe.settings import Settings
 
 STUCK = "not rehearsed: as it is, an upgrade would run nothing; mend what is said above first"
@@ -103,7 +103,7 @@ def _read(ledger: OpenLedger) -> _Found:
         *unreadable,
     )
     ids = frozenset(r.id for r in pending)
-    notes = (*agreed.notes, *_held(evidence, agreed, sources))
+    notes = (*agreed.notes, *_held(evidence, agreed, sources), *_empty(pending, sources))
     return _Found(problems, ids, routines, stuck=bool(stuck), notes=notes)
 
 
@@ -179,10 +179,9 @@ def _shared(revisions: Iterable[Revision]) -> Iterator[Problem]:
 
 
 def _refusal(revision: Revision, sources: Sources) -> Iterator[Problem]:
-    try:
-        sources.step(revision, Direction.UPGRADE, Decision(Action.RUN))
-    except SourceError as error:
-        yield problem_of(error)
+    refusal = sources.refusal(revision)
+    if refusal is not None:
+        yield problem_of(refusal)
 
 
 def _held(evidence: Evidence, agreed: Agreement, sources: Sources) -> Iterator[str]:
@@ -195,8 +194,17 @@ def _held(evidence: Evidence, agreed: Agreement, sources: Sources) -> Iterator[s
             facts = {id_: sources.facts(revision)}
             decision = decide_upgrade(revision, history, facts, settings.retry_failed)
             if decision.action is Action.HOLD:
-                out = ways_out(revision, _file(revision, settings))
+                refused = sources.refusal(revision) is not None
+                out = ways_out(revision, _file(revision, settings), refused=refused)
                 yield f"{id_} ({revision.name}) failed and holds the next run: {out}"
+
+
+def _empty(pending: Iterable[Revision], sources: Sources) -> Iterator[str]:
+    """Note what would be applied as it is, and nobody may write anything into it then."""
+    for revision in pending:
+        if sources.is_empty(revision):
+            file = _file(revision, sources.settings)
+            yield f"{file} {EMPTY} yet; once it is applied, none can be added to it"
 
 
 def _file(revision: Revision, settings: Settings) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 from alembic.config import Config
 
 from alembic_pgpipe.revisions.wrapper import Wrapper
-from alembic_pgpipe.settings import read_settings
+from alembic_pgpipe.settings import NEW_SOURCES, read_settings
 
 COMMENTS = re.compile(r"#[^\n]*")
 NOT_WORD = re.compile(r"\W+")
@@ -56,6 +56,8 @@ def _new_source(config: Config, message: str, created: datetime) -> tuple[str, s
     name = _free(settings.sources, name)
     with (settings.sources / f"{name}.sql").open("x", encoding="utf-8") as file:
         file.write(f"-- {' '.join(message.split())}\n")
+    written = settings.shown(settings.sources / f"{name}.sql")
+    config.attributes.setdefault(NEW_SOURCES, []).append(written)
     return f"{name}.sql", f"{name}.down.sql"
 
 

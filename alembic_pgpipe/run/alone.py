@@ -77,10 +77,12 @@ class Alone:
         on after that attempt, or where nobody can know what that one has done.
         """
         statements = self.source.kept_statements()
+        before = unfinished(last)
+        if before is not None:
+            refuse_edited(statements, before, self.source.path)
         self.total = len(statements)
         with self.executor.autocommit():
             self._identity = self._ask.identity()
-            before = unfinished(last)
             if before is not None:
                 self._resume(statements, before)
             self._write_down(statements)
@@ -101,7 +103,6 @@ class Alone:
     # -- where the attempt before broke off ----------------------------------------------
 
     def _resume(self, statements: Sequence[Statement], before: Attempt) -> None:
-        refuse_edited(statements, before, self.source.path)
         self.done = len(before.statement_hashes)
         if before.under_way is not None:
             self._await_end(before.under_way, before)

@@ -184,15 +184,20 @@ class Planner:
             row = history.rows[revision.id]
             self.log.say(f"held: {revision.id} {revision.name} failed before:")
             self.log.say(indented(row.logs or "(the ledger holds no error text)"))
-            self.log.say(indented(ways_out(revision, self.file(revision))))
+            if len(plan.held) > 1:
+                self.log.say(indented(self._ways_out(revision)))
         self._remember_text(plan.held, history)
         if plan.held:
             names = ", ".join(f"{r.id} ({r.name})" for r in plan.held)
-            out = _sentence(ways_out(plan.held[0], self.file(plan.held[0])))
+            out = _sentence(self._ways_out(plan.held[0]))
             raise HeldError(
                 f"Nothing was run: {counted(len(plan.held), 'revision')} failed before and "
                 f"nobody has decided what comes of it: {names}. {out}"
             )
+
+    def _ways_out(self, revision: Revision) -> str:
+        refused = self.sources.refusal(revision) is not None
+        return ways_out(revision, self.file(revision), refused=refused)
 
     def _remember_text(self, failed: Iterable[Revision], history: History) -> None:
         """Record the text of what failed under another tool: an edit is seen from now on."""
@@ -237,7 +242,7 @@ class Planner:
             causes.append(cause_of(step.revision, failure))
             self.log.say(f"refused: {step.revision.id} {step.revision.name}")
             self.log.say(indented(failure.text))
-            self.log.say(indented(ways_out(step.revision, self.file(step.revision))))
+            self.log.say(indented(self._ways_out(step.revision)))
         step, error = refused[0]
         return StepError(
             f"Nothing was run: {counted(len(refused), 'revision')} cannot run as written. "

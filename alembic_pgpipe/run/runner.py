@@ -27,10 +27,11 @@ from alembic_pgpipe.run.quota import rationed
 from alembic_pgpipe.run.resume import refuse_transaction, unfinished
 from alembic_pgpipe.run.server_errors import StatementError, is_broken_off, server_error
 from alembic_pgpipe.run.session import Session
-from alembic_pgpipe.run.step import Sources, Step
+from alembic_pgpipe.run.step import EMPTY, Sources, Step
 from alembic_pgpipe.run.stopping import cancelled_by_signals
 from alembic_pgpipe.run.watching import Reporter, Watching
 from alembic_pgpipe.settings import Settings
+from alembic_pgpipe.showable import counted
 from alembic_pgpipe.source.loading import Source
 from alembic_pgpipe.source.transaction import Mode
 
@@ -287,9 +288,7 @@ class Runner:
         running = self._current()
         seconds = time.monotonic() - running.began
         done = "applied" if running.step.direction is Direction.UPGRADE else "rolled back"
-        total = running.step.total
-        count = f", {total} statement{'s' if total != 1 else ''}" if total is not None else ""
-        self.log.say(f"  {done} in {_duration(seconds)}{count}")
+        self.log.say(f"  {done} in {_duration(seconds)}{_extent(running.step)}")
         self.running = None
 
     def fail(self, error: BaseException, *, again: bool = False) -> Failure:
@@ -557,6 +556,13 @@ def what_is_left(running: Running) -> str:
         f"{done} of {total} {are} done; what its finished statements did stays, and the next "
         "try goes on after them"
     )
+
+
+def _extent(step: Step) -> str:
+    """Return how much a step was, as the end of a line of the log."""
+    if step.total is None:
+        return ""
+    return f", {counted(step.total, 'statement')}" if step.total else f": {step.file} {EMPTY}"
 
 
 def _duration(seconds: float) -> str:

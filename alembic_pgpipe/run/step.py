@@ -15,6 +15,7 @@ from alembic_pgpipe.source.loading import Source, load_source
 from alembic_pgpipe.source.transaction import Execution, Mode
 
 UNREADABLE = "unreadable"
+EMPTY = "holds no statement"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,22 @@ class Sources:
             return Facts(UNREADABLE)
         said = source.directives
         return Facts(source.checksum, said.retry, said.skip, str(said))
+
+    def refusal(self, revision: Revision) -> SourceError | None:
+        """Return why a revision's source may not run upwards as it is; None where it may."""
+        try:
+            self.step(revision, Direction.UPGRADE, Decision(Action.RUN))
+        except SourceError as error:
+            return error
+        return None
+
+    def is_empty(self, revision: Revision) -> bool:
+        """Return whether a revision's source may run, and has nothing in it."""
+        try:
+            source = self.load(revision.source) if revision.source is not None else None
+            return source is not None and source.execution.total == 0
+        except SourceError:
+            return False
 
     def step(self, revision: Revision, direction: Direction, decision: Decision) -> Step:
         """Return a step ready to run; raises SourceError where its source may not."""

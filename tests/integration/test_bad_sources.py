@@ -156,12 +156,25 @@ def test_a_bad_source_that_is_mended_goes_on(project: Project, bad: Bad) -> None
     assert applied(project) == ["a", "mended"]
 
 
+def test_a_bad_source_that_is_not_mended_is_held_without_an_offer_to_retry(
+    project: Project,
+) -> None:
+    project.wrapped(a="SELECT '")
+    project.upgrade()
+    result = project.upgrade()
+    words = ("1 revision failed before", "Edit alembic/sql/a.sql and run again, or:")
+    refused(result, *words, code=3)
+    assert "pgpipe retry" not in result.text
+    assert result.text.count("run again, or:") == 1
+
+
 def test_every_bad_source_is_named_at_once(project: Project) -> None:
     project.wrapped(
         a="COMMIT;\nSELECT 1;\n", b="SELECT '", c="-- pgpipe: rule = x\nSELECT 1;\n"
     )
     result = project.upgrade()
     refused(result, "3 revisions cannot run as written")
+    assert "pgpipe retry" not in result.text
     for name in ("a", "b", "c"):
         assert f"refused: {revision_id(name)} {name}\n" in result.text
         assert project.ledger()[name] == "ERROR"

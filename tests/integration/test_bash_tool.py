@@ -158,7 +158,7 @@ def test_error_is_held_with_the_error_that_the_bash_tool_kept(project: Project) 
     result = held(project)
     assert OLD_LOG in result.text and OLD_LOG in build_log(project)
     assert f"alembic pgpipe retry {revision_id('001_failed')}" in result.text
-    assert "edit migrations/001_failed/migration.sql and run again" in result.text
+    assert "Edit migrations/001_failed/migration.sql and run again" in result.text
     assert ran(project) == []
     assert project.ledger() == {"001_failed": "ERROR"}
 

@@ -85,7 +85,11 @@ def test_an_edit_of_a_finished_statement_is_refused_with_both_texts(project: Pro
     )
     was, is_ = "    CREATE TABLE two (a int);", "    CREATE TABLE two (b int);"
     for _ in range(2):
-        fails(project, "a.sql:3:3", "statement 2 was finished by build local_run", was, is_)
+        said = "what its finished statements did stays"
+        result = fails(
+            project, "a.sql:3:3", "statement 2 was finished by build local_run", was, is_, said
+        )
+        assert "0 of 3" not in result.text
         project.ok("pgpipe", "retry", "a")
     project.source(
         "a", f"{OFF}CREATE TABLE one (a int);\n  CREATE TABLE two (a int);\nSELECT 1;"

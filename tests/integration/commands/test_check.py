@@ -26,6 +26,22 @@ def test_check_finds_nothing_wrong(project: Project) -> None:
     assert project.ok("pgpipe", "check").output == "0 pending revisions checked: no problems\n"
 
 
+def test_check_notes_a_source_that_nobody_has_written_yet(project: Project) -> None:
+    project.wrapped(a1=TABLE.format("a"), a2="-- add b\n")
+    said = "alembic/sql/a2.sql holds no statement yet; once it is applied, none can be added"
+    assert project.ok("pgpipe", "check").output.count(f"note: {said}") == 1
+    project.ok("upgrade", "head")
+    assert "holds no statement" not in project.ok("pgpipe", "check").output
+
+
+def test_check_does_not_offer_to_retry_what_may_not_run_as_it_is(project: Project) -> None:
+    project.wrapped(a1="SELECT 'never closed;\n")
+    project.alembic("upgrade", "head")
+    output = project.alembic("pgpipe", "check").output
+    assert "failed and holds the next run: edit alembic/sql/a1.sql and run again, or:" in output
+    assert "pgpipe retry" not in output
+
+
 def test_check_names_file_line_and_column_of_every_problem(project: Project) -> None:
     project.wrapped(
         a1="SELECT 1;\n  COMMIT;\n",

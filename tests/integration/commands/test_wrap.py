@@ -160,8 +160,11 @@ def written(project: Project) -> Path:
 
 
 def test_revision_writes_a_wrapper_and_an_empty_source(project: Project) -> None:
-    project.ok("revision", "-m", "add users' é-mail")
+    result = project.ok("revision", "-m", "add users' é-mail")
     source = written(project)
+    file = f"alembic/sql/{source.name}"
+    said = f"next: write your SQL into {file}, then: alembic upgrade head\n"
+    assert said in result.output
     assert source.name.endswith("_add_users_é_mail.sql")
     assert source.read_text() == "-- add users' é-mail\n"
     source.write_text("CREATE TABLE public.users (id int);\n")
@@ -175,7 +178,8 @@ def test_revision_writes_a_wrapper_and_an_empty_source(project: Project) -> None
 
 def test_revision_with_an_empty_source_can_be_shipped(project: Project) -> None:
     project.ok("revision", "-m", "nothing yet")
-    project.ok("upgrade", "head")
+    log = project.ok("upgrade", "head").output
+    assert f": alembic/sql/{written(project).name} holds no statement\n" in log
     assert list(project.ledger().values()) == ["SUCCESS"]
 
 
