@@ -466,7 +466,10 @@ class Recorder:
     def end_attempt(
         self, attempt: int, outcome: Outcome, failure: Failure | None = None
     ) -> None:
-        """Record how a try ended; what has ended already keeps its outcome."""
+        """Record how a try ended; what has ended already keeps its outcome.
+
+        A server that crashed may have forgotten that a step had begun which it broke off.
+        """
         table = self.tables.attempts
         values: dict[str, Any] = {"outcome": outcome.value, "finished_at": CLOCK}
         elapsed = extract("epoch", CLOCK - table.c.started_at)
@@ -478,14 +481,15 @@ class Recorder:
                 table.c.statements_total, table.c.statements_done
             )
         running = table.c.outcome == Outcome.RUNNING.value
-        if not self._change(attempt, running, **values) and self._is_open(attempt):
-            raise not_kept(table, f"how attempt {attempt} ended")
+        if not self._change(attempt, running, **values):
+            self._refuse_open(attempt, may_be_gone=outcome is Outcome.INTERRUPTED)
 
-    def _is_open(self, attempt: int) -> bool:
-        """Return whether nothing says how an attempt ended: no other run, and not this one."""
+    def _refuse_open(self, attempt: int, *, may_be_gone: bool) -> None:
+        """Raise LedgerError unless something says how an attempt ended: perhaps another run."""
         table = self.tables.attempts
         outcome = self.connection.scalar(select(table.c.outcome).where(table.c.id == attempt))
-        return outcome in (None, Outcome.RUNNING.value)
+        if outcome == Outcome.RUNNING.value or (outcome is None and not may_be_gone):
+            raise not_kept(table, f"how attempt {attempt} ended")
 
     def interrupt(self, attempt: Attempt, reason: str) -> None:
         """Close an attempt whose run died before it could say how it ended."""

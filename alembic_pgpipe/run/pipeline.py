@@ -35,7 +35,7 @@ from alembic_pgpipe.revisions.reach import verb_of
 from alembic_pgpipe.run.failure import cause_of, ways_out
 from alembic_pgpipe.run.planner import AlembicStep, Planned, Planner, runs
 from alembic_pgpipe.run.runner import ENDED, Runner, Running, Small, what_is_left
-from alembic_pgpipe.run.server_errors import sqlstate
+from alembic_pgpipe.run.server_errors import is_broken_off, sqlstate
 from alembic_pgpipe.run.stamping import follow_stamp
 from alembic_pgpipe.run.step import Step
 
@@ -339,7 +339,20 @@ class Pipeline:
     # -- bad days ----------------------------------------------------------------------
 
     def _failed(self, error: Exception, running: Running, tries: int) -> None:
-        """Record a failure; return only where the same step is to be tried again."""
+        """Record a failure; return only where the same step is to be tried again.
+
+        What took the step's connection may take the journal's a moment later; after that
+        there is another one.
+        """
+        try:
+            self._settle(error, running, tries)
+        except SQLAlchemyError as lost:
+            if not (self.runner.broke_off(error) and is_broken_off(lost)):
+                raise
+            self._settle(error, running, tries)
+
+    def _settle(self, error: Exception, running: Running, tries: int) -> None:
+        """Find out what became of a step that failed, and record that."""
         self._refuse_committed(running, error)
         self._refuse_without_lock(error, running)
         again = self._worth_another_try(error, running, tries)
@@ -354,7 +367,12 @@ class Pipeline:
         self._pause(tries)
 
     def _refuse_without_lock(self, error: Exception, running: Running) -> None:
-        """Stop where the lock is lost: the step's status may be another run's by now."""
+        """Stop where the lock is lost: the step's status may be another run's by now.
+
+        What only broke off has no status to be written, and says itself why it ends.
+        """
+        if self.runner.broke_off(error):
+            return
         try:
             self.runner.journal.refuse_lost_lock()
         except LockError as lost:

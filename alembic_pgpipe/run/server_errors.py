@@ -15,6 +15,7 @@ from alembic_pgpipe.source.advice import advice
 
 # The server, or the connection to it, went away.
 GONE = ("08", "57P")
+CUT_OFF = (psycopg2.OperationalError, psycopg2.InterfaceError)
 
 
 class StatementError(Exception):
@@ -87,7 +88,9 @@ def is_broken_off(error: BaseException) -> bool:
     """Return whether the connection broke, where nobody has refused anything."""
     original: Any = error.__cause__ if isinstance(error, StatementError) else error
     original = original.orig if isinstance(original, DBAPIError) else original
-    if not isinstance(original, (psycopg2.OperationalError, psycopg2.InterfaceError)):
+    # The bare class comes where libpq has the message and does not know yet that it is cut off.
+    bare = type(original) is psycopg2.DatabaseError
+    if not bare and not isinstance(original, CUT_OFF):
         return False
     return original.pgcode is None or original.pgcode.startswith(GONE)
 

@@ -269,8 +269,25 @@ def test_a_server_that_recovers_from_a_crash_takes_the_outcome(
             os.kill(pid, signal.SIGKILL)
             said = run.communicate(timeout=60)[0]
         assert run.returncode == 5 and NOT_CLOSED not in said, said
+        a = revision_id("a")
+        assert f"The connection was lost in {a} (a): " in said, said
+        assert "Nothing of this revision was applied (rolled back). The next run goes" in said
+        [log] = [logs for (logs,) in project.query("SELECT logs FROM migration_logs")]
+        assert "OperationalError" not in log and f"lost in {a}" in log, log
         assert project.query("SELECT status FROM migration_logs") == [("FAILURE",)]
         assert ".." not in said.replace("…", "")
         project.query("DELETE FROM public.wait")
         project.ok("upgrade", "head")
         assert project.ledger() == {"a": "SUCCESS"}
+
+
+def test_an_attempt_that_the_server_has_forgotten_is_no_trigger_s_fault(
+    project: Project,
+) -> None:
+    end = "SELECT pg_terminate_backend(pg_backend_pid());\n"
+    off = "-- pgpipe: transaction = off\n"
+    project.wrapped(a=f"{off}DELETE FROM public.migration_attempts;\n{end}")
+    refused(project.upgrade(), f"The connection was lost in {A} (a): ", code=5)
+    project.source("a", f"{off}SELECT 1;\n")
+    project.ok("upgrade", "head")
+    assert project.ledger() == {"a": "SUCCESS"}
