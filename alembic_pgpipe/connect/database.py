@@ -387,7 +387,12 @@ def _sentence(text: str) -> str:
 
 ONE_OWNER = " Where a rotation swaps users, let one role own it all: set pgpipe.role."
 NO_ROOM = "The server has no free connection; try again, or raise max_connections."
-RECOVERING = ("starting up", "in recovery mode", "not yet accepting connections")
+RECOVERING = (
+    "shutting down",
+    "starting up",
+    "in recovery mode",
+    "not yet accepting connections",
+)
 RECOVERS = "Wait for it: alembic pgpipe wait --timeout 60"
 ADVICE = (
     ("no password supplied", "Set PGPASSWORD, or put the password into the secret."),

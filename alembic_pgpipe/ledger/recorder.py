@@ -114,6 +114,10 @@ class Recorder:
         """Return the rows of the builds, as seen through the same connection."""
         return BuildRows(self.connect, self.tables)
 
+    def reach(self) -> None:
+        """Raise UnreachableError where there is no connection, and none to be had."""
+        self.connect()
+
     # -- the lock ----------------------------------------------------------------------
 
     def refuse_lost_lock(self) -> None:

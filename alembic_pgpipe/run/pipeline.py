@@ -353,6 +353,8 @@ class Pipeline:
 
     def _settle(self, error: Exception, running: Running, tries: int) -> None:
         """Find out what became of a step that failed, and record that."""
+        if self.runner.broke_off(error):
+            self._refuse_unreachable(running)
         self._refuse_committed(running, error)
         self._refuse_without_lock(error, running)
         again = self._worth_another_try(error, running, tries)
@@ -365,6 +367,18 @@ class Pipeline:
             cause = error if self.runner.log.may_show(error) else None
             raise self._error(running, failure, error) from cause
         self._pause(tries)
+
+    def _refuse_unreachable(self, running: Running) -> None:
+        """Stop where the server cannot even be asked what became of a step that broke off."""
+        try:
+            self.runner.journal.reach()
+        except UnreachableError as gone:
+            revision, said = running.step.revision, str(gone).rstrip(".")
+            raise UnreachableError(
+                f"The connection was lost in {revision.id} ({revision.name}), and nobody can "
+                f"be asked what became of that. {said}. The next run finds out, and goes on: "
+                f"{self._following(running.step)}"
+            ) from gone
 
     def _refuse_without_lock(self, error: Exception, running: Running) -> None:
         """Stop where the lock is lost: the step's status may be another run's by now.
@@ -419,12 +433,21 @@ class Pipeline:
         if not self.runner.broke_off(error):
             return self._step_error(running.step, failure, left)
         step = running.step
-        verb = "downgrade" if step.direction is Direction.DOWNGRADE else "upgrade head"
         return UnreachableError(
             f"The connection was lost in {step.revision.id} ({step.revision.name}): "
             f"{failure.message.rstrip('.')}. {left.capitalize()}. The next run goes on from "
-            f"here: alembic {verb}"
+            f"here: {self._following(step)}"
         )
+
+    def _following(self, step: Step) -> str:
+        """Return what to type to go on from a step that broke off."""
+        last = self._remaining[-1].alembic
+        if step.direction is Direction.UPGRADE or not isinstance(last, RevisionStep):
+            return self.runner.journal.again
+        below = last.to_revisions
+        several = f"-{len(self._remaining)}"
+        target = below[0] if len(below) == 1 else several if below else "base"
+        return f"alembic downgrade {target}"
 
     def _step_error(self, step: Step, failure: Failure, undone: str) -> StepError:
         revision = step.revision

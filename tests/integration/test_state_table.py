@@ -522,7 +522,7 @@ def test_error_undecided_holds_the_run_before_anything_is_run(project: Project) 
     assert heads(project) == [revision_id("a1")]
 
 
-def test_error_undecided_is_told_with_every_error_and_the_three_ways_out(
+def test_error_undecided_is_told_with_every_error_and_the_ways_out(
     project: Project,
 ) -> None:
     two_failed(project)
@@ -533,8 +533,17 @@ def test_error_undecided_is_told_with_every_error_and_the_three_ways_out(
             assert f"held: {revision_id(name)} {name} failed before" in text
             assert line in text
             assert f"edit alembic/sql/{name}.sql and run again" in text
-            assert f"alembic pgpipe retry {revision_id(name)}" in text
             assert f"alembic pgpipe skip {revision_id(name)} --reason" in text
+
+
+def test_error_undecided_of_one_revision_is_told_with_the_three_ways_out(
+    project: Project,
+) -> None:
+    failed(project)
+    line = project.upgrade().text.splitlines()[-1]
+    id_ = revision_id("a2")
+    for way in ("Edit alembic/sql/a2.sql and run again", f"pgpipe retry {id_}", f"skip {id_}"):
+        assert way in line
 
 
 def test_error_undecided_closes_the_build_with_failure(project: Project) -> None:

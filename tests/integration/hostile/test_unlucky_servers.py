@@ -291,3 +291,35 @@ def test_an_attempt_that_the_server_has_forgotten_is_no_trigger_s_fault(
     project.source("a", f"{off}SELECT 1;\n")
     project.ok("upgrade", "head")
     assert project.ledger() == {"a": "SUCCESS"}
+
+
+def test_a_server_that_is_stopped_is_named_with_the_step(home: Path, tmp_path: Path) -> None:
+    with scratch_server(home / "server", os.environ) as server:
+        project = Project(tmp_path, server.url())
+        project.query("CREATE TABLE public.wait AS SELECT 60 AS seconds")
+        project.wrapped(a="SELECT pg_sleep(seconds) FROM public.wait;\n")
+        with in_background(project, "upgrade", "head") as run:
+            busy_with(project, "%FROM public.wait%")
+            os.kill(server.pid, signal.SIGINT)
+            said = run.communicate(timeout=60)[0]
+    assert run.returncode == 5, said
+    line = said.splitlines()[-1]
+    assert line.startswith(
+        f"FAILED: The connection was lost in {A} (a), and nobody can be asked"
+    )
+    assert line.endswith("The next run finds out, and goes on: alembic upgrade head")
+
+
+def test_the_command_that_goes_on_with_a_downgrade_can_be_typed(project: Project) -> None:
+    project.wrapped(a=TABLE.format("a"), b=TABLE.format("b"), c=TABLE.format("c"))
+    project.source("a.down", "DROP TABLE public.a;\n")
+    project.source("b.down", "SELECT pg_terminate_backend(pg_backend_pid());\n")
+    project.source("c.down", "DROP TABLE public.c;\n")
+    project.ok("upgrade", "head")
+    result = project.alembic("downgrade", "-2")
+    refused(result, f"The connection was lost in {B} (b): ", code=5)
+    command = result.text.rpartition("goes on from here: alembic ")[2].split()
+    assert command == ["downgrade", A]
+    project.source("b.down", "DROP TABLE public.b;\n")
+    project.ok(*command)
+    assert applied(project) == ["a"]
