@@ -205,11 +205,15 @@ class ServerError:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a step failed, with the place and the text that people are shown."""
+    """Why a step failed, with the place and the text that people are shown.
+
+    ``details`` are what the server says besides: its detail and its hint.
+    """
 
     message: str
     text: str
     sqlstate: str | None = None
+    details: tuple[str, ...] = ()
     file: str | None = None
     line: int | None = None
     column: int | None = None
@@ -219,12 +223,16 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One finding of ``check``: the place, and what is wrong there."""
+    """One finding of ``check``: the place, and what is wrong there.
+
+    ``excerpt`` are the lines that show the place, with a caret.
+    """
 
     file: str
     message: str
     line: int = 0
     column: int = 0
+    excerpt: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         file = in_one_line(self.file)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from alembic.config import Config
 
@@ -20,10 +21,10 @@ from alembic_pgpipe.revisions.unwrapped import unwrapped_sources
 from alembic_pgpipe.routines.rehearsal import rehearsal
 from alembic_pgpipe.routines.trial import Trial, try_changes
 from alembic_pgpipe.routines.working import RoutineChange, changed_routines, moved
-from alembic_pgpipe.run.failure import problem_of, ways_out
+from alembic_pgpipe.run.failure import excerpt, problem_of, ways_out
 from alembic_pgpipe.run.plan import Action, decide_upgrade
 from alembic_pgpipe.run.step import EMPTY, Sources
-from alembic_pgpipe.settings import Settings
+from alembic_pgpipe.settings import Settings, read_settings
 
 STUCK = "not rehearsed: as it is, an upgrade would run nothing; mend what is said above first"
 GONE = (
@@ -77,9 +78,18 @@ def check(config: Config, *, rehearse: bool = True) -> CheckReport:
     trial = Trial()
     if rehearse and (found.pending or found.routines):
         trial = Trial(notes=(STUCK,)) if found.stuck else _rehearse(config, found)
-    problems = (*found.problems, *trial.problems)
+    project = read_settings(config).project
+    problems = tuple(_shown(one, project) for one in (*found.problems, *trial.problems))
     notes = (*found.notes, *trial.notes)
     return CheckReport(problems, len(found.pending), len(found.routines), notes)
+
+
+def _shown(problem: Problem, project: Path) -> Problem:
+    """Return a finding with the lines of its file that show the place."""
+    if not problem.line:
+        return problem
+    lines = excerpt(project / problem.file, problem.line, problem.column)
+    return replace(problem, excerpt=tuple(lines))
 
 
 def _read(ledger: OpenLedger) -> _Found:

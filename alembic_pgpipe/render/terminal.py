@@ -159,7 +159,8 @@ def problems(report: CheckReport) -> str:
     found = counted(len(report.problems), "problem") if report.problems else "no problems"
     notes = (f"note: {note}" for note in report.notes)
     checked = f"{' and '.join(seen)} checked: {found}"
-    return "\n".join([*map(str, report.problems), *notes, checked])
+    shown = (line for one in report.problems for line in (str(one), *one.excerpt))
+    return "\n".join([*shown, *notes, checked])
 
 
 def proposal(found: Proposal) -> str:

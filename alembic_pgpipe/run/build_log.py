@@ -96,8 +96,13 @@ class BuildLog:
 
     def redacted(self, failure: Failure) -> Failure:
         """Return a failure as the ledger may keep it and people may see it."""
-        message = bounded(redacted(failure.message, self._secrets), WORDS)
-        return replace(failure, message=harmless(message), text=self._entry(failure.text))
+        message, *details = map(self._words, (failure.message, *failure.details))
+        text = self._entry(failure.text)
+        return replace(failure, message=message, details=tuple(details), text=text)
+
+    def _words(self, text: str) -> str:
+        """Return what the server says as one may read it; first of all, secrets are whole."""
+        return harmless(bounded(redacted(text, self._secrets), WORDS))
 
     def may_show(self, error: BaseException) -> bool:
         """Return whether an error's traceback, as Python prints it, holds no secret.

@@ -81,6 +81,7 @@ def cause_of(revision: Revision, failure: Failure) -> Cause:
     """Return what an error tells a program of a failed step."""
     file, line = failure.file or "", failure.line or 0
     message = re.sub(rf"\A{re.escape(file)}(:\d+){{0,2}}: ", "", failure.message)
+    message = _in_one(message, failure.sqlstate, *failure.details)
     column = failure.column or int(line > 0)
     return Cause(revision.id, revision.name, message, file, line, column)
 
@@ -90,8 +91,18 @@ def problem_of(error: StatementError | SourceError) -> Problem:
     if isinstance(error, SourceError):
         return Problem(error.path, error.problem, error.line, error.column)
     said = error.error
-    words = (part.rstrip(".") for part in (said.message, said.detail, said.hint) if part)
-    return Problem(error.statement.path, ". ".join(words), *_place(said, error.statement))
+    message = _in_one(said.message, said.sqlstate, *_details(said))
+    return Problem(error.statement.path, message, *_place(said, error.statement))
+
+
+def _in_one(message: str, sqlstate: str | None, *details: str) -> str:
+    """Return in one line what the server says."""
+    code = f" ({sqlstate})" if sqlstate is not None else ""
+    return ". ".join([message.rstrip(".") + code, *(one.rstrip(".") for one in details)])
+
+
+def _details(said: ServerError) -> tuple[str, ...]:
+    return tuple(part for part in (said.detail, said.hint) if part)
 
 
 def _statement_failure(
@@ -108,6 +119,7 @@ def _statement_failure(
         message=f"{where}: {said.message}",
         text="\n".join(lines),
         sqlstate=said.sqlstate,
+        details=_details(said),
         file=path,
         line=line,
         column=column,
@@ -144,6 +156,7 @@ def _server_failure(said: ServerError, path: str) -> Failure:
         message=f"{path}: {said.message}",
         text="\n".join([f"{path}  {_code(said)}", *_words(said)]),
         sqlstate=said.sqlstate,
+        details=_details(said),
         file=path,
     )
 

@@ -150,7 +150,9 @@ def test_a_build_succeeds_and_one_that_a_check_stops_is_red(
     pipeline.repository.wrapped(b1=FAILS)
     result = pipeline.build(("pre_build", "alembic pgpipe check", 6))
     assert cases(result) == {"build": "FAILURE", "b1": "skipped"}
-    assert "fails on a scratch server: division by zero" in result.reports[0].read_text()
+    assert (
+        "fails on a scratch server: division by zero (22012)" in result.reports[0].read_text()
+    )
     log = "SELECT logs FROM migration_logs WHERE build_number = '2'"
     assert "alembic pgpipe check (exit code 6)" in query(server, log)[0][0]
     assert outcomes(server) == {"1": GREEN, "2": RED}

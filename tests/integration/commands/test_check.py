@@ -16,7 +16,7 @@ def problems(result: Result) -> list[str]:
     """Expect exit code 6; return the findings."""
     assert result.code == 6, result.text
     found = result.output.splitlines()[:-1]
-    return [line for line in found if not line.startswith("note: ")]
+    return [line for line in found if not line.startswith(("note: ", "  "))]
 
 
 def test_check_finds_nothing_wrong(project: Project) -> None:

@@ -47,7 +47,7 @@ def routines(project: Project, **texts: str) -> None:
 
 
 def lines(result: Result) -> list[str]:
-    return result.output.splitlines()
+    return [line for line in result.output.splitlines() if not line.startswith("  ")]
 
 
 @pytest.fixture
@@ -171,10 +171,26 @@ def test_a_pending_revision_that_fails_is_a_problem(project: Project) -> None:
     [first, last] = lines(result)
     assert first == (
         "alembic/sql/a2.sql:2:23: fails on a scratch server: "
-        'invalid input syntax for type integer: "x"'
+        'invalid input syntax for type integer: "x" (22P02)'
     )
+    assert result.output.splitlines()[1:3] == [
+        "  2 | INSERT INTO a VALUES ('x');",
+        f"    | {'^':>23}",
+    ]
     assert last == "1 pending revision checked: 1 problem"
     assert project.ledger() == {"a1": "SUCCESS"}
+
+
+@pytest.mark.usefixtures("shared_rehearsal")
+def test_a_pending_revision_that_fails_is_told_with_detail_and_hint(project: Project) -> None:
+    project.wrapped(a1="CREATE TABLE public.a (id int UNIQUE);\nSELECT idd FROM a;\n")
+    first = lines(project.alembic("pgpipe", "check"))[0]
+    assert first.endswith('(42703). Perhaps you meant to reference the column "a.id"')
+    project.source(
+        "a1", "CREATE TABLE public.a (id int UNIQUE);\nINSERT INTO a VALUES (1), (1);"
+    )
+    first = lines(project.alembic("pgpipe", "check"))[0]
+    assert first.endswith("(23505). Key (id)=(1) already exists")
 
 
 @pytest.mark.usefixtures("shared_rehearsal")
@@ -186,7 +202,7 @@ def test_a_pending_snapshot_that_fails_is_a_problem(project: Project) -> None:
     assert result.code == 6
     assert lines(result)[0] == (
         "alembic/sql/f.v001.sql:1:83: fails on a scratch server: "
-        'relation "nowhere" does not exist'
+        'relation "nowhere" does not exist (42P01)'
     )
 
 
@@ -244,7 +260,7 @@ def test_a_file_that_the_server_refuses_is_a_problem(project: Project) -> None:
     assert result.code == 6
     [first, last] = lines(result)
     assert first.startswith(
-        "alembic/routines/sub/bad.sql:2:77: function public.missing() does not exist. "
+        "alembic/routines/sub/bad.sql:2:77: function public.missing() does not exist (42883). "
     )
     assert last == "0 pending revisions and 2 changed routine files checked: 1 problem"
 
@@ -271,7 +287,7 @@ def test_nothing_is_left_of_a_file_that_is_refused_in_the_end(project: Project) 
     changed = "CREATE OR REPLACE FUNCTION f() RETURNS text LANGUAGE sql AS 'SELECT nope';\n"
     routines(project, f=changed, g=SQL.format("g", "public.f() + 1"))
     [first, last] = lines(project.alembic("pgpipe", "check"))
-    assert first == 'alembic/routines/f.sql:1:69: column "nope" does not exist'
+    assert first == 'alembic/routines/f.sql:1:69: column "nope" does not exist (42703)'
     assert last.endswith(": 1 problem")
 
 
@@ -283,7 +299,7 @@ def test_what_cannot_be_replaced_is_tried_as_wrap_would_ship_it(project: Project
     assert lines(project.ok("pgpipe", "check"))[-1].endswith(": no problems")
     routines(project, v="CREATE VIEW public.v AS SELECT nope AS two;\n")
     found = lines(project.alembic("pgpipe", "check"))
-    assert found[0] == 'alembic/routines/v.sql:1:32: column "nope" does not exist'
+    assert found[0] == 'alembic/routines/v.sql:1:32: column "nope" does not exist (42703)'
 
 
 @pytest.mark.usefixtures("shared_rehearsal")

@@ -345,7 +345,7 @@ def test_a_revision_that_fails_is_named(project: Project, wiped: list[int]) -> N
         tables(project)
     said = str(caught.value)
     id_ = revision_id("a2")
-    assert f"{id_} (a2) fails there. alembic/sql/a2.sql:2:3: division by zero." in said
+    assert f"{id_} (a2) fails there. alembic/sql/a2.sql:2:3: division by zero (22012)." in said
     assert "set pgpipe.rehearsal_url" in said
     cause = caught.value.cause
     assert cause is not None
@@ -355,7 +355,7 @@ def test_a_revision_that_fails_is_named(project: Project, wiped: list[int]) -> N
         2,
         3,
     )
-    assert cause.message == "division by zero"
+    assert cause.message == "division by zero (22012)"
     with pytest.raises(RehearsalError):
         tables(project)
     project.source("a2", TABLE.format("b"))
