@@ -19,6 +19,8 @@ DATE = re.compile(r"(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])
 DATE_LENGTH = 20
 FOLDER_FILES = ("migration.sql", "up.sql")
 DOWN = "down.sql"
+IN_FOLDER = (*FOLDER_FILES, DOWN)
+ENDING = re.compile(r"(?:\.up|\.down)?\.sql\Z", re.I | re.A)
 
 NaturalKey = tuple[tuple[tuple[str, int, str], ...], str]
 
@@ -77,7 +79,7 @@ def same_name(name: str) -> str:
 def source_name(file: str) -> str:
     """Return the name of a source: ``NAME.up.sql`` and ``NAME/migration.sql`` are NAME."""
     parent, _, base = file.rpartition("/")
-    if parent and base in (*FOLDER_FILES, DOWN):
+    if parent and base in IN_FOLDER:
         return parent.rpartition("/")[2]
     for ending in (".up.sql", ".down.sql", ".sql"):
         if base.endswith(ending) and base != ending:
@@ -154,14 +156,26 @@ def _is_below(path: str, top: str) -> bool:
 def _files(folder: Path, name: str, is_dir: bool) -> Iterator[str]:
     """Yield the sources that one entry of the folder stands for."""
     if not is_dir:
+        _refuse_capitals(name)
         if name.endswith(".sql") and not name.endswith("." + DOWN):
             yield name
         return
-    for base in FOLDER_FILES:
-        path = folder / name / base
+    with os.scandir(folder / name) as entries:
         # Broken links and pipes count: locate() says what is wrong with them.
-        if _is_there(path) and not path.is_dir():
+        files = [e.name for e in entries if e.name.lower() in IN_FOLDER and not _is_folder(e)]
+    for base in files:
+        _refuse_capitals(f"{name}/{base}")
+        if base in FOLDER_FILES:
             yield f"{name}/{base}"
+
+
+def _refuse_capitals(file: str) -> None:
+    """Refuse what is no source, or no undo, but for capitals: it would be passed over."""
+    parent, _, base = file.rpartition("/")
+    name = base.lower() if parent else ENDING.sub(lambda found: found[0].lower(), base)
+    if name != base:
+        wanted = f"{parent}/{name}" if parent else name
+        raise _NameError(file, f"this name has to end in small letters: {wanted}")
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -170,15 +184,6 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     except OSError:
         # A link that leads to itself, say: locate() says so where it is a source.
         return False
-
-
-def _is_there(path: Path) -> bool:
-    """Return whether there is anything of that name; OSError where nobody may know."""
-    try:
-        path.lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    return True
 
 
 def _add(found: dict[str, SourceFile], file: str) -> None:

@@ -61,5 +61,14 @@ def test_names_that_only_look_different_to_a_program_are_refused(project: Projec
     assert "'e\\u0301.sql' and '\\xe9.sql' look the same" in result.errors
 
 
+def test_a_source_in_capitals_is_not_taken_for_nothing(project: Project) -> None:
+    project.wrapped(a="SELECT 1;\n")
+    project.write("alembic/sql/b.SQL", "SELECT 1;\n")
+    for command, code in (("wrap", 1), ("check", 6)):
+        result = project.alembic("pgpipe", command)
+        assert result.code == code
+        assert "alembic/sql/b.SQL: this name has to end in small letters: b.sql" in result.text
+
+
 def test_a_name_has_one_revision_id_on_every_file_system() -> None:
     assert revision_id("é") == revision_id("e\u0301") != revision_id("e")

@@ -95,6 +95,35 @@ def test_a_name_that_cannot_be_stored(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("file", "wanted"),
+    [
+        ("1.SQL", "1.sql"),
+        ("A.UP.sql", "A.up.sql"),
+        ("A.Up.Sql", "A.up.sql"),
+        ("A.DOWN.sql", "A.down.sql"),
+        ("A.down.SQL", "A.down.sql"),
+        ("A/Migration.sql", "A/migration.sql"),
+        ("A/UP.SQL", "A/up.sql"),
+        ("A/Down.sql", "A/down.sql"),
+    ],
+)
+def test_a_name_in_capitals_is_not_passed_over(folder: Path, file: str, wanted: str) -> None:
+    write(folder, "0/migration.sql", file, "9.sql")
+    with pytest.raises(SourceError) as caught:
+        discover(folder, folder)
+    assert caught.value.path == file
+    words = f"has to end in small letters: {wanted}. Rename it, then: alembic pgpipe wrap"
+    assert words in caught.value.problem
+
+
+def test_capitals_of_what_is_no_source_are_nobodys_business(folder: Path) -> None:
+    write(folder, "README.MD", "a/NOTES.SQL", ".HIDDEN.SQL", "a/b/UP.SQL", "SQL", "Up.sql")
+    (folder / "B.SQL").mkdir()
+    (folder / "c" / "UP.SQL").mkdir(parents=True)
+    assert [source.file for source in discover(folder, folder)] == ["Up.sql"]
+
+
+@pytest.mark.parametrize(
     ("file", "name", "undo"),
     [
         ("a.sql", "a", "a.down.sql"),
