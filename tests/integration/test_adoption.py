@@ -177,7 +177,7 @@ def test_a_failing_python_revision_is_error_with_its_file_in_the_logs(
 def test_a_failed_python_revision_is_held(project: Foreign) -> None:
     result = failed(project).upgrade()
     assert result.code == 3
-    assert "edit alembic/versions/p3.py and run again" in result.text
+    assert "Edit alembic/versions/p3.py and run again" in result.text
     assert project.ran == ["p1", "p2"]
 
 
