@@ -24,15 +24,14 @@ from alembic_pgpipe.run.resume import (
     KEPT_CHARACTERS,
     edited,
     excerpts,
+    hashed,
     lost,
     refuse_edited,
+    refuse_moved,
     unfinished,
 )
 from alembic_pgpipe.run.server_errors import StatementError, is_unanswered
-from alembic_pgpipe.source import (
-    Statement,
-    statement_hash,
-)
+from alembic_pgpipe.source import Statement
 from alembic_pgpipe.source.loading import Source
 
 POLL_SECONDS = 0.1
@@ -58,13 +57,15 @@ class Alone:
     """One source that runs outside a transaction on one connection.
 
     ``patience`` is how many seconds it waits for the server to give up what a dead run
-    has sent.  ``done`` counts the statements that are done.
+    has sent.  ``database`` is the one that the source names, where that is not the run's
+    own.  ``done`` counts the statements that are done.
     """
 
     executor: Executor
     notes: Notes
     source: Source
     patience: float
+    database: str | None = None
     done: int = 0
     total: int = 0
     _under_way: UnderWay | None = None
@@ -79,7 +80,8 @@ class Alone:
         statements = self.source.kept_statements()
         before = unfinished(last)
         if before is not None:
-            refuse_edited(statements, before, self.source.path)
+            refuse_moved(before, self.source.path, self.database)
+            refuse_edited(statements, before, self.source.path, self.database)
         self.total = len(statements)
         with self.executor.autocommit():
             self._identity = self._ask.identity()
@@ -96,7 +98,7 @@ class Alone:
         return Inquiry(self.executor.connection)
 
     def _write_down(self, statements: Sequence[Statement]) -> None:
-        hashes = [statement_hash(statement.content) for statement in statements]
+        hashes = [self._hash([statement]) for statement in statements]
         texts = [self.notes.redact(text) for text in excerpts(statements)]
         self.notes.journal.record_statements(self.notes.attempt, hashes, texts, self.done)
 
@@ -144,7 +146,7 @@ class Alone:
     ) -> None:
         """Decide about the statement whose end is not recorded, and clean up after it."""
         same = statements[statement.number - 1 : statement.last]
-        changed = _hash(same) != statement.hash
+        changed = self._hash(same) != statement.hash
         try:
             judgement = judge(statement, self._ask, edited=changed)
         except UnclearError as unclear:
@@ -194,7 +196,7 @@ class Alone:
         """Send a statement inside a block; the block counts when it is closed."""
         statement, block = statements[number - 1], self._under_way
         assert block is not None, "a block was begun without a note"
-        whole = _hash(statements[block.number - 1 : number])
+        whole = self._hash(statements[block.number - 1 : number])
         if ends_unseen(statement):
             text = statement.text
             self._note(replace(block, atomic=False, text=text, last=number, hash=whole))
@@ -254,6 +256,9 @@ class Alone:
 
     # -- small things --------------------------------------------------------------------
 
+    def _hash(self, statements: Sequence[Statement]) -> str:
+        return hashed(statements, self.database)
+
     def _begin(
         self,
         number: int,
@@ -272,7 +277,7 @@ class Alone:
                 number=number,
                 last=number,
                 text=text,
-                hash=_hash([statement]),
+                hash=self._hash([statement]),
                 process=process,
                 since=since,
                 atomic=atomic,
@@ -302,10 +307,6 @@ class Alone:
 
     def _say(self, text: str) -> None:
         self.notes.say(f"  {text}")
-
-
-def _hash(statements: Sequence[Statement]) -> str:
-    return statement_hash("\n".join(statement.content for statement in statements))
 
 
 def _resumed(done: int, total: int) -> str:

@@ -16,6 +16,8 @@ BROKEN_OFF = frozenset({Outcome.ERROR, Outcome.INTERRUPTED, Outcome.RUNNING})
 # Of a finished statement's text the ledger keeps so many characters.
 KEPT_CHARACTERS = 2000
 SHOWN_LINES = 12
+# In what the ledger knows a statement by, it stands ahead of the database.
+ELSEWHERE = "@"
 
 
 def unfinished(last: Attempt | None) -> Attempt | None:
@@ -26,10 +28,7 @@ def unfinished(last: Attempt | None) -> Attempt | None:
 def refuse_transaction(path: str, last: Attempt | None) -> None:
     """Refuse to run from its start what has been done in part outside a transaction."""
     before = unfinished(last)
-    if before is None:
-        return
-    open_ = before.under_way is not None and before.under_way.left != ()
-    if not before.statement_hashes and not open_:
+    if before is None or not _begun(before):
         return
     raise SourceError(
         path,
@@ -40,14 +39,46 @@ def refuse_transaction(path: str, last: Attempt | None) -> None:
     )
 
 
-def refuse_edited(statements: Sequence[Statement], before: Attempt, path: str) -> None:
+def hashed(statements: Sequence[Statement], database: str | None) -> str:
+    """Return what the ledger knows statements by, and where they ran.
+
+    ``database`` is the one that their source names, where that is not the run's own.
+    """
+    known = statement_hash("\n".join(statement.content for statement in statements))
+    return known if database is None else f"{known}{ELSEWHERE}{database}"
+
+
+def refuse_moved(before: Attempt, path: str, database: str | None) -> None:
+    """Raise SourceError where what is done in part would go on in another database."""
+    for known in _begun(before):
+        place = known.partition(ELSEWHERE)[2]
+        if place != (database or ""):
+            ran = f"in database {place}" if place else "in the run's own database"
+            raise SourceError(
+                path,
+                f"build {before.build_number} ran a part of it {ran}, and now it names another "
+                "one, where the rest cannot go on alone. Put its directive database back as it "
+                "was, or skip this revision and write a new one. Then: alembic upgrade head",
+            )
+
+
+def _begun(before: Attempt) -> tuple[str, ...]:
+    """Return by what the ledger knows the statements that are done, or may be."""
+    under_way = before.under_way
+    open_ = under_way is not None and under_way.left != ()
+    return (*before.statement_hashes, *((under_way.hash,) if under_way and open_ else ()))
+
+
+def refuse_edited(
+    statements: Sequence[Statement], before: Attempt, path: str, database: str | None
+) -> None:
     """Raise SourceError where a finished statement is gone, or is not what it was."""
     for number, finished in enumerate(before.statement_hashes, 1):
         texts = before.statement_texts[number - 1 : number]
         if number > len(statements):
             raise SourceError(path, _gone(number, before, *texts))
         statement = statements[number - 1]
-        if statement_hash(statement.content) != finished:
+        if hashed([statement], database) != finished:
             raise edited(statement, number, before, *texts)
 
 

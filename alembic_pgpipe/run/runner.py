@@ -449,7 +449,9 @@ class Runner:
             say=self.log.say,
             redact=self.log.redact,
         )
-        running.alone = Alone(executor, notes, source, self.settings.lock_wait)
+        database = source.directives.database if self._elsewhere(source) else None
+        patience = self.settings.lock_wait
+        running.alone = Alone(executor, notes, source, patience, database)
         running.alone.run(running.last)
 
     # -- another database --------------------------------------------------------------

@@ -459,3 +459,36 @@ def test_what_ended_with_its_session_and_is_needed_stops_the_run(project: Projec
     project.source("a", f"{OFF}{made}{made}{use}")
     goes_on(project)
     assert project.query("SELECT * FROM draft") == []
+
+
+# -- another database -----------------------------------------------------------------------
+
+
+def test_what_is_done_in_part_does_not_go_on_in_another_database(
+    project: Project, second_database: URL
+) -> None:
+    elsewhere = f"-- pgpipe: database = {second_database.database}\n"
+    made = "CREATE TABLE one (a int);\n"
+    project.wrapped(a=f"{OFF}{made}SELECT 1/0;\n")
+    fails(project)
+    project.source("a", f"{OFF}{elsewhere}{made}CREATE TABLE two (a int);\n")
+    for _ in range(2):
+        fails(project, "build local_run ran a part of it in the run's own database")
+        project.ok("pgpipe", "retry", "a")
+    project.source("a", f"{OFF}{made}CREATE TABLE two (a int);\n")
+    goes_on(project, "resumed at statement 2 of 2")
+    assert project.query("SELECT * FROM two") == []
+
+
+def test_what_is_done_in_part_elsewhere_goes_on_there_only(
+    project: Project, second_database: URL
+) -> None:
+    elsewhere = f"-- pgpipe: database = {second_database.database}\n"
+    made = "CREATE TABLE one (a int);\n"
+    project.wrapped(a=f"{OFF}{elsewhere}{made}SELECT 1/0;\n")
+    fails(project)
+    project.source("a", f"{OFF}{made}SELECT 1;\n")
+    fails(project, f"build local_run ran a part of it in database {second_database.database}")
+    assert project.scalar("SELECT to_regclass('one')") is None
+    project.source("a", f"{OFF}{elsewhere}{made}SELECT 1;\n")
+    goes_on(project, "resumed at statement 2 of 2")
