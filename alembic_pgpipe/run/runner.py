@@ -44,7 +44,10 @@ ENDED = (
     "neither its version nor its status could be written with it. Remove that; what cannot run "
     "in a transaction goes into op.get_context().autocommit_block()"
 )
-
+OTHER_DIRECTIVES = (
+    "build {0.build_number} committed this source with other directives: {0.directives}. Put "
+    "them back and run again, or skip this revision and write a new one"
+)
 LEFT = "this revision left the program (SystemExit); raise another error where it cannot go on"
 
 
@@ -432,6 +435,8 @@ class Runner:
             )
         if own and source.execution.mode is Mode.TRANSACTION:
             refuse_transaction(source.path, running.last)
+        if own and running.last is not None and self._committed_elsewhere(running, source):
+            return
         if own and self._elsewhere(source):
             self._run_elsewhere(running, source)
         elif source.execution.mode is Mode.TRANSACTION:
@@ -467,8 +472,6 @@ class Runner:
         run can ask the server how that ended.
         """
         name = str(source.directives.database)
-        if self._committed_elsewhere(running, source):
-            return
         with self._connected_to(name, source) as connection:
             self.log.say(f"  in database {name}")
             watch = self._watching(running.step, Executor(connection).pid)
@@ -513,6 +516,8 @@ class Runner:
         if status == "aborted":
             return False
         running.kept = True
+        if status == "committed" and last.directives not in (None, str(source.directives)):
+            raise SourceError(source.path, OTHER_DIRECTIVES.format(last))
         if status == "committed" and last.checksum == source.checksum:
             self.log.say(f"  build {last.build_number} had committed it there: passed over")
             return True

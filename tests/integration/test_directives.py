@@ -161,6 +161,30 @@ def test_database_gets_a_source_once_however_often_recording_it_fails(
     assert other.scalar("SELECT count(*) FROM there") == 1
 
 
+@pytest.mark.parametrize("now", ["", "-- pgpipe: database = postgres\n"])
+def test_database_that_has_a_source_already_is_named_where_it_would_go_elsewhere(
+    project: Project, other: Project, now: str
+) -> None:
+    assert isinstance(other.url, URL)
+    other.query("CREATE TABLE public.there (id int)")
+    project.wrapped(a0="SELECT 1;\n")
+    project.ok("upgrade", "head")
+    project.query(REFUSE_SUCCESS)
+    head = f"-- pgpipe: database = {other.url.database}\n"
+    made = "INSERT INTO public.there VALUES (1);\n"
+    project.wrapped(a1=f"{head}{made}")
+    assert project.upgrade().code == 1
+    project.query("DROP TRIGGER refuse ON migrations")
+    project.source("a1", f"{now}{made}")
+    said = f"committed this source with other directives: database = {other.url.database}."
+    for _ in range(2):
+        refused(project.upgrade(), "a1.sql: build local_run", said)
+        project.ok("pgpipe", "retry", "a1")
+    project.source("a1", f"{head}{made}")
+    assert "had committed it there: passed over" in project.ok("upgrade", "head").text
+    assert other.scalar("SELECT count(*) FROM there") == 1
+
+
 def test_database_of_the_project_itself_is_nothing_special(project: Project) -> None:
     assert isinstance(project.url, URL)
     name = project.url.database
