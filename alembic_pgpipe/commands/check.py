@@ -205,7 +205,7 @@ def _held(evidence: Evidence, agreed: Agreement, sources: Sources) -> Iterator[s
             decision = decide_upgrade(revision, history, facts, settings.retry_failed)
             if decision.action is Action.HOLD:
                 refused = sources.refusal(revision) is not None
-                out = ways_out(revision, _file(revision, settings), refused=refused)
+                out = ways_out(revision, sources.file(revision), refused=refused)
                 yield f"{id_} ({revision.name}) failed and holds the next run: {out}"
 
 
@@ -213,15 +213,8 @@ def _empty(pending: Iterable[Revision], sources: Sources) -> Iterator[str]:
     """Note what would be applied as it is, and nobody may write anything into it then."""
     for revision in pending:
         if sources.is_empty(revision):
-            file = _file(revision, sources.settings)
+            file = sources.file(revision)
             yield f"{file} {EMPTY} yet; once it is applied, none can be added to it"
-
-
-def _file(revision: Revision, settings: Settings) -> str:
-    """Return the file that people edit."""
-    if revision.source is None:
-        return revision.path
-    return settings.shown(settings.sources / revision.source)
 
 
 def _edited(revision: Revision, history: History, sources: Sources) -> Iterator[Problem]:
@@ -229,6 +222,6 @@ def _edited(revision: Revision, history: History, sources: Sources) -> Iterator[
     differs = difference(revision, history, status, sources)
     if differs and revision.source:
         yield Problem(
-            _file(revision, sources.settings),
+            sources.file(revision),
             f"{differs}. Put its text back, and ship the change as a new source.",
         )

@@ -33,7 +33,6 @@ from alembic_pgpipe.run.plan import Action, Decision, Plan, decide_downgrade, pl
 from alembic_pgpipe.run.resume import unfinished
 from alembic_pgpipe.run.step import Sources, Step
 from alembic_pgpipe.showable import counted
-from alembic_pgpipe.source import shown_path
 
 AlembicStep = RevisionStep | StampStep
 Decisions = Iterable[tuple[Revision, Decision]]
@@ -197,7 +196,7 @@ class Planner:
 
     def _ways_out(self, revision: Revision) -> str:
         refused = self.sources.refusal(revision) is not None
-        return ways_out(revision, self.file(revision), refused=refused)
+        return ways_out(revision, self.sources.file(revision), refused=refused)
 
     def _remember_text(self, failed: Iterable[Revision], history: History) -> None:
         """Record the text of what failed under another tool: an edit is seen from now on."""
@@ -273,13 +272,6 @@ class Planner:
     def _alembic_step(self, revision: Revision) -> RevisionStep:
         script = self.revisions.script_of(revision)
         return RevisionStep(self.revisions.script.revision_map, script, True)
-
-    def file(self, revision: Revision) -> str:
-        """Return the file that people edit: the source, or the Python revision itself."""
-        if revision.source is None:
-            return revision.path
-        settings = self.sources.settings
-        return shown_path(settings.sources, revision.source, settings.project)
 
     # -- downwards ---------------------------------------------------------------------
 

@@ -71,6 +71,12 @@ class Sources:
             )
         return self._loaded[file]
 
+    def file(self, revision: Revision) -> str:
+        """Return the file that people edit: the source, or the Python revision itself."""
+        if revision.source is None:
+            return revision.path
+        return self.settings.shown(self.settings.sources / revision.source)
+
     def facts(self, revision: Revision) -> Facts:
         """Return what a revision's files say now, for the plan; never raises."""
         try:

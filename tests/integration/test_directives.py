@@ -139,16 +139,23 @@ WHEN (new.applied_status = 'SUCCESS') EXECUTE FUNCTION public.refuse();
 """
 
 
-def test_database_gets_a_source_once_however_often_recording_it_fails(
-    project: Project, other: Project
-) -> None:
+@pytest.fixture
+def unrecorded(project: Project, other: Project) -> str:
+    """Let nobody record the success of a source for another database; return its text."""
     assert isinstance(other.url, URL)
     other.query("CREATE TABLE public.there (id int)")
     project.wrapped(a0="SELECT 1;\n")
     project.ok("upgrade", "head")
     project.query(REFUSE_SUCCESS)
-    head = f"-- pgpipe: database = {other.url.database}\n"
-    project.wrapped(a1=f"{head}INSERT INTO public.there VALUES (1);\n")
+    text = f"-- pgpipe: database = {other.url.database}\nINSERT INTO public.there VALUES (1);\n"
+    project.wrapped(a1=text)
+    return text
+
+
+@pytest.mark.usefixtures("unrecorded")
+def test_database_gets_a_source_once_however_often_recording_it_fails(
+    project: Project, other: Project
+) -> None:
     for _ in range(3):
         result = project.upgrade()
         assert result.code == 1
@@ -163,24 +170,18 @@ def test_database_gets_a_source_once_however_often_recording_it_fails(
 
 @pytest.mark.parametrize("now", ["", "-- pgpipe: database = postgres\n"])
 def test_database_that_has_a_source_already_is_named_where_it_would_go_elsewhere(
-    project: Project, other: Project, now: str
+    project: Project, other: Project, unrecorded: str, now: str
 ) -> None:
-    assert isinstance(other.url, URL)
-    other.query("CREATE TABLE public.there (id int)")
-    project.wrapped(a0="SELECT 1;\n")
-    project.ok("upgrade", "head")
-    project.query(REFUSE_SUCCESS)
-    head = f"-- pgpipe: database = {other.url.database}\n"
-    made = "INSERT INTO public.there VALUES (1);\n"
-    project.wrapped(a1=f"{head}{made}")
+    directive, made = unrecorded.splitlines(keepends=True)
     assert project.upgrade().code == 1
     project.query("DROP TRIGGER refuse ON migrations")
     project.source("a1", f"{now}{made}")
-    said = f"committed this source with other directives: database = {other.url.database}."
+    was = directive.removeprefix("-- pgpipe: ").rstrip()
+    said = f"committed this source with other directives: {was}."
     for _ in range(2):
         refused(project.upgrade(), "a1.sql: build local_run", said)
         project.ok("pgpipe", "retry", "a1")
-    project.source("a1", f"{head}{made}")
+    project.source("a1", unrecorded)
     assert "had committed it there: passed over" in project.ok("upgrade", "head").text
     assert other.scalar("SELECT count(*) FROM there") == 1
 
