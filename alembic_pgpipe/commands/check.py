@@ -114,7 +114,8 @@ def _read(ledger: OpenLedger) -> _Found:
     )
     ids = frozenset(r.id for r in pending)
     notes = (*agreed.notes, *_held(evidence, agreed, sources), *_empty(pending, sources))
-    return _Found(problems, ids, routines, stuck=bool(stuck), notes=notes)
+    doubts = (doubt for revision in pending for doubt in sources.doubts(revision))
+    return _Found(problems, ids, routines, stuck=bool(stuck), notes=(*notes, *doubts))
 
 
 def _changed(settings: Settings) -> tuple[tuple[RoutineChange, ...], tuple[Problem, ...]]:

@@ -96,6 +96,13 @@ class Sources:
             return error
         return None
 
+    def doubts(self, revision: Revision) -> tuple[str, ...]:
+        """Return which comments of a revision's source look like directives and are none."""
+        try:
+            return self.load(revision.source).doubts if revision.source is not None else ()
+        except SourceError:
+            return ()
+
     def is_empty(self, revision: Revision) -> bool:
         """Return whether a revision's source may run, and has nothing in it."""
         try:

@@ -27,6 +27,11 @@ DATABASE = re.compile(r"--[ \t]*MSSDATABASE[ \t]*=[ \t]*(.*?)[ \t]*\Z", re.I | r
 LATE = re.compile(r"--[ \t]*(?:pgpipe[ \t]*:|MSSDATABASE[ \t]*=)", re.I | re.A)
 KEYS = ("transaction", "database", "lock_timeout", "statement_timeout", "role")
 FLAGS = ("retry", "skip")
+NEARLY = re.compile(
+    r"--[ \t]*(?:(?P<flag>retry|skip)[ \t]*\Z|(?P<bash>MSSDATABASE)\b"
+    rf"|pgpipe\b[^\n:\w]*(?:{'|'.join((*KEYS, *FLAGS))})\b)",
+    re.I | re.A,
+)
 TIMEOUT = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)[ \t]*(us|ms|s|min|h|d)?\Z", re.I | re.A)
 MILLISECONDS = {"us": 0.001, "ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 NO_EFFECT = "a directive has no effect behind SQL; move it to the top of the file"
@@ -80,6 +85,7 @@ class DirectiveReader:
 
     def __init__(self, head: str, path: str) -> None:
         self._path = path
+        self._head = head
         self._found: dict[str, str] = {}
         lines = [_line(head, *found) for found in _lines(head)]
         self._places = {(line.line, line.column) for line in lines}
@@ -90,6 +96,16 @@ class DirectiveReader:
     def header(self) -> Directives:
         """Return what the header alone says: all that is known of a broken source."""
         return _directives(self._found)
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Return which comments of the header look like directives and are none, and why."""
+        near = [(place(self._head, at), c) for at, c in _header(self._head) if NEARLY.match(c)]
+        return tuple(
+            f"{self._path}:{found[0]}: {comment[:80]} {_doubt(comment)}"
+            for found, comment in near
+            if found not in self._places
+        )
 
     def see(self, comments: Iterable[Comment]) -> None:
         """Take the ``--`` comments ahead of or within a statement.
@@ -179,6 +195,15 @@ def _lines(text: str) -> Iterator[tuple[int, str, bool]]:
             # A second flag counts only to be refused: further down it is a comment.
             flagged = True
             yield offset, comment, True
+
+
+def _doubt(comment: str) -> str:
+    """Return what is wrong with a comment that nearly is a directive."""
+    nearly = NEARLY.match(comment)
+    if nearly and nearly["flag"]:
+        return "is only a comment here; it counts on the first line"
+    wanted = "--MSSDATABASE=NAME" if nearly and nearly["bash"] else "-- pgpipe: key = value"
+    return f"is only a comment; a directive is written {wanted}"
 
 
 def _line(text: str, offset: int, comment: str, is_flag: bool) -> _Line:

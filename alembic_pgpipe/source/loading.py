@@ -29,7 +29,7 @@ class Source:
 
     ``checksums`` are those of the file itself and of each file that it includes.
     ``verdict`` is how it is run, or why it may not be; its directives are then those of
-    its header.
+    its header.  ``doubts`` say which comments nearly are directives.
     """
 
     file: str
@@ -39,6 +39,7 @@ class Source:
     verdict: Execution | SourceError
     folder: Path
     project: Path
+    doubts: tuple[str, ...] = ()
 
     @property
     def checksum(self) -> str:
@@ -91,7 +92,8 @@ def load_source(
         pass  # the checksum is that of the whole file, also where it cannot be run
     if isinstance(verdict, SourceError) and not texts.has_read(path):
         raise verdict
-    return Source(file, path, texts.checksums(path), found, verdict, folder, project)
+    checksums, doubts = texts.checksums(path), directives.doubts
+    return Source(file, path, checksums, found, verdict, folder, project, doubts)
 
 
 def _decided(reader: Reader, directives: DirectiveReader, rules: Rules) -> Execution:

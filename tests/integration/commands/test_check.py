@@ -10,6 +10,7 @@ from tests.project import Project, Result
 pytestmark = pytest.mark.usefixtures("shared_rehearsal")
 
 TABLE = "CREATE TABLE public.{0} (id int);\n"
+WRITTEN = "is only a comment; a directive is written"
 
 
 def problems(result: Result) -> list[str]:
@@ -32,6 +33,25 @@ def test_check_notes_a_source_that_nobody_has_written_yet(project: Project) -> N
     assert project.ok("pgpipe", "check").output.count(f"note: {said}") == 1
     project.ok("upgrade", "head")
     assert "holds no statement" not in project.ok("pgpipe", "check").output
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        ("-- a\n--skip\n", "2: --skip is only a comment here; it counts on the first line"),
+        ("-- pgpipe role = x\n", f"1: -- pgpipe role = x {WRITTEN} -- pgpipe: key = value"),
+        ("--MSSDATABASE: b\n", f"1: --MSSDATABASE: b {WRITTEN} --MSSDATABASE=NAME"),
+        ("--retry\n-- pgpipe: lock_timeout = 5s\n-- pgpipe runs this\n", None),
+    ],
+)
+def test_check_notes_a_comment_that_is_nearly_a_directive(
+    project: Project, text: str, note: str | None
+) -> None:
+    project.wrapped(a1=text + TABLE.format("a"))
+    notes = [f"note: alembic/sql/a1.sql:{note}"] if note else []
+    assert project.ok("pgpipe", "check").output.splitlines()[:-1] == notes
+    project.ok("upgrade", "head")
+    assert "note" not in project.ok("pgpipe", "check").output
 
 
 def test_check_does_not_offer_to_retry_what_may_not_run_as_it_is(project: Project) -> None:
