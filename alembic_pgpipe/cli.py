@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import shutil
 import sys
@@ -22,6 +23,7 @@ from alembic_pgpipe.showable import harmless
 
 if TYPE_CHECKING:
     from alembic_pgpipe.commands.append import Wrapped
+    from alembic_pgpipe.commands.wrap import Missing
 
 PROGRAM = "alembic pgpipe"
 SECRETS = "alembic_pgpipe.secrets"
@@ -40,6 +42,13 @@ def _utf8(context: click.Context, parameter: click.Parameter, value: str | None)
     except UnicodeEncodeError:
         message = f"{value!r} is not UTF-8, and the database keeps nothing else."
         raise click.BadParameter(message, context, parameter) from None
+    return value
+
+
+def _seconds(context: click.Context, parameter: click.Parameter, value: float) -> float:
+    """Refuse what no clock can count: less than nothing, nan, and a wait without an end."""
+    if not 0 <= value < math.inf:
+        raise click.BadParameter("must be 0 or more seconds.", context, parameter)
     return value
 
 
@@ -115,8 +124,17 @@ def wrap(config: Config, /, check: bool, merge: bool, yes: bool, **ways: Any) ->
     is shown before it is written.
     """
     from alembic_pgpipe.commands.wrap import Ways
+    from alembic_pgpipe.commands.wrap import missing as look
     from alembic_pgpipe.commands.wrap import wrap as run
     from alembic_pgpipe.render import terminal
+
+    if check:
+        if yes or any(ways.values()):
+            raise click.UsageError(
+                "--check writes nothing; of the others only --merge goes with it."
+            )
+        _show_missing(look(config, merge=merge))
+        return
 
     def agree(planned: Sequence[Wrapped]) -> bool:
         if not any(one.notes for one in planned):
@@ -126,14 +144,11 @@ def wrap(config: Config, /, check: bool, merge: bool, yes: bool, **ways: Any) ->
 
     def wrote(wrappers: Sequence[Wrapped]) -> None:
         if wrappers:
-            _show(terminal.wrapped(wrappers, check=False))
+            _show(terminal.wrapped(wrappers))
 
-    way = Ways(**ways)
-    written = run(config, merge=merge, check=check, ways=way, wrote=wrote, agree=agree)
-    if check and written:
-        raise Findings(terminal.wrapped(written, check=True))
+    written = run(config, merge=merge, ways=Ways(**ways), wrote=wrote, agree=agree)
     if not written:
-        _show(terminal.wrapped(written, check=check))
+        _show(terminal.wrapped(written))
 
 
 @pgpipe.command()
@@ -306,7 +321,13 @@ def repair(config: Config, /, yes: bool, **said: Any) -> None:
 
 
 @pgpipe.command()
-@click.option("--timeout", default=60.0, show_default=True, help="Seconds until it gives up.")
+@click.option(
+    "--timeout",
+    default=60.0,
+    show_default=True,
+    callback=_seconds,
+    help="Seconds until it gives up.",
+)
 @click.pass_obj
 def wait(config: Config, timeout: float) -> None:
     """Wait until the database answers; exit 5 where it does not."""
@@ -332,6 +353,7 @@ def wait(config: Config, timeout: float) -> None:
     "--timeout",
     default=10.0,
     show_default=True,
+    callback=_seconds,
     help="Seconds to wait for a run of this build that is still at work.",
 )
 @click.pass_obj
@@ -354,6 +376,14 @@ def close(config: Config, status: str | None, junit: Path | None, timeout: float
     if closed.error is not None:
         raise closed.error
     _show(terminal.closed(closed))
+
+
+def _show_missing(found: Missing) -> None:
+    from alembic_pgpipe.render import terminal
+
+    if found:
+        raise Findings(terminal.missing(found))
+    _show(terminal.missing(found))
 
 
 def _write(file: Path, text: str) -> None:

@@ -15,11 +15,9 @@ from alembic_pgpipe.source import source_name
 
 @dataclass(frozen=True, slots=True)
 class Wrapped:
-    """One revision that was written, or with ``--check`` would be.
+    """One revision that was written, or would be.
 
-    ``notes`` say, before it is written, what it does besides running a text.  With
-    ``--check`` the ``name`` may be that of a routine file, and its note says whether it is
-    new, changed or gone.
+    ``notes`` say, before it is written, what it does besides running a text.
     """
 
     revision: str

@@ -16,21 +16,18 @@ from alembic_pgpipe.ledger.agreement import Agreement, Evidence, agreement
 from alembic_pgpipe.ledger.history import History
 from alembic_pgpipe.model import Problem, Revision, Status
 from alembic_pgpipe.project import OpenLedger, open_ledger, visit_project
+from alembic_pgpipe.revisions.broken import two_heads
 from alembic_pgpipe.revisions.project import ProjectRevisions
 from alembic_pgpipe.revisions.unwrapped import unwrapped_sources
 from alembic_pgpipe.routines.rehearsal import rehearsal
 from alembic_pgpipe.routines.trial import Trial, try_changes
-from alembic_pgpipe.routines.working import RoutineChange, changed_routines, moved
+from alembic_pgpipe.routines.working import GONE, RoutineChange, changed_routines, unsettled
 from alembic_pgpipe.run.failure import excerpt, problem_of, ways_out
 from alembic_pgpipe.run.plan import Action, decide_upgrade
 from alembic_pgpipe.run.step import EMPTY, Sources
 from alembic_pgpipe.settings import Settings, read_settings
 
 STUCK = "not rehearsed: as it is, an upgrade would run nothing; mend what is said above first"
-GONE = (
-    "gone since its last snapshot. Put the file back; or write the revision that drops what it "
-    "created: alembic pgpipe wrap --drop"
-)
 # What a real server has been given, and a scratch server has not.
 LACKS = re.compile(r'extension "[^"]+" is not available|could not (?:open|access) .*file ')
 
@@ -124,9 +121,7 @@ def _changed(settings: Settings) -> tuple[tuple[RoutineChange, ...], tuple[Probl
         changes = changed_routines(settings)
     except SourceError as error:
         return (), (problem_of(error),)
-    pairs = moved(changes)
-    settled = {*pairs, *(change.name for change in pairs.values())}
-    waiting = [change for change in changes if change.name not in settled]
+    waiting = unsettled(changes)
     gone = tuple(Problem(change.path, GONE) for change in waiting if not change.new)
     return tuple(change for change in waiting if change.new), gone
 
@@ -157,11 +152,8 @@ def _is_pending(revision: Revision, history: History, passed: bool) -> bool:
 def _heads(revisions: ProjectRevisions) -> Iterator[Problem]:
     heads = revisions.heads()
     if len(heads) > 1:
-        yield Problem(
-            revisions.settings.shown(revisions.versions),
-            f"the history has {len(heads)} heads ({', '.join(sorted(heads))}). "
-            "Join them: alembic pgpipe wrap --merge",
-        )
+        said = str(two_heads(heads, "An upgrade would run nothing"))
+        yield Problem(revisions.settings.shown(revisions.versions), said)
 
 
 def _unwrapped(revisions: ProjectRevisions, settings: Settings) -> Iterator[Problem]:

@@ -9,11 +9,12 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from alembic_pgpipe.commands.append import Wrapped, append
-from alembic_pgpipe.errors import RevisionError, RoutineError
+from alembic_pgpipe.errors import RoutineError
+from alembic_pgpipe.revisions.broken import two_heads
 from alembic_pgpipe.revisions.project import ProjectRevisions
 from alembic_pgpipe.revisions.unwrapped import unwrapped_sources
 from alembic_pgpipe.revisions.wrapper import Wrapper, message_for, revision_id
-from alembic_pgpipe.routines.working import RoutineChange, changed_routines, moved
+from alembic_pgpipe.routines.working import GONE, RoutineChange, changed_routines, unsettled
 from alembic_pgpipe.settings import read_settings
 from alembic_pgpipe.source import SourceFile
 
@@ -35,11 +36,40 @@ class Ways:
 DEFAULT = Ways()
 
 
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """What is not in a revision yet: by wrapper, and by changed routine file.
+
+    ``options`` are those without which ``wrap`` would not write all of it.
+    """
+
+    wrappers: tuple[Wrapped, ...] = ()
+    routines: tuple[RoutineChange, ...] = ()
+    options: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Return whether anything is missing."""
+        return bool(self.wrappers or self.routines)
+
+
+def missing(config: Config, *, merge: bool = False) -> Missing:
+    """Return what ``wrap`` would write; nothing is written.
+
+    Raises what ``wrap`` raises for several heads without ``merge``, and for ids and names
+    that cannot be.
+    """
+    revisions = ProjectRevisions(ScriptDirectory.from_config(config), read_settings(config))
+    changes = changed_routines(revisions.settings)
+    plan = _plan(revisions, merge=merge)
+    options = {"--merge": len(revisions.heads()) > 1, "--drop": bool(_gone(changes))}
+    needed = tuple(option for option, is_needed in options.items() if is_needed)
+    return Missing(append(revisions, plan, write=False), changes, needed)
+
+
 def wrap(
     config: Config,
     *,
     merge: bool = False,
-    check: bool = False,
     ways: Ways = DEFAULT,
     wrote: Callable[[Sequence[Wrapped]], None] = lambda _: None,
     agree: Callable[[Sequence[Wrapped]], bool] = lambda _: True,
@@ -47,25 +77,17 @@ def wrap(
     """Append a wrapper to the head for each source that has none, and for changed routines.
 
     Sources come in the natural order of their names, and need no database.  Changed
-    routines come after them, tried on the rehearsal.  ``merge`` first joins several heads;
-    ``check`` writes nothing.  ``wrote`` hears of wrappers as soon as they are written.
-    ``agree`` sees the revisions of routines before they are written, and may refuse them.
+    routines come after them, tried on the rehearsal.  ``merge`` first joins several heads.
+    ``wrote`` hears of wrappers as soon as they are written.  ``agree`` sees the revisions of
+    routines before they are written, and may refuse them.
     Raises RevisionError for several heads without ``merge``, RoutineError where changed
     routines cannot be shipped as they are.
     """
     revisions = ProjectRevisions(ScriptDirectory.from_config(config), read_settings(config))
-    settings = revisions.settings
-    changes = changed_routines(settings)
-    if not check:
-        _refuse_gone(changes, ways)
-    plan = [
-        *_merge(revisions.heads(), merge=merge),
-        *map(_of_source, unwrapped_sources(revisions, settings)),
-    ]
-    if check:
-        missing = append(revisions, plan, write=False)
-        return (*missing, *(Wrapped("", c.path, "", (c.what,)) for c in changes))
-    written = append(revisions, plan, write=True)
+    changes = changed_routines(revisions.settings)
+    if not ways.drop:
+        _refuse_gone(changes)
+    written = append(revisions, _plan(revisions, merge=merge), write=True)
     wrote(written)
     if not changes:
         return written
@@ -93,14 +115,17 @@ def _ship(
     )
 
 
+def _plan(revisions: ProjectRevisions, *, merge: bool) -> list[Wrapper]:
+    """Return the wrappers to write, the one that joins several heads first."""
+    sources = map(_of_source, unwrapped_sources(revisions, revisions.settings))
+    return [*_merge(revisions.heads(), merge=merge), *sources]
+
+
 def _merge(heads: tuple[str, ...], *, merge: bool) -> list[Wrapper]:
     if len(heads) < 2:
         return []
     if not merge:
-        raise RevisionError(
-            f"The history has {len(heads)} heads ({', '.join(sorted(heads))}), as after a "
-            "merge of two branches. Nothing was written. Join them: alembic pgpipe wrap --merge"
-        )
+        raise two_heads(heads, "Nothing was written")
     joined = " and ".join(sorted(heads))
     return [Wrapper(revision_id(f"merge {joined}"), (), f"merge {joined}", None, None)]
 
@@ -111,12 +136,11 @@ def _of_source(source: SourceFile) -> Wrapper:
     )
 
 
-def _refuse_gone(changes: Sequence[RoutineChange], ways: Ways) -> None:
-    settled = {change.name for change in moved(changes).values()}
-    gone = [c.path for c in changes if not c.new and c.name not in settled]
-    if gone and not ways.drop:
-        raise RoutineError(
-            f"{', '.join(gone)}: gone since the last snapshot. Nothing was written. Put the "
-            "file back; or write the revision that drops what it created: alembic pgpipe wrap "
-            "--drop"
-        )
+def _gone(changes: Sequence[RoutineChange]) -> list[str]:
+    """Return the files that are gone, and have not become those of another name."""
+    return [change.path for change in unsettled(changes) if not change.new]
+
+
+def _refuse_gone(changes: Sequence[RoutineChange]) -> None:
+    if gone := _gone(changes):
+        raise RoutineError(f"Nothing was written. {', '.join(gone)}: {GONE}")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from alembic_pgpipe.commands.pull import PullReport
     from alembic_pgpipe.commands.repair import Proposal, RepairReport
     from alembic_pgpipe.commands.status import StatusReport
+    from alembic_pgpipe.commands.wrap import Missing
 
 # A pipe has no width; a build log is wide and is searched, so nothing is folded there.
 PIPE_WIDTH = 1000
@@ -28,6 +29,7 @@ NOTE_LIMIT = 160
 NARROW = 100
 NARROW_WITHOUT = frozenset({"when (UTC)", "build"})
 NEVER_FOLDED = frozenset({"revision", "status", "when (UTC)"})
+COMPLETE = "every source has its wrapper"
 HEADER = ("revision", "source", "status", "when (UTC)", "build", "note")
 DRIFT_NEXT = (
     "next: alembic pgpipe pull NAME keeps what the database holds; to have the project's "
@@ -108,18 +110,20 @@ def changes(done: Sequence[Change]) -> str:
     return "\n".join([*lines, "next: alembic upgrade head"])
 
 
-def wrapped(written: Sequence[Wrapped], *, check: bool) -> str:
-    """Return which wrappers were written, or are missing."""
+def missing(found: Missing) -> str:
+    """Return what has no revision yet, and the command that writes all of it."""
+    if not found:
+        return COMPLETE
+    wrappers = (f"no wrapper: {one.name}" for one in found.wrappers)
+    routines = (f"no revision: {one.path} ({one.what})" for one in found.routines)
+    command = " ".join(("alembic pgpipe wrap", *found.options))
+    return "\n".join((*wrappers, *routines, f"next: {command}"))
+
+
+def wrapped(written: Sequence[Wrapped]) -> str:
+    """Return which wrappers were written."""
     if not written:
-        return "every source has its wrapper"
-    if check:
-        lines = [
-            f"no revision: {one.name} ({one.notes[0]})"
-            if one.notes
-            else f"no wrapper: {one.name}"
-            for one in written
-        ]
-        return "\n".join([*lines, "next: alembic pgpipe wrap"])
+        return COMPLETE
     return "\n".join(f"{one.revision} {one.name} → {one.file}" for one in written)
 
 

@@ -108,11 +108,11 @@ def unknown_version(revision: str, versions: str) -> RevisionError:
     )
 
 
-def two_heads(heads: Sequence[str]) -> RevisionError:
-    """Return the error for a history that ends in several heads."""
+def two_heads(heads: Sequence[str], outcome: str = "Nothing was run") -> RevisionError:
+    """Return the error for a history that ends in several heads; ``outcome`` is a sentence."""
     return RevisionError(
         f"The history has {len(heads)} heads ({', '.join(sorted(heads))}), as after a merge of "
-        "two branches. Nothing was run. Join them: alembic pgpipe wrap --merge"
+        f"two branches. {outcome}. Join them: alembic pgpipe wrap --merge"
     )
 
 

@@ -8,7 +8,7 @@ or with others in a ``….routines.sql``.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,10 @@ SINGLE = re.compile(r"(?P<name>.+)\.v(?P<version>\d{3,})\.sql\Z")
 SEVERAL = ".routines.sql"
 MARK = re.compile(r"^-- wrap: (?:begin|end\b|not run|\S.* v\d{3,}\r?$)", re.M)
 BLANK = "there is no statement in this file. Write one, or remove the file"
+GONE = (
+    "gone since its last snapshot. Put the file back; or write the revision that drops what it "
+    "created: alembic pgpipe wrap --drop"
+)
 EMPTIED = f"{BLANK}: what it created is then dropped by alembic pgpipe wrap --drop"
 
 
@@ -131,6 +135,13 @@ def moved(changes: Iterable[RoutineChange]) -> Mapping[str, RoutineChange]:
         if change.before is None and checksum(change.new) in gone:
             pairs[change.name] = gone.pop(checksum(change.new))
     return pairs
+
+
+def unsettled(changes: Sequence[RoutineChange]) -> tuple[RoutineChange, ...]:
+    """Return the changes but for those that only move or rename a file."""
+    pairs = moved(changes)
+    settled = {*pairs, *(change.name for change in pairs.values())}
+    return tuple(change for change in changes if change.name not in settled)
 
 
 def read_copies(settings: Settings) -> Mapping[str, WorkingCopy]:

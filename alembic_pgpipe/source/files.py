@@ -126,8 +126,7 @@ def locate(folder: Path, file: str, project: Path) -> Path:
             raise refuse("this path leads outside the project; copy the file into it")
         mode = Path(real).stat().st_mode
     except FileNotFoundError as exc:
-        message = "there is no such file; restore it, or remove the revision that runs it"
-        raise refuse(message) from exc
+        raise refuse("there is no such file; restore it") from exc
     except (OSError, ValueError) as exc:
         reason = getattr(exc, "strerror", None) or exc
         raise refuse(f"this path cannot be used: {reason}") from exc

@@ -88,7 +88,7 @@ def test_check_names_sources_without_a_wrapper_and_two_heads(project: Project) -
     project.write("alembic/versions/other.py", 'revision, down_revision = "other", None\n')
     found = problems(project.alembic("pgpipe", "check"))
     assert len(found) == 2
-    assert "the history has 2 heads" in found[0] and "wrap --merge" in found[0]
+    assert "The history has 2 heads" in found[0] and "wrap --merge" in found[0]
     assert found[1].startswith("alembic/sql/a2.sql: has no wrapper")
 
 

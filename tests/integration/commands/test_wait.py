@@ -64,3 +64,13 @@ def test_wait_does_not_wait_for_a_mistake(tmp_path: Path) -> None:
 def test_wait_creates_nothing(project: Project) -> None:
     project.ok("pgpipe", "wait")
     assert project.scalar("SELECT to_regclass('public.migrations')") is None
+
+
+@pytest.mark.parametrize("seconds", ["nan", "-3", "inf"])
+@pytest.mark.parametrize("verb", ["wait", "close"])
+def test_a_time_that_no_clock_counts_is_refused(
+    project: Project, verb: str, seconds: str
+) -> None:
+    result = project.alembic("pgpipe", verb, "--timeout", seconds)
+    assert result.code == 2
+    assert "must be 0 or more seconds" in result.text

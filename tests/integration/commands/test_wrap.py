@@ -90,6 +90,28 @@ def test_wrap_check_writes_nothing_and_says_what_is_missing(project: Project) ->
     assert not (project.folder / "alembic/sql/answer.v001.sql").exists()
 
 
+def test_wrap_check_names_the_options_that_wrap_would_want(project: Project) -> None:
+    two_heads(project)
+    for option in ("--merge", "--drop", "--yes"):
+        result = project.alembic("pgpipe", "wrap", "--check", option)
+        assert result.code == (6 if option == "--merge" else 2), result.text
+    assert "only --merge goes with it" in result.text
+    result = project.alembic("pgpipe", "wrap", "--check", "--merge")
+    assert result.output.splitlines()[-1] == "next: alembic pgpipe wrap --merge"
+
+
+def test_wrap_check_says_that_a_gone_file_needs_drop(project: Project) -> None:
+    copy = project.write("alembic/routines/answer.sql", FUNCTION.format(1))
+    project.write("alembic/sql/answer.v001.sql", FUNCTION.format(1))
+    project.ok("pgpipe", "wrap")
+    copy.unlink()
+    result = project.alembic("pgpipe", "wrap", "--check")
+    assert result.output.splitlines() == [
+        "no revision: alembic/routines/answer.sql (gone)",
+        "next: alembic pgpipe wrap --drop",
+    ]
+
+
 def test_wrap_refuses_a_renamed_source(project: Project) -> None:
     project.wrapped(a1="SELECT 1;\n")
     (project.folder / "alembic/sql/a1.sql").rename(project.folder / "alembic/sql/a1.up.sql")

@@ -265,7 +265,7 @@ def test_a_gone_file_asks(project: Project) -> None:
     write(project, "v", None)
     result = project.alembic("pgpipe", "wrap")
     assert result.code == 1
-    assert "alembic/routines/v.sql: gone since the last snapshot" in result.text
+    assert "alembic/routines/v.sql: gone since its last snapshot" in result.text
     assert "alembic pgpipe wrap --drop" in result.text
     assert sources(project) == before
     assert "public.v: dropped, its file is gone" in shipped(project, "--drop")
