@@ -16,7 +16,7 @@ from alembic_pgpipe.connect.database import Database, open_database
 from alembic_pgpipe.connect.lock import holder
 from alembic_pgpipe.environment import VISIT, Visit
 from alembic_pgpipe.errors import SettingsError
-from alembic_pgpipe.ledger.agreement import Evidence
+from alembic_pgpipe.ledger.agreement import Evidence, said_applied
 from alembic_pgpipe.ledger.history import History, match_history, refuse_unread
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.ledger.states import UNSETTLED, unsettled
@@ -135,13 +135,15 @@ def read_evidence(
     known = [head for head in heads if head in names]
     if running is None:
         running = holder(connection, visit.settings.schema) is not None
+    history = match_history(everything, rows, attempts)
     return Evidence(
         everything,
         revisions.applied(known),
-        match_history(everything, rows, attempts),
+        history,
         revisions.behind(known),
         tuple(head for head in heads if head not in names),
         running,
+        () if heads else revisions.tops(said_applied(history) & names),
     )
 
 

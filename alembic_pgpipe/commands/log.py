@@ -19,13 +19,23 @@ def log(config: Config, number: str | None = None) -> BuildRecord:
 
     def look(visit: Visit) -> BuildRecord:
         with open_ledger(visit) as ledger:
-            found = None if BUILDS in ledger.missing else ledger.recorder.builds.build(number)
+            builds = None if BUILDS in ledger.missing else ledger.recorder.builds
+            found = builds.build(number) if builds is not None else None
             if found is None:
-                wanted = f"build {number}" if number else "any build"
+                latest = builds.build() if builds is not None else None
+                table = f"{visit.settings.schema}.migration_logs"
                 raise LedgerError(
-                    f"{visit.settings.schema}.migration_logs has no log of {wanted} in "
-                    f"{ledger.database.label}. A run writes one: alembic upgrade head"
+                    _absent(number, latest, f"{table} in {ledger.database.label}")
                 )
             return found
 
     return visit_project(config, look)
+
+
+def _absent(number: str | None, latest: BuildRecord | None, where: str) -> str:
+    if latest is None:
+        return f"No build has a log in {where}. A run writes one: alembic upgrade head"
+    return (
+        f"No build {number} has a log in {where}. The latest one there is {latest.number}: "
+        "alembic pgpipe log"
+    )

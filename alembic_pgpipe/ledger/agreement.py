@@ -7,7 +7,7 @@ person can know.  Nothing here reads or writes anything; the caller brings the e
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from alembic_pgpipe.ledger.history import BEFORE_THE_LEDGER, History
@@ -25,7 +25,8 @@ class Evidence:
 
     ``passed`` are the ids that ``alembic_version`` has passed, ``behind`` those that it
     holds besides one that builds on them, ``unknown`` those that no file of the project
-    has.  ``running`` says that a run is at work.
+    has.  ``running`` says that a run is at work.  ``lost`` are the versions that it would
+    hold if all were passed that the ledger says is applied; empty where it holds any.
     """
 
     revisions: tuple[Revision, ...]
@@ -34,6 +35,7 @@ class Evidence:
     behind: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
     running: bool = False
+    lost: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,15 @@ class Finding:
         return f"{self.facts}. {self.advice}"
 
 
+def said_applied(history: History) -> frozenset[str]:
+    """Return the ids that both their row and their attempts say are applied."""
+    return frozenset(
+        id_
+        for id_, attempt in history.settled.items()
+        if attempt.direction is Direction.UPGRADE and history.status(id_) is Status.SUCCESS
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Agreement:
     """What contradicts itself, and what is only worth a note: the next run settles it."""
@@ -164,7 +175,8 @@ def agreement(evidence: Evidence) -> Agreement:
     if evidence.running:
         return Agreement(tuple(findings))
     dead = (_dead(attempt, evidence) for attempt in evidence.history.left_open)
-    return Agreement(tuple(findings), (*dead, *_strangers(evidence)))
+    emptied = _emptied(evidence.lost) if findings else ()
+    return Agreement(tuple(findings), (*emptied, *dead, *_strangers(evidence)))
 
 
 # -- a revision ------------------------------------------------------------------------
@@ -336,6 +348,14 @@ def _ledger_was_kept(history: History) -> bool:
         or (attempt.outcome is Outcome.SUCCESS and attempt.reason != BY_SCRIPT)
         for attempt in history.settled.values()
     )
+
+
+def _emptied(lost: Sequence[str]) -> Iterator[str]:
+    if lost:
+        yield (
+            "alembic_version is empty. If all is still there that the ledger says is applied, "
+            f"one command says so: alembic stamp {' '.join(lost)}"
+        )
 
 
 def _dead(attempt: Attempt, evidence: Evidence) -> str:

@@ -123,6 +123,12 @@ class ProjectRevisions:
             if any(one in self.applied([other]) for other in several if other != one)
         )
 
+    def tops(self, ids: Collection[str]) -> tuple[str, ...]:
+        """Return the heads that these and no other revisions lie behind; empty without such."""
+        below = {parent for id_ in ids for parent in self.parents(id_)}
+        found = tuple(r.id for r in self.all() if r.id in ids and r.id not in below)
+        return found if self.applied(found) == frozenset(ids) else ()
+
     def parents(self, revision: str) -> tuple[str, ...]:
         """Return the ids of what a revision builds or depends on directly."""
         script = self._script(revision)

@@ -201,6 +201,26 @@ def test_what_a_person_says_is_not_applied_runs(shipped: Project) -> None:
     assert set(shipped.ledger().values()) == {"SUCCESS"}
 
 
+def test_an_emptied_version_is_mended_with_one_command(shipped: Project) -> None:
+    shipped.query("DELETE FROM alembic_version")
+    said = "note: alembic_version is empty. If all is still there that the ledger says is "
+    said += f"applied, one command says so: alembic stamp {C}\n"
+    assert said in left(shipped.alembic(*REPAIR))
+    assert said in left(shipped.alembic("pgpipe", "check"))
+    shipped.ok("stamp", C)
+    agrees(shipped)
+    assert shipped.status() == dict.fromkeys("abc", "SUCCESS")
+
+
+def test_an_emptied_version_is_not_stamped_over_what_was_skipped(project: Project) -> None:
+    project.wrapped(a="SELECT 1;", b="SELECT 1/0;", c="SELECT 1;")
+    assert project.upgrade().code == 1
+    project.ok("pgpipe", "skip", B, "--reason", "x")
+    project.ok("upgrade", "head")
+    project.query("DELETE FROM alembic_version")
+    assert "alembic stamp" not in left(project.alembic(*REPAIR))
+
+
 def test_what_was_passed_and_is_not_applied_runs_out_of_order(project: Project) -> None:
     project.wrapped(**{name: SOURCE.format(name) for name in "abc"})
     project.ok("upgrade", A)
