@@ -28,6 +28,7 @@ from alembic_pgpipe.run.resume import (
     lost,
     refuse_edited,
     refuse_moved,
+    refuse_unset,
     unfinished,
 )
 from alembic_pgpipe.run.server_errors import StatementError, is_unanswered
@@ -115,6 +116,7 @@ class Alone:
             self._set_again(statements, known)
         if self.done:
             self._say(_resumed(self.done, self.total))
+        refuse_unset(statements, self.done)
         for number, gone in lost(statements, self.done):
             self._say(
                 f"{gone.what} {gone.name} of statement {number} has ended with its session"

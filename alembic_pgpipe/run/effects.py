@@ -83,6 +83,15 @@ SET_CONFIG = re.compile(
     re.IGNORECASE,
 )
 
+CALLS_SET_CONFIG = re.compile(
+    r"\bset_config\s*\((?![^()]*,\s*'?(?:true|t|on|yes|1)'?\s*\))", re.IGNORECASE
+)
+# Behind these words or signs a SET is a statement of its own, and no part of an UPDATE.
+SETS_IN_BLOCK = re.compile(
+    r"(?:\bBEGIN|\bTHEN|\bELSE|\bLOOP|;|')\s*SET\s+(?!LOCAL\b|CONSTRAINTS\b|TRANSACTION\b)",
+    re.IGNORECASE,
+)
+
 
 @dataclass(frozen=True, slots=True)
 class BuildsIndex:
@@ -192,6 +201,18 @@ def is_session_statement(statement: Statement) -> bool:
     return statement.words[:1] == ("SELECT",) and bool(
         SET_CONFIG.match(plain_text(statement.text))
     )
+
+
+def may_set_within(statement: Statement) -> bool:
+    """Tell whether a statement may set something for its session besides what else it does."""
+    first = statement.words[0] if statement.words else ""
+    if first not in ("DO", "SELECT", "WITH", "INSERT", "VALUES"):
+        return False
+    plain = plain_text(statement.text)
+    if is_session_statement(statement):
+        return False
+    in_block = first == "DO" and SETS_IN_BLOCK.search(plain) is not None
+    return in_block or CALLS_SET_CONFIG.search(plain) is not None
 
 
 def lost_with_session(statement: Statement) -> Lost | None:

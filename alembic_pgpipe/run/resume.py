@@ -9,7 +9,12 @@ from collections.abc import Iterator, Sequence
 
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.model import Attempt, Outcome
-from alembic_pgpipe.run.effects import Lost, lost_with_session
+from alembic_pgpipe.run.effects import (
+    Lost,
+    is_session_statement,
+    lost_with_session,
+    may_set_within,
+)
 from alembic_pgpipe.source import Statement, statement_hash
 
 BROKEN_OFF = frozenset({Outcome.ERROR, Outcome.INTERRUPTED, Outcome.RUNNING})
@@ -115,6 +120,28 @@ def lost(statements: Sequence[Statement], done: int) -> Iterator[tuple[int, Lost
                     raise _needed(user, number, gone)
                 break
         yield number, gone
+
+
+def refuse_unset(statements: Sequence[Statement], done: int) -> None:
+    """Raise SourceError where what is to run may need what a finished statement has set.
+
+    What only sets something is done again in the new session; what does more besides cannot
+    be.  A setting that stands behind it, or comes next, is taken for the same.
+    """
+    if done >= len(statements):
+        return
+    following = statements[done]
+    for number, statement in enumerate(statements[:done], 1):
+        again = any(map(is_session_statement, statements[number : done + 1]))
+        if may_set_within(statement) and not again:
+            raise SourceError(
+                following.path,
+                f"statement {number} may have set something for its own session, which has "
+                "ended. Write what it sets as a SET or RESET of its own above this statement. "
+                "Then: alembic upgrade head",
+                line=following.line,
+                column=following.column,
+            )
 
 
 def _needed(user: Statement, number: int, gone: Lost) -> SourceError:

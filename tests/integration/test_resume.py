@@ -461,6 +461,23 @@ def test_what_ended_with_its_session_and_is_needed_stops_the_run(project: Projec
     assert project.query("SELECT * FROM draft") == []
 
 
+def test_what_a_block_has_set_for_its_session_is_not_forgotten(project: Project) -> None:
+    path = "DO $$BEGIN PERFORM set_config('search_path', 'apart', false); END$$;\n"
+    made = f"{OFF}CREATE SCHEMA apart;\n{path}CREATE TABLE one (a int);\n"
+    project.wrapped(a=f"{made}SELECT 1/0;\n")
+    fails(project)
+    project.source("a", f"{made}CREATE TABLE two (a int);\nSELECT 1/0;\n")
+    fails(project, "a.sql:5:1", "statement 2 may have set something for its own session")
+    project.source(
+        "a", f"{made}SET search_path = apart;\nCREATE TABLE two (a int);\nSELECT 1/0;\n"
+    )
+    fails(project, "resumed at statement 4 of 6", "division by zero")
+    project.source("a", f"{made}SET search_path = apart;\nCREATE TABLE two (a int);\n")
+    goes_on(project, "all 5 statements are done already")
+    tables = "SELECT table_schema FROM information_schema.tables WHERE table_name = ANY (%s)"
+    assert project.query(tables, ["one", "two"]) == [("apart",), ("apart",)]
+
+
 # -- another database -----------------------------------------------------------------------
 
 

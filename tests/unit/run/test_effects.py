@@ -18,6 +18,7 @@ from alembic_pgpipe.run.effects import (
     is_atomic,
     is_session_statement,
     lost_with_session,
+    may_set_within,
 )
 from alembic_pgpipe.source import Statement, read_statements
 
@@ -129,6 +130,27 @@ def test_a_statement_changes_no_session(text: str) -> None:
 )
 def test_what_ends_with_the_session(text: str, lost: Lost | None) -> None:
     assert lost_with_session(statement(text)) == lost
+
+
+@pytest.mark.parametrize(
+    ("text", "may"),
+    [
+        ("DO $$BEGIN PERFORM set_config('search_path', 'a', false); END$$", True),
+        ("DO $$BEGIN PERFORM set_config('search_path', a(1), false); END$$", True),
+        ("DO $$BEGIN SET search_path = a; END$$", True),
+        ("DO $$BEGIN EXECUTE 'SET ROLE a'; END$$", True),
+        ("DO $$BEGIN IF true THEN SET ROLE a; END IF; END$$", True),
+        ("SELECT a, set_config('search_path', 'a', false) FROM b", True),
+        ("DO $$BEGIN PERFORM set_config('search_path', 'a', true); END$$", False),
+        ("DO $$BEGIN SET LOCAL search_path = a; END$$", False),
+        ("DO $$BEGIN UPDATE a SET b = 1; END$$", False),
+        ("SELECT set_config('search_path', 'a', false)", False),
+        ("CREATE FUNCTION a() RETURNS void LANGUAGE sql SET search_path = b AS ''", False),
+        ("SET search_path = a", False),
+    ],
+)
+def test_a_statement_may_set_something_besides(text: str, may: bool) -> None:
+    assert may_set_within(statement(text)) is may
 
 
 @pytest.mark.parametrize("text", ["COMMIT", "END WORK", "ROLLBACK", "COMMIT AND NO CHAIN"])
