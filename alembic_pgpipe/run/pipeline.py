@@ -341,14 +341,15 @@ class Pipeline:
     def _failed(self, error: Exception, running: Running, tries: int) -> None:
         """Record a failure; return only where the same step is to be tried again.
 
-        What took the step's connection may take the journal's a moment later; after that
-        there is another one.
+        What broke the step off may have taken the journal's connection too, or take it a
+        moment later; after that there is another one.
         """
         try:
             self._settle(error, running, tries)
         except SQLAlchemyError as lost:
-            if not (self.runner.broke_off(error) and is_broken_off(lost)):
+            if not is_broken_off(lost):
                 raise
+            self._refuse_unreachable(running)
             self._settle(error, running, tries)
 
     def _settle(self, error: Exception, running: Running, tries: int) -> None:

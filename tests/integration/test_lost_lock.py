@@ -26,6 +26,10 @@ HOLDERS = f"""
     AND (classid::bigint << 32) | objid::bigint = {lock_key("public")}
 """
 END_HOLDER = f"SELECT count(pg_terminate_backend(pid)) FROM ({HOLDERS}) AS holder"
+END_OTHERS = """
+    SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+    WHERE pid <> pg_backend_pid() AND datname = current_database();
+"""
 WORDS = ("The lock was lost", "alembic upgrade head")
 # Ends the holder when a revision's version is written, behind all checks: it is committed.
 AT_COMMIT = """
@@ -106,6 +110,19 @@ def test_a_failure_without_the_lock_is_nobodys_decision(project: Project) -> Non
     assert WORDS[0] in said[0]
     assert "division by zero" in said[0]
     assert project.ledger() == {"a": "SUCCESS"}
+
+
+def test_a_step_that_ends_all_other_sessions_of_its_run_is_rolled_back(
+    project: Project,
+) -> None:
+    project.wrapped(a1=TABLE.format("a") + END_OTHERS, a2=TABLE.format("b"))
+    result = project.upgrade(env=FIRST)
+    assert result.code == 4, result.text
+    assert "stopped: nothing of this revision was applied (rolled back)" in result.output
+    assert all(word in result.text for word in WORDS)
+    assert project.scalar("SELECT outcome FROM migration_attempts") == "INTERRUPTED"
+    project.source("a1", TABLE.format("a"))
+    assert project.ok("upgrade", "head", env=SECOND).output.count("applied in") == 2
 
 
 def test_the_next_step_does_not_begin_without_the_lock(project: Project) -> None:
