@@ -152,7 +152,7 @@ def _is_pending(revision: Revision, history: History, passed: bool) -> bool:
 def _heads(revisions: ProjectRevisions) -> Iterator[Problem]:
     heads = revisions.heads()
     if len(heads) > 1:
-        said = str(two_heads(heads, "An upgrade would run nothing"))
+        said = str(two_heads(heads, "alembic upgrade head runs nothing"))
         yield Problem(revisions.settings.shown(revisions.versions), said)
 
 

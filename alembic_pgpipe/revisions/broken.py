@@ -20,7 +20,7 @@ from alembic_pgpipe.source import is_storable
 
 # Alembic warns of these and goes on, without the one file or into an error of its own.
 TWICE = re.compile(r"Revision (?P<id>.+) is present more than once")
-MISSING = re.compile(r"Revision (?P<id>.+) referenced from (?P<by>.+) is not present")
+MISSING = re.compile(r"Revision (?P<id>.*) referenced from (?P<by>.+) is not present")
 
 
 @contextmanager
@@ -132,7 +132,7 @@ def _present_twice(id_: str, versions: Path, settings: Settings) -> RevisionErro
 
 def _not_present(id_: str, by: str, versions: Path, settings: Settings) -> RevisionError:
     return RevisionError(
-        f"{settings.shown(versions)}: no file has revision {id_}, which another builds on "
+        f"{settings.shown(versions)}: no file has revision {id_ or repr(id_)}, which another builds on "
         f"({by}). Nothing was run. Get that file, or mend down_revision; then look: alembic "
         "pgpipe check"
     )

@@ -228,6 +228,10 @@ def orphan(project: Project) -> None:
     replace(project, f"down_revision = {revision_id('a')!r}", "down_revision = 'n\\x1b[1mo'")
 
 
+def nothing_below(project: Project) -> None:
+    replace(project, f"down_revision = {revision_id('a')!r}", "down_revision = ''")
+
+
 def control_in_source(project: Project) -> None:
     replace(project, "'bad.sql'", "'b\\x1b[2Jad.sql'")
 
@@ -263,6 +267,7 @@ WRONG = [
     (leaves, "alembic/versions/odd.py:2: this revision cannot be read: SystemExit: 0"),
     (twin, f"odd.py: revision {revision_id('bad')} is there more than once"),
     (orphan, "no file has revision n␛[1mo, which another builds on"),
+    (nothing_below, "no file has revision '', which another builds on"),
     (control_in_source, "its source 'b\\x1b[2Jad.sql' holds characters that cannot be stored"),
     (nul_in_source, "its source 'b\\x00ad.sql' holds characters that cannot be stored"),
     (no_text_in_source, "its source 'b\\udcffad.sql' holds characters that cannot be stored"),
