@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from alembic.config import Config
 from alembic_pgpipe.commands.status import difference
 from alembic_pgpipe.environment import Visit
 from alembic_pgpipe.errors import PgpipeError, RehearsalError, SourceError
-from alembic_pgpipe.ledger.agreement import Agreement, Evidence, agreement
+from alembic_pgpipe.ledger.agreement import Agreement, Evidence, agreement, said_applied
 from alembic_pgpipe.ledger.history import History
 from alembic_pgpipe.model import Problem, Revision, Status
 from alembic_pgpipe.project import OpenLedger, open_ledger, visit_project
@@ -24,6 +24,7 @@ from alembic_pgpipe.routines.trial import Trial, try_changes
 from alembic_pgpipe.routines.working import GONE, RoutineChange, changed_routines, unsettled
 from alembic_pgpipe.run.failure import excerpt, problem_of, ways_out
 from alembic_pgpipe.run.plan import Action, decide_upgrade
+from alembic_pgpipe.run.renamed import gone_texts, renamed
 from alembic_pgpipe.run.step import EMPTY, Sources
 from alembic_pgpipe.settings import Settings, read_settings
 
@@ -96,10 +97,11 @@ def _read(ledger: OpenLedger) -> _Found:
     everything, history = evidence.revisions, evidence.history
     pending = [r for r in everything if _is_pending(r, history, r.id in evidence.passed)]
     agreed = agreement(evidence)
+    gone = _gone_texts(evidence, sources)
     stuck = (
         *_heads(revisions),
         *(Problem(found.path, str(found)) for found in agreed.findings),
-        *(p for r in pending for p in _refusal(r, sources)),
+        *(p for r in pending for p in _refusal(r, sources, gone)),
     )
     routines, unreadable = _changed(settings)
     problems = (
@@ -181,8 +183,18 @@ def _shared(revisions: Iterable[Revision]) -> Iterator[Problem]:
             )
 
 
-def _refusal(revision: Revision, sources: Sources) -> Iterator[Problem]:
-    refusal = sources.refusal(revision)
+def _gone_texts(evidence: Evidence, sources: Sources) -> Mapping[str, Revision]:
+    applied = said_applied(evidence.history) & evidence.passed
+    settled = evidence.history.settled
+    return gone_texts(
+        ((r, settled[r.id].checksum) for r in evidence.revisions if r.id in applied), sources
+    )
+
+
+def _refusal(
+    revision: Revision, sources: Sources, gone: Mapping[str, Revision]
+) -> Iterator[Problem]:
+    refusal = sources.refusal(revision) or renamed(revision, gone, sources)
     if refusal is not None:
         yield problem_of(refusal)
 

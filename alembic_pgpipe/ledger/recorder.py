@@ -187,6 +187,21 @@ class Recorder:
         ids = select(func.array_agg(row.c.id)).where(applied, row.c.id.not_in(taken_back))
         return frozenset(self.connection.scalar(ids) or ())
 
+    def applied_texts(self, checksums: Iterable[str]) -> tuple[tuple[str, str], ...]:
+        """Return by id which revisions with one of some checksums are applied, and with which.
+
+        What another tool applied has none.
+        """
+        row, attempt = self.tables.migrations, self.tables.attempts
+        wanted = select(attempt.c.revision, attempt.c.checksum).where(
+            attempt.c.checksum == func.any(list(checksums)),
+            attempt.c.direction == Direction.UPGRADE.value,
+            attempt.c.outcome == Outcome.SUCCESS.value,
+            row.c.migration_name == attempt.c.migration_name,
+            row.c.applied_status == Status.SUCCESS.value,
+        )
+        return tuple((id_, checksum) for id_, checksum in self.connection.execute(wanted))
+
     def has_unread_rows(self) -> bool:
         """Return whether a row has a status that nobody knows."""
         status = self.tables.migrations.c.applied_status

@@ -131,10 +131,10 @@ def _present_twice(id_: str, versions: Path, settings: Settings) -> RevisionErro
 
 
 def _not_present(id_: str, by: str, versions: Path, settings: Settings) -> RevisionError:
+    shown, missing = settings.shown(versions), id_ or repr(id_)
     return RevisionError(
-        f"{settings.shown(versions)}: no file has revision {id_ or repr(id_)}, which another builds on "
-        f"({by}). Nothing was run. Get that file, or mend down_revision; then look: alembic "
-        "pgpipe check"
+        f"{shown}: no file has revision {missing}, which another builds on ({by}). Nothing was "
+        "run. Get that file, or mend down_revision; then look: alembic pgpipe check"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from operator import itemgetter
@@ -30,6 +30,7 @@ from alembic_pgpipe.run.failure import (
     ways_out,
 )
 from alembic_pgpipe.run.plan import Action, Decision, Plan, decide_downgrade, plan_upgrade
+from alembic_pgpipe.run.renamed import gone_texts, renamed
 from alembic_pgpipe.run.resume import unfinished
 from alembic_pgpipe.run.step import Sources, Step
 from alembic_pgpipe.showable import counted
@@ -126,7 +127,7 @@ class Planner:
         moving = [step for step in wanted if isinstance(step, RevisionStep)]
         if any(step.is_downgrade for step in moving):
             return self._plan_downgrade(moving)
-        return self._plan_upgrade(moving, applied, evidence.history)
+        return self._plan_upgrade(moving, applied, evidence)
 
     def bury(self) -> None:
         """Close attempts and builds that have died; the lock is ours: nobody is at a step."""
@@ -150,8 +151,9 @@ class Planner:
     # -- upwards -----------------------------------------------------------------------
 
     def _plan_upgrade(
-        self, steps: list[RevisionStep], applied: tuple[Revision, ...], history: History
+        self, steps: list[RevisionStep], applied: tuple[Revision, ...], evidence: Evidence
     ) -> list[Planned]:
+        history = evidence.history
         pending = tuple(self.revisions.describe(step.revision) for step in steps)
         looked_at = self._with_open_questions(applied, pending, history)
         facts = {revision.id: self.sources.facts(revision) for revision in looked_at}
@@ -160,7 +162,7 @@ class Planner:
         self._refuse_held(plan, history)
         self.journal.add_waiting(r for r in pending if r.id not in history.rows)
         self._write_down(plan)
-        checked = self._checked(plan.decisions)
+        checked = self._checked(plan.decisions, evidence.passed)
         late = [self._alembic_step(revision) for revision, _ in plan.catch_up]
         caught_up = [
             Planned(alembic, step, catch_up=True)
@@ -220,18 +222,38 @@ class Planner:
             if outcome is not None:
                 self.journal.note(revision, Direction.UPGRADE, outcome, build, decision.why)
 
-    def _checked(self, decisions: Decisions) -> list[Step]:
+    def _checked(self, decisions: Decisions, passed: Collection[str]) -> list[Step]:
         """Check every pending source before the first one runs."""
         checked: list[Step] = []
         refused: list[tuple[Step, SourceError]] = []
-        for revision, decision in decisions:
+        decided = tuple(decisions)
+        gone = self._gone_texts((r for r, d in decided if d.action is Action.RUN), passed)
+        for revision, decision in decided:
             try:
-                checked.append(self.sources.step(revision, Direction.UPGRADE, decision))
+                checked.append(self._step(revision, decision, gone))
             except SourceError as error:
                 refused.append((Step(revision, Direction.UPGRADE, decision), error))
         if refused:
             raise self._refuse(refused)
         return checked
+
+    def _step(
+        self, revision: Revision, decision: Decision, gone: Mapping[str, Revision]
+    ) -> Step:
+        step = self.sources.step(revision, Direction.UPGRADE, decision)
+        if step.source is not None and (error := renamed(revision, gone, self.sources)):
+            raise error
+        return step
+
+    def _gone_texts(
+        self, pending: Iterable[Revision], passed: Collection[str]
+    ) -> Mapping[str, Revision]:
+        """Return those of the pending texts that were applied under names that are gone."""
+        checksums = (self.sources.facts(r).checksum for r in pending if r.source is not None)
+        texts = self.journal.applied_texts(filter(None, checksums))
+        found = [one for one in texts if one[0] in passed]
+        by_id = {r.id: r for r in self.revisions.those([id_ for id_, _ in found])}
+        return gone_texts(((by_id[id_], checksum) for id_, checksum in found), self.sources)
 
     def _refuse(self, refused: list[tuple[Step, SourceError]]) -> StepError:
         history = self.history(step.revision for step, _ in refused)

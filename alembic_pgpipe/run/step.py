@@ -77,6 +77,11 @@ class Sources:
             return revision.path
         return self.settings.shown(self.settings.sources / revision.source)
 
+    def is_gone(self, revision: Revision) -> bool:
+        """Return whether there is no file under the name of a revision's source."""
+        source = revision.source
+        return source is not None and not (self.settings.sources / source).exists()
+
     def facts(self, revision: Revision) -> Facts:
         """Return what a revision's files say now, for the plan; never raises."""
         try:

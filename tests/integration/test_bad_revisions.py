@@ -197,7 +197,7 @@ def test_two_heads_name_the_command_that_joins_them(project: Project) -> None:
 def test_two_heads_are_a_problem_for_check(project: Project) -> None:
     result = branched(project).alembic("pgpipe", "check")
     assert result.code == 6
-    assert "alembic/versions: the history has 2 heads" in result.output
+    assert "alembic/versions: The history has 2 heads" in result.output
     assert "alembic pgpipe wrap --merge" in result.output
 
 
