@@ -22,10 +22,11 @@ from alembic_pgpipe.revisions.unwrapped import unwrapped_sources
 from alembic_pgpipe.routines.rehearsal import rehearsal
 from alembic_pgpipe.routines.trial import Trial, try_changes
 from alembic_pgpipe.routines.working import GONE, RoutineChange, changed_routines, unsettled
-from alembic_pgpipe.run.failure import excerpt, problem_of, ways_out
+from alembic_pgpipe.run.failure import excerpt, problem_of
 from alembic_pgpipe.run.plan import Action, decide_upgrade
 from alembic_pgpipe.run.renamed import gone_texts, renamed
 from alembic_pgpipe.run.step import EMPTY, Sources
+from alembic_pgpipe.run.ways_out import ways_out
 from alembic_pgpipe.settings import Settings, read_settings
 
 STUCK = "not rehearsed: as it is, an upgrade would run nothing; mend what is said above first"
@@ -210,7 +211,8 @@ def _held(evidence: Evidence, agreed: Agreement, sources: Sources) -> Iterator[s
             decision = decide_upgrade(revision, history, facts, settings.retry_failed)
             if decision.action is Action.HOLD:
                 refused = sources.refusal(revision) is not None
-                out = ways_out(revision, sources.file(revision), refused=refused)
+                file, retry_failed = sources.file(revision), settings.retry_failed
+                out = ways_out(revision, file, retry_failed, refused=refused)
                 yield f"{id_} ({revision.name}) failed and holds the next run: {out}"
 
 

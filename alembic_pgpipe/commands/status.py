@@ -15,6 +15,7 @@ from alembic_pgpipe.ledger.states import unsettled
 from alembic_pgpipe.model import Direction, Holder, Outcome, Revision, RevisionState, Status
 from alembic_pgpipe.project import OpenLedger, open_ledger, visit_project
 from alembic_pgpipe.run.step import UNREADABLE, Sources
+from alembic_pgpipe.settings import RetryFailed
 
 LAST = 50
 DIED = "its run died; the next 'alembic upgrade head' goes on with it"
@@ -28,6 +29,7 @@ class StatusReport:
 
     ``holder`` is the run that is at work now.  ``agrees`` is whether ``alembic_version`` and
     the ledger say the same of those that are shown; during a run nobody looks.
+    ``retry_failed`` is what decides about the failed ones.
     """
 
     database: str
@@ -36,6 +38,7 @@ class StatusReport:
     heads: tuple[str, ...]
     holder: Holder | None
     agrees: bool
+    retry_failed: RetryFailed
 
 
 def status(config: Config, *, last: int | None = LAST) -> StatusReport:
@@ -62,6 +65,7 @@ def _status(visit: Visit, last: int | None) -> StatusReport:
             heads=heads,
             holder=run,
             agrees=run is not None or not contradicts,
+            retry_failed=visit.settings.retry_failed,
         )
 
 

@@ -8,6 +8,7 @@ from io import StringIO
 from typing import TYPE_CHECKING
 
 from alembic_pgpipe.model import BuildRecord, RevisionState, Status
+from alembic_pgpipe.run.ways_out import ways_out
 from alembic_pgpipe.showable import counted
 
 if TYPE_CHECKING:
@@ -242,14 +243,11 @@ def _summary(report: StatusReport) -> str:
 
 def _next(report: StatusReport) -> Iterator[str]:
     """Yield what to type next; nothing while a run is at work, unless it is a decision."""
-    failed = [s.revision.id for s in report.revisions if s.status is Status.ERROR]
+    failed = [s.revision for s in report.revisions if s.status is Status.ERROR]
     if not report.agrees:
         yield CONTRADICTION_NEXT
     elif failed:
-        yield (
-            f"next: edit the file and run again, or alembic pgpipe retry {failed[0]}, "
-            f'or alembic pgpipe skip {failed[0]} --reason "…"'
-        )
+        yield f"next: {ways_out(failed[0], 'the file', report.retry_failed)}"
     elif report.holder is None and any(map(_is_to_run, report.revisions)):
         yield "next: alembic upgrade head"
 

@@ -335,16 +335,6 @@ def ending(step: Step, left: str, *, again: bool, broken: bool) -> str:
     return f'{left} · {on} · skip: alembic pgpipe skip {id_} --reason "…"'
 
 
-def ways_out(revision: Revision, file: str, *, refused: bool = False) -> str:
-    """Return the ways to get a failed revision going again.
-
-    ``refused`` means that its file may not run as it is: to try it again is no way then.
-    """
-    retry = "" if refused else f"alembic pgpipe retry {revision.id}, or: "
-    skip = f'alembic pgpipe skip {revision.id} --reason "…"'
-    return f"edit {file} and run again, or: {retry}{skip}"
-
-
 def indented(text: str) -> str:
     """Return a text as a block below a line of the log."""
     return "\n".join(f"  {line}" for line in text.splitlines())

@@ -32,12 +32,14 @@ from alembic_pgpipe.model import Direction, Failure, Status
 from alembic_pgpipe.revisions.broken import two_heads
 from alembic_pgpipe.revisions.history_map import UnreadModule
 from alembic_pgpipe.revisions.reach import verb_of
-from alembic_pgpipe.run.failure import cause_of, ways_out
+from alembic_pgpipe.run.failure import cause_of
 from alembic_pgpipe.run.planner import AlembicStep, Planned, Planner, runs
 from alembic_pgpipe.run.runner import ENDED, Runner, Running, Small, what_is_left
 from alembic_pgpipe.run.server_errors import is_broken_off, sqlstate
 from alembic_pgpipe.run.stamping import follow_stamp
 from alembic_pgpipe.run.step import Step
+from alembic_pgpipe.run.ways_out import ways_out
+from alembic_pgpipe.settings import RetryFailed
 
 # Lock time-out, deadlock, serialization failure: the same step may succeed next time.
 WORTH_ANOTHER_TRY = frozenset({"55P03", "40P01", "40001"})
@@ -461,11 +463,15 @@ class Pipeline:
             )
         return StepError(
             f"{name} failed: {failure.message.rstrip('.')}. {undone.capitalize()}. "
-            f"To go on, {ways_out(revision, step.file)}",
+            f"To go on, {ways_out(revision, step.file, self._retry_failed)}",
             cause_of(revision, failure),
         )
 
     # -- small things ------------------------------------------------------------------
+
+    @property
+    def _retry_failed(self) -> RetryFailed:
+        return self.runner.settings.retry_failed
 
     def _say(self, text: str) -> None:
         self.runner.log.say(text)

@@ -166,7 +166,7 @@ def _why_it_runs(status: Status, last: Attempt | None, decided: Attempt | None) 
 def _by(last: Attempt | None) -> str:
     if last is None:
         return ""
-    why = f": {last.reason}" if last.reason else ""
+    why = f": {' '.join(last.reason.split())}" if last.reason else ""
     return f" by {last.who}{why}" if last.who else why
 
 

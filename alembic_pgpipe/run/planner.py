@@ -23,16 +23,12 @@ from alembic_pgpipe.ledger.states import UNSETTLED
 from alembic_pgpipe.model import Direction, Failure, Outcome, Revision, Status
 from alembic_pgpipe.revisions.project import ProjectRevisions
 from alembic_pgpipe.run.build_log import BuildLog
-from alembic_pgpipe.run.failure import (
-    cause_of,
-    describe_failure,
-    indented,
-    ways_out,
-)
+from alembic_pgpipe.run.failure import cause_of, describe_failure, indented
 from alembic_pgpipe.run.plan import Action, Decision, Plan, decide_downgrade, plan_upgrade
 from alembic_pgpipe.run.renamed import gone_texts, renamed
 from alembic_pgpipe.run.resume import unfinished
 from alembic_pgpipe.run.step import Sources, Step
+from alembic_pgpipe.run.ways_out import then, ways_out
 from alembic_pgpipe.showable import counted
 
 AlembicStep = RevisionStep | StampStep
@@ -198,7 +194,8 @@ class Planner:
 
     def _ways_out(self, revision: Revision) -> str:
         refused = self.sources.refusal(revision) is not None
-        return ways_out(revision, self.sources.file(revision), refused=refused)
+        file, retry_failed = self.sources.file(revision), self.sources.settings.retry_failed
+        return ways_out(revision, file, retry_failed, refused=refused)
 
     def _remember_text(self, failed: Iterable[Revision], history: History) -> None:
         """Record the text of what failed under another tool: an edit is seen from now on."""
@@ -268,7 +265,7 @@ class Planner:
         return StepError(
             f"Nothing was run: {counted(len(refused), 'revision')} cannot run as written. "
             f"{step.revision.id} ({step.revision.name}): {self.log.redact(_ended(error))} "
-            "Then: alembic upgrade head",
+            f"Then: {then(step.revision, self.sources.settings.retry_failed)}",
             causes[0],
         )
 

@@ -56,7 +56,7 @@ def test_the_table_fits_the_terminal(project: Project, width: int) -> None:
 def test_the_table_says_what_to_do_next(project: Project) -> None:
     output = mixed(project).ok("pgpipe", "status").output
     failed = revision_id("z2")
-    assert f"next: edit the file and run again, or alembic pgpipe retry {failed}" in output
+    assert f"next: edit the file and run again, or: alembic pgpipe retry {failed}" in output
     project.ok("pgpipe", "retry", "z2")
     assert project.ok("pgpipe", "status").output.endswith("next: alembic upgrade head\n")
 

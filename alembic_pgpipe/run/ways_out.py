@@ -1,0 +1,31 @@
+"""What to type where a failed revision holds the pipeline."""
+
+from __future__ import annotations
+
+from alembic_pgpipe.model import Revision
+from alembic_pgpipe.settings import RetryFailed
+
+
+def ways_out(
+    revision: Revision, file: str, retry_failed: RetryFailed, *, refused: bool = False
+) -> str:
+    """Return the ways to get a failed revision going again.
+
+    ``retry_failed`` says whether an edit is one.  ``refused`` means that its file may not
+    run as it is: to try it again is no way then.
+    """
+    retry = f"alembic pgpipe retry {revision.id}"
+    skip = f'alembic pgpipe skip {revision.id} --reason "…"'
+    if retry_failed is RetryFailed.DIRECTIVE:
+        return f"edit {file} if it is to blame, then: {retry}, or: {skip}"
+    if refused:
+        return f"edit {file} and run again, or: {skip}"
+    return f"edit {file} and run again, or: {retry}, or: {skip}"
+
+
+def then(revision: Revision, retry_failed: RetryFailed) -> str:
+    """Return what to type once a file is mended that was refused."""
+    upgrade = "alembic upgrade head"
+    if retry_failed is RetryFailed.DIRECTIVE:
+        return f"alembic pgpipe retry {revision.id}, and: {upgrade}"
+    return upgrade
