@@ -135,6 +135,13 @@ class Attempt:
     duration_ms: int | None = None
     directives: str | None = None
 
+    @property
+    def begun(self) -> tuple[str, ...]:
+        """Return by what the ledger knows the statements that are done, or may be."""
+        under_way = self.under_way
+        open_ = under_way is not None and under_way.left != ()
+        return (*self.statement_hashes, *((under_way.hash,) if under_way and open_ else ()))
+
 
 @dataclass(frozen=True, slots=True)
 class Build:

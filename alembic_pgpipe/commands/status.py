@@ -127,8 +127,11 @@ def _notes(
     if differs:
         yield differs
     undone = history.last_try(revision.id, Direction.DOWNGRADE)
-    if status is Status.SUCCESS and undone is not None and undone.outcome is Outcome.ERROR:
-        yield f"its downgrade failed in build {undone.build_number}"
+    if status is Status.SUCCESS and undone is not None:
+        if undone == history.half_undone(revision.id):
+            yield f"its downgrade stopped half way in build {undone.build_number}"
+        elif undone.outcome is Outcome.ERROR:
+            yield f"its downgrade failed in build {undone.build_number}"
     if status is Status.RUNNING and not evidence.running:
         yield DIED
     if status in (Status.SKIPPED, Status.RETRY) and not passed:

@@ -176,7 +176,9 @@ def agreement(evidence: Evidence) -> Agreement:
         return Agreement(tuple(findings))
     dead = (_dead(attempt, evidence) for attempt in evidence.history.left_open)
     emptied = _emptied(evidence.lost) if findings else ()
-    return Agreement(tuple(findings), (*emptied, *dead, *_strangers(evidence)))
+    return Agreement(
+        tuple(findings), (*emptied, *dead, *half_undone(evidence), *_strangers(evidence))
+    )
 
 
 # -- a revision ------------------------------------------------------------------------
@@ -379,6 +381,23 @@ def _goes_on(attempt: Attempt, evidence: Evidence) -> bool:
     if attempt.revision in evidence.passed:
         return status in (Status.RUNNING, Status.RETRY, Status.ERROR)
     return status not in (Status.SUCCESS, Status.SKIPPED)
+
+
+def half_undone(evidence: Evidence) -> Iterator[str]:
+    """Yield what is to be known of revisions that a downgrade has left in the middle."""
+    history = evidence.history
+    for revision in evidence.revisions:
+        last = history.half_undone(revision.id)
+        if last is None or history.status(revision.id) is not Status.SUCCESS:
+            continue
+        # Of one that is open it is said that its run has died.
+        if last not in history.left_open:
+            done, total = len(last.statement_hashes), last.statements_total
+            yield (
+                f"{revision.id} ({revision.name}) counts as applied, and is taken back in "
+                f"part: its downgrade stopped in build {last.build_number}, where {done} of "
+                f"{total} statements are done. Downgrade again to finish that"
+            )
 
 
 def _strangers(evidence: Evidence) -> Iterator[str]:

@@ -52,6 +52,13 @@ class History:
         """Return whether a revision has a row, even one that cannot be read."""
         return revision in self.rows or revision in self.unread
 
+    def half_undone(self, revision: str) -> Attempt | None:
+        """Return the downgrade that stopped in the middle of a revision, and left it there."""
+        last, settled = self.last_try(revision, Direction.DOWNGRADE), self.settled.get(revision)
+        if last is None or not last.begun or (settled is not None and settled.id >= last.id):
+            return None
+        return last
+
     def last_try(self, revision: str, direction: Direction) -> Attempt | None:
         """Return the latest attempt of a revision in a direction."""
         return self.tries.get((revision, direction))

@@ -165,17 +165,16 @@ class Recorder:
         return func.any([text for text in texts if hold(text) == text])
 
     def applied_ids(self) -> frozenset[str]:
-        """Return the ids of the rows that are SUCCESS, where no attempt contradicts that.
+        """Return the ids of the rows that are SUCCESS, where no attempt puts that in doubt.
 
         One does where it is the last that says whether the revision is applied, and says
-        that it was taken back.
+        that it was taken back; or where it was to take it back, and did not succeed.
         """
         row, attempt = self.tables.migrations, self.tables.attempts
         later = attempt.alias()
         settling = [outcome.value for outcome in SETTLING]
         taken_back = select(attempt.c.revision).where(
             attempt.c.direction == Direction.DOWNGRADE.value,
-            attempt.c.outcome.in_(settling),
             ~exists().where(
                 later.c.revision == attempt.c.revision,
                 later.c.id > attempt.c.id,

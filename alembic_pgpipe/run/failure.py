@@ -329,7 +329,7 @@ def ending(step: Step, left: str, *, again: bool, broken: bool) -> str:
     if broken and down:
         return f"{left} · the next run goes on from here"
     if down:
-        return f"{left} · it is still applied: mend {step.file}, then downgrade again"
+        return f"{left} · it still counts as applied: mend {step.file}, then downgrade again"
     id_ = step.revision.id
     on = "the next run goes on from here" if broken else f"retry: alembic pgpipe retry {id_}"
     return f'{left} · {on} · skip: alembic pgpipe skip {id_} --reason "…"'

@@ -457,7 +457,7 @@ class Pipeline:
         name = f"{revision.id} ({revision.name})"
         if step.direction is Direction.DOWNGRADE:
             return StepError(
-                f"Downgrade of {name} failed: {failure.message}. It is still applied; "
+                f"Downgrade of {name} failed: {failure.message}. It still counts as applied; "
                 f"{undone}. Mend {step.file}, then downgrade again.",
                 cause_of(revision, failure),
             )

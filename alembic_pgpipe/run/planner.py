@@ -16,7 +16,7 @@ from alembic_pgpipe.errors import (
     SourceError,
     StepError,
 )
-from alembic_pgpipe.ledger.agreement import Evidence, agreement, refusal
+from alembic_pgpipe.ledger.agreement import Evidence, agreement, half_undone, refusal
 from alembic_pgpipe.ledger.history import BEFORE_THE_LEDGER, History, died_in, match_history
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.ledger.states import UNSETTLED
@@ -76,7 +76,9 @@ class Planner:
         if agreement(evidence).findings:
             return False
         rows = evidence.history.rows
-        passed = (one.id for one in evidence.revisions if one.id in evidence.passed)
+        passed = [one.id for one in evidence.revisions if one.id in evidence.passed]
+        if any(map(evidence.history.half_undone, passed)):
+            return False
         return all(id_ in rows and rows[id_].status not in UNSETTLED for id_ in passed)
 
     def evidence(self, heads: Iterable[str]) -> Evidence:
@@ -123,6 +125,8 @@ class Planner:
         moving = [step for step in wanted if isinstance(step, RevisionStep)]
         if any(step.is_downgrade for step in moving):
             return self._plan_downgrade(moving)
+        for note in half_undone(evidence):
+            self.log.say(f"note: {note}")
         return self._plan_upgrade(moving, applied, evidence)
 
     def bury(self) -> None:

@@ -33,7 +33,7 @@ def unfinished(last: Attempt | None) -> Attempt | None:
 def refuse_transaction(path: str, last: Attempt | None) -> None:
     """Refuse to run from its start what has been done in part outside a transaction."""
     before = unfinished(last)
-    if before is None or not _begun(before):
+    if before is None or not before.begun:
         return
     raise SourceError(
         path,
@@ -55,7 +55,7 @@ def hashed(statements: Sequence[Statement], database: str | None) -> str:
 
 def refuse_moved(before: Attempt, path: str, database: str | None) -> None:
     """Raise SourceError where what is done in part would go on in another database."""
-    for known in _begun(before):
+    for known in before.begun:
         place = known.partition(ELSEWHERE)[2]
         if place != (database or ""):
             ran = f"in database {place}" if place else "in the run's own database"
@@ -65,13 +65,6 @@ def refuse_moved(before: Attempt, path: str, database: str | None) -> None:
                 "one, where the rest cannot go on alone. Put its directive database back as it "
                 "was, or skip this revision and write a new one. Then: alembic upgrade head",
             )
-
-
-def _begun(before: Attempt) -> tuple[str, ...]:
-    """Return by what the ledger knows the statements that are done, or may be."""
-    under_way = before.under_way
-    open_ = under_way is not None and under_way.left != ()
-    return (*before.statement_hashes, *((under_way.hash,) if under_way and open_ else ()))
 
 
 def refuse_edited(

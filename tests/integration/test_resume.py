@@ -478,6 +478,26 @@ def test_what_a_block_has_set_for_its_session_is_not_forgotten(project: Project)
     assert project.query(tables, ["one", "two"]) == [("apart",), ("apart",)]
 
 
+# -- downwards ------------------------------------------------------------------------------
+
+
+def test_a_revision_that_is_taken_back_in_part_is_not_forgotten(project: Project) -> None:
+    project.source("a", "CREATE TABLE t (a int);\n", f"{OFF}DROP TABLE t;\nSELECT 1/0;\n")
+    project.ok("pgpipe", "wrap")
+    project.ok("upgrade", "head")
+    failed = project.alembic("downgrade", "base")
+    assert "1 of 2 statements are done" in failed.text and "counts as applied" in failed.text
+    said = "(a) counts as applied, and is taken back in part: its downgrade stopped in build"
+    for command in (("upgrade", "head"), ("upgrade", "head"), ("pgpipe", "check")):
+        assert project.ok(*command).output.count(said) == 1
+    status = project.ok("pgpipe", "status").output
+    assert "its downgrade stopped half way in build local_run" in status
+    project.source("a", "CREATE TABLE t (a int);\n", f"{OFF}DROP TABLE t;\nSELECT 1;\n")
+    project.ok("downgrade", "base")
+    assert said not in project.ok("upgrade", "head").output
+    assert said not in project.ok("pgpipe", "check").output
+
+
 # -- another database -----------------------------------------------------------------------
 
 
