@@ -25,8 +25,10 @@ from alembic_pgpipe.model import Hold, Holder
 POLL_SECONDS = 0.5
 TOLD_EVERY_SECONDS = 30.0
 TRY = text("SELECT pg_catalog.pg_try_advisory_xact_lock(:key)")
-# The second lock goes with the first one, whatever ends the session; see Hold.
+# The second lock goes with the first one, whatever ends the session; see Hold.  Another level
+# would keep a snapshot, and CREATE INDEX CONCURRENTLY waits for whoever has an older one.
 TRY_BOTH = text(
+    "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; "
     "SELECT CASE WHEN pg_catalog.pg_try_advisory_xact_lock(:key) "
     "THEN pg_catalog.pg_try_advisory_xact_lock(:own) ELSE false END"
 )

@@ -188,3 +188,16 @@ def test_a_skip_during_a_run_stands_and_the_next_run_goes_by_it(project: Project
     assert f"The status of b (id {revision_id('b')}) was WAITING and has been changed" in log
     project.ok("upgrade", "head")
     assert project.ledger() == {"a": "SUCCESS", "b": "SKIPPED", "c": "SUCCESS"}
+
+
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+def test_a_run_does_not_wait_for_the_snapshot_of_its_own_lock(
+    project: Project, level: str
+) -> None:
+    database = project.scalar("SELECT current_database()")
+    project.query(f"ALTER DATABASE {database} SET default_transaction_isolation = '{level}'")
+    project.wrapped(
+        a="-- pgpipe: statement_timeout = 5s\nCREATE TABLE a (id int);\n",
+        b="-- pgpipe: statement_timeout = 5s\nCREATE INDEX CONCURRENTLY ON a (id);\n",
+    )
+    project.ok("upgrade", "head")
