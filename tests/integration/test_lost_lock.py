@@ -25,9 +25,10 @@ HOLDERS = f"""
     SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted
     AND (classid::bigint << 32) | objid::bigint = {lock_key("public")}
 """
-END_HOLDER = f"SELECT count(pg_terminate_backend(pid)) FROM ({HOLDERS}) AS holder"
+# Both wait until the sessions are gone: to be told to go is not to have gone.
+END_HOLDER = f"SELECT count(pg_terminate_backend(pid, 60000)) FROM ({HOLDERS}) AS holder"
 END_OTHERS = """
-    SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+    SELECT count(pg_terminate_backend(pid, 60000)) FROM pg_stat_activity
     WHERE pid <> pg_backend_pid() AND datname = current_database();
 """
 WORDS = ("The lock was lost", "alembic upgrade head")
