@@ -104,13 +104,36 @@ class UnderWay:
     left: tuple[int, ...] | None = None
 
 
+class RemnantKind(Enum):
+    """What a source may leave in its session; an object is temporary, or prepared."""
+
+    SETTING = "setting"
+    SECRET = "secret"
+    LOCK = "lock"
+    OBJECT = "object"
+
+
+@dataclass(frozen=True, slots=True)
+class Remnant:
+    """Something that a source has left in its session, which ends with that.
+
+    The ``value`` is that of a setting, None where it was reset, or is a secret; of a lock it
+    is the mode, of an object what it is.
+    """
+
+    kind: RemnantKind
+    name: str
+    value: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One row of ``migration_attempts``, as far as decisions and reports need it.
 
     The ``checksum`` is of the source without its ``directives``, which are None in a row that
     was written before they were kept.  ``statement_hashes`` and ``statement_texts`` are those
-    of the finished statements; a text may be cut short.
+    of the finished statements; a text may be cut short.  ``session`` is what those have left
+    in theirs.
     """
 
     id: int
@@ -134,6 +157,7 @@ class Attempt:
     sqlstate: str | None = None
     duration_ms: int | None = None
     directives: str | None = None
+    session: tuple[Remnant, ...] = ()
 
     @property
     def begun(self) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any
@@ -14,12 +14,20 @@ from alembic_pgpipe.model import (
     Direction,
     Failure,
     Outcome,
+    Remnant,
+    RemnantKind,
     Revision,
     UnderWay,
 )
 
 NO_PROGRESS: Mapping[str, Any] = MappingProxyType(
-    {"statements_done": 0, "statement_hashes": [], "statement_texts": [], "under_way": None}
+    {
+        "statements_done": 0,
+        "statement_hashes": [],
+        "statement_texts": [],
+        "under_way": None,
+        "session": None,
+    }
 )
 
 
@@ -46,7 +54,13 @@ def progress_values(before: Attempt) -> dict[str, Any]:
         "statement_hashes": list(before.statement_hashes),
         "statement_texts": list(before.statement_texts),
         "under_way": asdict(before.under_way) if before.under_way is not None else None,
+        "session": session_values(before.session),
     }
+
+
+def session_values(session: Iterable[Remnant]) -> list[list[str | None]]:
+    """Return what a row says of what a source has left in its session."""
+    return [[one.kind.value, one.name, one.value] for one in session]
 
 
 def failure_values(failure: Failure) -> dict[str, Any]:
@@ -77,6 +91,7 @@ def attempt_of(values: Any) -> Attempt:
         statement_hashes=tuple(values["statement_hashes"][: values["statements_done"]]),
         statement_texts=tuple(values["statement_texts"][: values["statements_done"]]),
         under_way=_under_way(values["under_way"]),
+        session=_session(values["session"]),
         statements_total=values["statements_total"],
         transaction_id=values["transaction_id"],
         name=values["migration_name"],
@@ -85,6 +100,10 @@ def attempt_of(values: Any) -> Attempt:
         duration_ms=values["duration_ms"],
         directives=values["directives"],
     )
+
+
+def _session(values: list[list[Any]] | None) -> tuple[Remnant, ...]:
+    return tuple(Remnant(RemnantKind(kind), name, value) for kind, name, value in values or ())
 
 
 def _under_way(values: dict[str, Any] | None) -> UnderWay | None:

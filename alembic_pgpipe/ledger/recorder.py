@@ -30,6 +30,7 @@ from alembic_pgpipe.ledger.attempt_rows import (
     attempt_values,
     failure_values,
     progress_values,
+    session_values,
 )
 from alembic_pgpipe.ledger.build_rows import BuildRows
 from alembic_pgpipe.ledger.encoding import encoding_of
@@ -57,6 +58,7 @@ from alembic_pgpipe.model import (
     Failure,
     Hold,
     Outcome,
+    Remnant,
     Revision,
     Row,
     Status,
@@ -464,8 +466,9 @@ class Recorder:
         values |= {"id": begins.row.id, "was": begins.row.status.value}
         values |= {"checksum": begins.checksum, "directives": begins.directives}
         values["statements_total"] = begins.total
-        if values["under_way"] is not None:
-            values["under_way"] = json.dumps(values["under_way"], ensure_ascii=False)
+        for name in ("under_way", "session"):
+            if values[name] is not None:
+                values[name] = json.dumps(values[name], ensure_ascii=False)
         return {name: self._storable(value) for name, value in values.items()}
 
     def _storable(self, value: Any) -> Any:
@@ -519,11 +522,19 @@ class Recorder:
         )
 
     def record_statements(
-        self, attempt: int, hashes: Sequence[str], texts: Sequence[str], done: int
+        self,
+        attempt: int,
+        hashes: Sequence[str],
+        texts: Sequence[str],
+        done: int,
+        session: Iterable[Remnant],
     ) -> None:
-        """Record all statements of a non-transactional source, and how many are done."""
+        """Record all statements of a non-transactional source, and how many are done.
+
+        ``session`` is what there is in the session that is none of its beginning.
+        """
         values = {"statement_hashes": list(hashes), "statement_texts": list(texts)}
-        self._change(attempt, **values, statements_done=done)
+        self._change(attempt, **values, statements_done=done, session=self._kept(session))
 
     def record_under_way(self, attempt: int, statement: UnderWay) -> None:
         """Record that a statement is about to be sent, or what became of it.
@@ -535,9 +546,13 @@ class Recorder:
         if not self._change(attempt, self._held(), under_way=values):
             self.refuse_lost_lock()
 
-    def record_done(self, attempt: int, done: int) -> None:
-        """Record how many statements of a non-transactional source are done."""
-        self._change(attempt, statements_done=done, under_way=None)
+    def record_done(self, attempt: int, done: int, session: Iterable[Remnant]) -> None:
+        """Record how many statements are done, and what there is in their session now."""
+        left = self._kept(session)
+        self._change(attempt, statements_done=done, under_way=None, session=left)
+
+    def _kept(self, session: Iterable[Remnant]) -> Any:
+        return self._storable(session_values(session))
 
     def _change(self, attempt: int, *conditions: Any, **values: Any) -> int:
         table = self.tables.attempts

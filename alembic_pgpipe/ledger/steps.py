@@ -30,11 +30,12 @@ WITH moved AS (
 ), begun AS (
     INSERT INTO {{attempts}} (migration_name, revision, direction, outcome, build_number,
         build_id, commit_hash, who, checksum, directives, statements_total, statements_done,
-        statement_hashes, statement_texts, under_way)
+        statement_hashes, statement_texts, under_way, session)
     SELECT %(migration_name)s, %(revision)s, %(direction)s, %(outcome)s, %(build_number)s,
         %(build_id)s, %(commit_hash)s, %(who)s, %(checksum)s, %(directives)s,
         %(statements_total)s, %(statements_done)s, CAST(%(statement_hashes)s AS text[]),
-        CAST(%(statement_texts)s AS text[]), CAST(%(under_way)s AS jsonb)
+        CAST(%(statement_texts)s AS text[]), CAST(%(under_way)s AS jsonb),
+        CAST(%(session)s AS jsonb)
     FROM moved RETURNING id
 )
 """

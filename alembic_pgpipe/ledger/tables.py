@@ -157,6 +157,7 @@ def _attempts(metadata: MetaData, words: Words) -> Table:
         Column("statement_hashes", ARRAY(Text), nullable=False, server_default=text("'{}'")),
         Column("statement_texts", ARRAY(words), nullable=False, server_default=text("'{}'")),
         Column("under_way", JSONB(none_as_null=True)),
+        Column("session", JSONB(none_as_null=True)),
         Column("transaction_id", BigInteger),
         Column("duration_ms", BigInteger),
     )

@@ -8,30 +8,37 @@ others the next run asks what they left behind.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from alembic_pgpipe.errors import LockError, SourceError
 from alembic_pgpipe.ledger.recorder import Recorder
-from alembic_pgpipe.model import Attempt, UnderWay
+from alembic_pgpipe.model import Attempt, Remnant, UnderWay
 from alembic_pgpipe.run.aftermath import UnclearError, judge, look, remains, verify
-from alembic_pgpipe.run.effects import effect_of, ends_unseen, is_atomic, is_session_statement
+from alembic_pgpipe.run.effects import (
+    effect_of,
+    ends_unseen,
+    is_atomic,
+    is_session_statement,
+    lost_with_session,
+)
 from alembic_pgpipe.run.executor import Executor
+from alembic_pgpipe.run.in_session import State, custom_settings, remnants, state_of
 from alembic_pgpipe.run.inquiry import Inquiry
 from alembic_pgpipe.run.resume import (
     KEPT_CHARACTERS,
     edited,
     excerpts,
     hashed,
-    lost,
     refuse_edited,
     refuse_moved,
     refuse_unset,
     unfinished,
 )
 from alembic_pgpipe.run.server_errors import StatementError, is_unanswered
+from alembic_pgpipe.run.set_again import gone, set_again
 from alembic_pgpipe.source import Statement
 from alembic_pgpipe.source.loading import Source
 
@@ -71,6 +78,9 @@ class Alone:
     total: int = 0
     _under_way: UnderWay | None = None
     _identity: tuple[int, float] = (0, 0.0)
+    _custom: frozenset[str] = frozenset()
+    _first: State = field(default_factory=dict)
+    _gone: tuple[Remnant, ...] = ()
 
     def run(self, last: Attempt | None) -> None:
         """Run the source's statements from where the attempt before broke off.
@@ -86,6 +96,8 @@ class Alone:
         self.total = len(statements)
         with self.executor.autocommit():
             self._identity = self._ask.identity()
+            self._custom = custom_settings(statements)
+            self._first = self._state()
             if before is not None:
                 self._resume(statements, before)
             self._write_down(statements)
@@ -101,7 +113,18 @@ class Alone:
     def _write_down(self, statements: Sequence[Statement]) -> None:
         hashes = [self._hash([statement]) for statement in statements]
         texts = [self.notes.redact(text) for text in excerpts(statements)]
-        self.notes.journal.record_statements(self.notes.attempt, hashes, texts, self.done)
+        self.notes.journal.record_statements(
+            self.notes.attempt, hashes, texts, self.done, self._left()
+        )
+
+    def _state(self) -> State:
+        return state_of(self.executor.connection, self._custom)
+
+    def _left(self) -> list[Remnant]:
+        """Return what there is in the session of the source's own, or was, and is gone."""
+        left = list(remnants(self._first, self._state(), self.notes.redact))
+        made = {(one.kind, one.name) for one in left}
+        return left + [one for one in self._gone if (one.kind, one.name) not in made]
 
     # -- where the attempt before broke off ----------------------------------------------
 
@@ -109,24 +132,37 @@ class Alone:
         self.done = len(before.statement_hashes)
         if before.under_way is not None:
             self._await_end(before.under_way, before)
-        self._set_again(statements, 0)
+        if self.done < self.total:
+            self._set_again(statements, before)
+        unseen: list[Remnant] = []
         if before.under_way is not None:
             known = self.done
             self._settle(statements, before, before.under_way)
-            self._set_again(statements, known)
+            unseen = list(self._set_unseen(statements, known))
         if self.done:
             self._say(_resumed(self.done, self.total))
-        refuse_unset(statements, self.done)
-        for number, gone in lost(statements, self.done):
-            self._say(
-                f"{gone.what} {gone.name} of statement {number} has ended with its session"
-            )
+        self._gone = tuple(gone([*before.session, *unseen], statements[self.done :]))
+        for remnant in self._gone:
+            self._say(f"{remnant.value} {remnant.name} has ended with its session")
 
-    def _set_again(self, statements: Sequence[Statement], known: int) -> None:
-        """Set again what finished statements have set, in a session that is gone."""
+    def _set_again(self, statements: Sequence[Statement], before: Attempt) -> None:
+        for number, statement in enumerate(statements[: self.done], 1):
+            if statement.words[:1] == ("LOAD",):
+                self.executor.send(statement, number, self.total)
+        following = statements[self.done :]
+        set_again(self.executor.connection, before.session, following, self.source.path)
+
+    def _set_unseen(self, statements: Sequence[Statement], known: int) -> Iterator[Remnant]:
+        """Set what statements have set of which nobody has seen that they were finished.
+
+        Of what they have left in their session only their texts tell.  Yields what is gone.
+        """
+        refuse_unset(statements, known, self.done)
         for number, statement in enumerate(statements[known : self.done], known + 1):
             if is_session_statement(statement):
                 self.executor.send(statement, number, self.total)
+            if (remnant := lost_with_session(statement)) is not None:
+                yield remnant
 
     def _await_end(self, statement: UnderWay, before: Attempt) -> None:
         """Wait until the server has given up what the run that died had sent."""
@@ -190,7 +226,7 @@ class Alone:
             self._refused(error)
             raise
         if self.executor.is_idle:
-            self.notes.journal.record_done(self.notes.attempt, number)
+            self.notes.journal.record_done(self.notes.attempt, number, self._left())
             self.done = number
             self._under_way = None
 

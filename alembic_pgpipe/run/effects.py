@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
+from alembic_pgpipe.model import Remnant, RemnantKind
 from alembic_pgpipe.source import (
     Statement,
     without_comments,
@@ -143,19 +144,6 @@ class Plain(Enum):
 Effect = BuildsIndex | Reindexes | Detaches | Makes | Removes | Plain
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """Something that ended with the session it was made in."""
-
-    what: str
-    name: str
-
-    def is_named_in(self, statement: Statement) -> bool:
-        """Return whether a statement speaks of it."""
-        bare = re.escape(self.name.strip('"').replace('""', '"'))
-        return re.search(rf"(?<![\w$]){bare}(?![\w$])", statement.text, re.I) is not None
-
-
 def effect_of(text: str) -> Effect:
     """Return what a statement that cannot run in a transaction does."""
     plain = plain_text(text)
@@ -215,17 +203,23 @@ def may_set_within(statement: Statement) -> bool:
     return in_block or CALLS_SET_CONFIG.search(plain) is not None
 
 
-def lost_with_session(statement: Statement) -> Lost | None:
+def lost_with_session(statement: Statement) -> Remnant | None:
     """Return what a statement makes for its own session only, else None."""
     first = statement.words[0] if statement.words else ""
     if first not in ("CREATE", "SELECT", "WITH", "PREPARE"):
         return None
     plain = plain_text(statement.text)
     if match := PREPARED.match(plain):
-        return Lost("prepared statement", match["name"])
+        return _object("prepared statement", match["name"])
     if match := TEMPORARY.match(plain) or INTO_TEMPORARY.match(plain):
-        return Lost(f"temporary {(match['kind'] or 'table').lower()}", match["name"])
+        return _object(f"temporary {(match['kind'] or 'table').lower()}", match["name"])
     return None
+
+
+def _object(what: str, written: str) -> Remnant:
+    quoted = written.startswith('"')
+    name = written[1:-1].replace('""', '"') if quoted else written.lower()
+    return Remnant(RemnantKind.OBJECT, name, what)
 
 
 def plain_text(text: str) -> str:

@@ -5,16 +5,11 @@ Finished statements are known by their hashes, and have to be there unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.model import Attempt, Outcome
-from alembic_pgpipe.run.effects import (
-    Lost,
-    is_session_statement,
-    lost_with_session,
-    may_set_within,
-)
+from alembic_pgpipe.run.effects import is_session_statement, may_set_within
 from alembic_pgpipe.source import Statement, statement_hash
 
 BROKEN_OFF = frozenset({Outcome.ERROR, Outcome.INTERRUPTED, Outcome.RUNNING})
@@ -98,25 +93,8 @@ def excerpts(statements: Sequence[Statement]) -> list[str]:
     return [statement.text[:KEPT_CHARACTERS] for statement in statements]
 
 
-def lost(statements: Sequence[Statement], done: int) -> Iterator[tuple[int, Lost]]:
-    """Yield what finished statements made that ended with their session, by number.
-
-    Raises SourceError where a statement that is still to run speaks of it.
-    """
-    for number, statement in enumerate(statements[:done], 1):
-        gone = lost_with_session(statement)
-        if gone is None:
-            continue
-        for user in statements[done:]:
-            if gone.is_named_in(user):
-                if lost_with_session(user) != gone:
-                    raise _needed(user, number, gone)
-                break
-        yield number, gone
-
-
-def refuse_unset(statements: Sequence[Statement], done: int) -> None:
-    """Raise SourceError where what is to run may need what a finished statement has set.
+def refuse_unset(statements: Sequence[Statement], known: int, done: int) -> None:
+    """Raise SourceError where what is to run may need what was set unseen, behind ``known``.
 
     What only sets something is done again in the new session; what does more besides cannot
     be.  A setting that stands behind it, or comes next, is taken for the same.
@@ -124,7 +102,7 @@ def refuse_unset(statements: Sequence[Statement], done: int) -> None:
     if done >= len(statements):
         return
     following = statements[done]
-    for number, statement in enumerate(statements[:done], 1):
+    for number, statement in enumerate(statements[known:done], known + 1):
         again = any(map(is_session_statement, statements[number : done + 1]))
         if may_set_within(statement) and not again:
             raise SourceError(
@@ -135,17 +113,6 @@ def refuse_unset(statements: Sequence[Statement], done: int) -> None:
                 line=following.line,
                 column=following.column,
             )
-
-
-def _needed(user: Statement, number: int, gone: Lost) -> SourceError:
-    return SourceError(
-        user.path,
-        f"this needs {gone.what} {gone.name}, which statement {number} made in a session that "
-        "has ended. Write what makes it once more, above this statement. Then: alembic "
-        "upgrade head",
-        line=user.line,
-        column=user.column,
-    )
 
 
 def _gone(number: int, before: Attempt, was: str = "") -> str:

@@ -435,6 +435,133 @@ def test_what_finished_statements_have_set_is_set_again(project: Project) -> Non
         project.query(f"DROP OWNED BY {role}; DROP ROLE {role}")
 
 
+def goes_on_where_it_was(project: Project, before: str, after: str) -> None:
+    """Expect that a source which breaks off between its two parts goes on behind the first."""
+    project.wrapped(a=f"{OFF}{before}SELECT 1/0;\n")
+    fails(project)
+    project.source("a", f"{OFF}{before}{after}")
+    goes_on(project)
+
+
+ENTER = "CREATE SCHEMA apart; CREATE FUNCTION enter() RETURNS void LANGUAGE sql AS $$ {} $$"
+SETS_PATH = "SELECT pg_catalog.set_config('search_path', 'apart', false)"
+
+
+@pytest.mark.parametrize(
+    "sets",
+    [
+        "SELECT enter();",
+        "EXPLAIN ANALYZE SELECT enter();",
+        f"EXPLAIN ANALYZE {SETS_PATH};",
+        "DO $$BEGIN PERFORM enter(); END$$;",
+        "DO $$BEGIN PERFORM set_config('search_path', 'apart', false); END$$;",
+        "INSERT INTO entered SELECT 1 FROM enter();",
+        "BEGIN; SELECT enter(); COMMIT;",
+        "BEGIN; SAVEPOINT a; SET search_path = nowhere; ROLLBACK TO a; SELECT enter(); COMMIT;",
+    ],
+)
+def test_what_a_statement_has_set_by_the_way_is_set_again(project: Project, sets: str) -> None:
+    project.query(ENTER.format(SETS_PATH))
+    project.query("CREATE TABLE entered (a int)")
+    goes_on_where_it_was(project, f"{sets}\n", "CREATE TABLE one (a int);\n")
+    assert project.scalar("SELECT to_regclass('apart.one')") == "apart.one"
+
+
+@pytest.mark.parametrize(
+    "sets",
+    [
+        "BEGIN; SET search_path = apart; ROLLBACK;",
+        "BEGIN; SAVEPOINT a; SET search_path = apart; ROLLBACK TO SAVEPOINT a; COMMIT;",
+        "SET search_path = apart; RESET search_path;",
+        "SET search_path = apart; DISCARD ALL;",
+        "BEGIN; SET LOCAL search_path = apart; COMMIT;",
+    ],
+)
+def test_what_no_longer_held_is_not_set_again(project: Project, sets: str) -> None:
+    project.query("CREATE SCHEMA apart")
+    goes_on_where_it_was(project, f"{sets}\n", "CREATE TABLE one (a int);\n")
+    assert project.scalar("SELECT to_regclass('public.one')") == "one"
+
+
+def test_a_library_is_loaded_again_and_a_setting_of_ones_own_set(project: Project) -> None:
+    before = "LOAD 'auto_explain';\nSET auto_explain.sample_rate = 0.5;\nSET app.who = 'me';\n"
+    seen = "current_setting('auto_explain.sample_rate'), current_setting('app.who')"
+    after = f"CREATE TABLE seen AS SELECT concat_ws(' ', {seen});\n"
+    loaded = "SELECT count(*) FROM pg_settings WHERE name LIKE 'auto_explain%'"
+    goes_on_where_it_was(project, before, f"{after}INSERT INTO seen {loaded};\n")
+    [values, libraries] = [value for (value,) in project.query("TABLE seen")]
+    assert values == "0.5 me"
+    assert int(libraries) > 1
+
+
+def test_a_role_that_is_gone_is_not_needed_where_it_was_taken_back(project: Project) -> None:
+    role = f"role_{project.scalar('SELECT pg_backend_pid()')}"
+    before = f"CREATE ROLE {role};\nSET ROLE {role};\nRESET ROLE;\nDROP ROLE {role};\n"
+    goes_on_where_it_was(project, before, "CREATE TABLE one (a int);\n")
+
+
+def test_a_role_that_is_not_to_be_had_again_is_named(project: Project) -> None:
+    role = f"role_{project.scalar('SELECT pg_backend_pid()')}"
+    project.query(f"CREATE ROLE {role}")
+    before = f"{OFF}SET ROLE {role};\n"
+    project.wrapped(a=f"{before}SELECT 1/0;\n")
+    fails(project)
+    project.query(f"DROP ROLE {role}")
+    project.source("a", f"{before}SELECT 1;\n")
+    why = f'role "{role}" does not exist. Write a SET or RESET of role of its own here.'
+    fails(project, "a.sql:3:1", "what the one before had of role is not to be had again", why)
+    project.source("a", f"{before}RESET ROLE;\nSELECT 1;\n")
+    goes_on(project)
+
+
+LOCKS = """
+    SELECT classid::bigint, objid::bigint, objsubid, mode FROM pg_locks
+    WHERE locktype = 'advisory' AND pid = pg_backend_pid() ORDER BY 1, 2, 3, 4
+"""
+
+
+def test_advisory_locks_are_taken_again(project: Project) -> None:
+    taken = "".join(
+        f"SELECT pg_advisory_lock{which};\n"
+        for which in (
+            "(42)",
+            "(-42)",
+            "(5000000000)",
+            "(7, -7)",
+            "_shared(43)",
+            "_shared(1, 2)",
+        )
+    )
+    keep = f"CREATE TABLE {{}} AS {LOCKS.strip()};\n"
+    goes_on_where_it_was(project, taken + keep.format("before"), keep.format("after"))
+    locks = project.query("TABLE before")
+    assert len(locks) == 6
+    assert project.query("TABLE after") == locks
+
+
+def test_an_advisory_lock_that_somebody_holds_is_named(project: Project) -> None:
+    before = "SELECT pg_advisory_lock(-42);\n"
+    project.wrapped(a=f"{OFF}{before}SELECT 1/0;\n")
+    fails(project)
+    project.source("a", f"{OFF}{before}SELECT 1;\n")
+    with holding(project, "SELECT pg_advisory_lock(-42)"):
+        fails(project, "had of advisory lock -42 is not to be had again: another session holds")
+    goes_on(project)
+
+
+def test_a_secret_is_not_kept_to_be_set_again(project: Project) -> None:
+    secret = {"PGPASSWORD": "hunter2hunter2"}
+    before = "SELECT set_config('app.key', 'hunter' || '2hunter2', false) IS NULL;\n"
+    project.wrapped(a=f"{OFF}{before}SELECT 1/0;\n")
+    assert project.upgrade(env=secret).code == 1
+    kept = project.scalar("SELECT session::text FROM migration_attempts")
+    assert "app.key" in kept and "hunter" not in kept
+    project.source("a", f"{OFF}{before}SELECT 1;\n")
+    fails(project, "app.key is not to be had again: its value is one that the ledger does not")
+    project.source("a", f"{OFF}{before}SET app.key = '1';\nSELECT 1;\n")
+    goes_on(project)
+
+
 def test_what_ended_with_its_session_is_named(project: Project) -> None:
     made = f"{OFF}CREATE TEMP TABLE draft AS SELECT 1 AS a;\nPREPARE ask AS SELECT 1;\n"
     project.wrapped(a=f"{made}SELECT 1/0;\n")
@@ -442,40 +569,66 @@ def test_what_ended_with_its_session_is_named(project: Project) -> None:
     project.source("a", f"{made}SELECT 1;\n")
     goes_on(
         project,
-        "temporary table draft of statement 1 has ended with its session",
-        "prepared statement ask of statement 2 has ended with its session",
+        "temporary table draft has ended with its session",
+        "prepared statement ask has ended with its session",
     )
 
 
-def test_what_ended_with_its_session_and_is_needed_stops_the_run(project: Project) -> None:
+@pytest.mark.parametrize(
+    "made",
+    [
+        "CREATE TEMP TABLE draft AS SELECT 1 AS a;",
+        "CREATE TABLE pg_temp.draft (a int);",
+        "SELECT 1 AS a INTO TEMP draft;",
+        "DO $$BEGIN CREATE TEMP TABLE draft (a int); END$$;",
+        "DO $$BEGIN EXECUTE 'CREATE TEMP TABLE draft (a int)'; END$$;",
+    ],
+)
+def test_what_ended_with_its_session_and_is_needed_stops_the_run(
+    project: Project, made: str
+) -> None:
     project.query("CREATE TABLE draft (a int)")
-    made = "CREATE TEMP TABLE draft AS SELECT 1 AS a;\n"
-    project.wrapped(a=f"{OFF}{made}SELECT 1/0;\n")
+    project.wrapped(a=f"{OFF}{made}\nSELECT 1/0;\n")
     fails(project)
+    project.source("a", f"{OFF}{made}\nSELECT 2/0;\n")
+    goes_wrong_again = fails(project, "temporary table draft has ended with its session")
+    assert "division by zero" in goes_wrong_again.text
     use = "INSERT INTO draft VALUES (2);\n"
-    project.source("a", f"{OFF}{made}{use}")
-    fails(project, "a.sql:3:1", "this needs temporary table draft, which statement 1 made")
+    project.source("a", f"{OFF}{made}\n{use}")
+    fails(project, "a.sql:3:1", "this needs temporary table draft, which was made in a session")
     assert project.query("SELECT * FROM draft") == []
-    project.source("a", f"{OFF}{made}{made}{use}")
+    project.source("a", f"{OFF}{made}\nCREATE TEMP TABLE draft (a int);\n{use}")
     goes_on(project)
     assert project.query("SELECT * FROM draft") == []
 
 
-def test_what_a_block_has_set_for_its_session_is_not_forgotten(project: Project) -> None:
+@pytest.mark.parametrize(
+    "made",
+    [
+        "CREATE TEMP TABLE draft (a int); DROP TABLE draft;",
+        "BEGIN; CREATE TEMP TABLE draft (a int); ROLLBACK;",
+        "CREATE TEMP TABLE draft (a int) ON COMMIT DROP;",
+        "CREATE TEMP TABLE draft (a int); DISCARD TEMP;",
+    ],
+)
+def test_what_had_ended_before_its_session_stops_nobody(project: Project, made: str) -> None:
+    project.query("CREATE TABLE draft (a int)")
+    goes_on_where_it_was(project, f"{made}\n", "INSERT INTO draft VALUES (2);\n")
+    assert project.query("SELECT * FROM draft") == [(2,)]
+
+
+def test_what_a_block_has_set_unseen_is_not_forgotten(project: Project) -> None:
+    project.query("CREATE TABLE t (a int); CREATE SCHEMA apart")
     path = "DO $$BEGIN PERFORM set_config('search_path', 'apart', false); END$$;\n"
-    made = f"{OFF}CREATE SCHEMA apart;\n{path}CREATE TABLE one (a int);\n"
-    project.wrapped(a=f"{made}SELECT 1/0;\n")
-    fails(project)
-    project.source("a", f"{made}CREATE TABLE two (a int);\nSELECT 1/0;\n")
-    fails(project, "a.sql:5:1", "statement 2 may have set something for its own session")
-    project.source(
-        "a", f"{made}SET search_path = apart;\nCREATE TABLE two (a int);\nSELECT 1/0;\n"
-    )
-    fails(project, "resumed at statement 4 of 6", "division by zero")
+    made = f"{OFF}BEGIN;\nINSERT INTO t VALUES (1);\n{path}COMMIT;\n"
+    project.wrapped(a=made)
+    with blocked_commits(project):
+        kill_after(project, "SELECT pg_advisory_lock(42)", "COMMIT%")
+    project.source("a", f"{made}CREATE TABLE two (a int);\n")
+    fails(project, "a.sql:6:1", "statement 3 may have set something for its own session")
     project.source("a", f"{made}SET search_path = apart;\nCREATE TABLE two (a int);\n")
-    goes_on(project, "all 5 statements are done already")
-    tables = "SELECT table_schema FROM information_schema.tables WHERE table_name = ANY (%s)"
-    assert project.query(tables, ["one", "two"]) == [("apart",), ("apart",)]
+    goes_on(project, "resumed at statement 5 of 6")
+    assert project.scalar("SELECT to_regclass('apart.two')") == "apart.two"
 
 
 # -- downwards ------------------------------------------------------------------------------

@@ -1,0 +1,85 @@
+"""What a source leaves in its session, taken down as it goes.
+
+The server is asked, and not the source's text: a function may have set it, and a rollback
+may have taken it back.  What was set, ``pg_settings`` tells by its ``source``; the role and
+the authorization, which it does not show, are always told.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+
+from sqlalchemy import Connection, text
+
+from alembic_pgpipe.model import Remnant, RemnantKind
+from alembic_pgpipe.source import Statement
+
+# No view tells of a setting that no library has defined: only who knows its name can ask.
+CUSTOM = re.compile(
+    r"\bSET\s+(?:SESSION\s+)?(?P<name>\w+(?:\.\w+)+)\s*(?:=|TO\b)"
+    r"|\bset_config\s*\(\s*'+(?P<config>\w+(?:\.\w+)+)'",
+    re.IGNORECASE,
+)
+# What there is by kind and name, and its value.
+State = Mapping[tuple[RemnantKind, str], str | None]
+# The sequence of a temporary table's own column goes without saying.
+STATE = text(
+    f"""
+    SELECT '{RemnantKind.SETTING.value}', name, setting
+    FROM pg_catalog.pg_settings WHERE source = 'session'
+    UNION ALL SELECT '{RemnantKind.SETTING.value}', 'session_authorization', session_user
+    UNION ALL SELECT '{RemnantKind.SETTING.value}', 'role', pg_catalog.current_setting('role')
+    UNION ALL SELECT '{RemnantKind.SETTING.value}', name,
+        pg_catalog.current_setting(name, true)
+    FROM pg_catalog.unnest(CAST(:custom AS pg_catalog.text[])) AS name
+    UNION ALL SELECT '{RemnantKind.LOCK.value}',
+        pg_catalog.concat_ws(' ', objsubid, classid, objid), mode
+    FROM pg_catalog.pg_locks
+    WHERE locktype = 'advisory' AND granted AND pid = pg_catalog.pg_backend_pid()
+    UNION ALL SELECT '{RemnantKind.OBJECT.value}', c.relname, CASE c.relkind
+        WHEN 'v' THEN 'temporary view' WHEN 'S' THEN 'temporary sequence'
+        ELSE 'temporary table' END
+    FROM pg_catalog.pg_class AS c
+    WHERE c.relnamespace = pg_catalog.pg_my_temp_schema() AND c.relkind IN ('r', 'p', 'v', 'S')
+        AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend AS d
+            WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid
+            AND d.refobjsubid > 0)
+    UNION ALL SELECT '{RemnantKind.OBJECT.value}', name, 'prepared statement'
+    FROM pg_catalog.pg_prepared_statements WHERE from_sql
+    UNION ALL SELECT '{RemnantKind.OBJECT.value}', name, 'cursor'
+    FROM pg_catalog.pg_cursors WHERE is_holdable
+    """
+)
+# A role is only what it is behind its authorization.
+IDENTITY = ("session_authorization", "role")
+
+
+def custom_settings(statements: Iterable[Statement]) -> frozenset[str]:
+    """Return the names of settings that statements speak of and that no library defines."""
+    return frozenset(
+        match["name"] or match["config"]
+        for statement in statements
+        for match in CUSTOM.finditer(statement.text)
+    )
+
+
+def state_of(connection: Connection, custom: Collection[str]) -> State:
+    """Return what a session has of its own; it has to be outside a transaction."""
+    rows = connection.execute(STATE, {"custom": list(custom)})
+    return {(RemnantKind(kind), name): value for kind, name, value in rows}
+
+
+def remnants(before: State, after: State, redact: Callable[[str], str]) -> Iterator[Remnant]:
+    """Yield what a session has that it did not begin with; a value None was reset.
+
+    Of a setting that holds a secret only the name is kept.
+    """
+    identity = {(RemnantKind.SETTING, name) for name in IDENTITY}
+    changed = {key for key in {**before, **after} if before.get(key) != after.get(key)}
+    for kind, name in changed | (identity if changed & identity else set()):
+        value = after.get((kind, name))
+        if kind is RemnantKind.SETTING and value is not None and redact(value) != value:
+            yield Remnant(RemnantKind.SECRET, name)
+        elif kind is RemnantKind.SETTING or value is not None:
+            yield Remnant(kind, name, value)

@@ -1,0 +1,144 @@
+"""Make again, in a new session, what a source had left in one that has ended.
+
+Settings and advisory locks can be had again; temporary objects are gone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import takewhile
+from types import MappingProxyType
+
+from sqlalchemy import Connection, TextClause, text
+from sqlalchemy.exc import DBAPIError
+
+from alembic_pgpipe.errors import SourceError
+from alembic_pgpipe.model import Remnant, RemnantKind
+from alembic_pgpipe.run.effects import is_session_statement, lost_with_session, plain_text
+from alembic_pgpipe.run.in_session import IDENTITY
+from alembic_pgpipe.source import Statement
+
+SET = text("SELECT pg_catalog.set_config(:name, :value, false)")
+LOCKS = MappingProxyType(
+    {"ExclusiveLock": "pg_try_advisory_lock", "ShareLock": "pg_try_advisory_lock_shared"}
+)
+NAMED = re.compile(
+    r"(?:SET|RESET)\s+(?:SESSION\s+(?!AUTHORIZATION\b))?(?P<name>[\w.]+)"
+    r"|SELECT\s+(?:pg_catalog\s*\.\s*)?set_config\s*\(\s*'(?P<config>[\w.]+)'",
+    re.IGNORECASE,
+)
+OTHER_NAMES = MappingProxyType(
+    {
+        "time": "timezone",
+        "session": "session_authorization",
+        "names": "client_encoding",
+        "schema": "search_path",
+        "xml": "xmloption",
+    }
+)
+NOT_KEPT = "its value is one that the ledger does not keep"
+HELD = "another session holds it; pg_locks has its pid"
+# Of the two ways in which a lock's number is kept: one of 64 bits, or two of 32.
+ONE_NUMBER = "1"
+
+
+def set_again(
+    connection: Connection, left: Sequence[Remnant], following: Sequence[Statement], path: str
+) -> None:
+    """Set what a source had set, and take the advisory locks that it had taken.
+
+    What the ``following`` statements begin with setting is theirs.  Raises SourceError where
+    something is not to be had again.
+    """
+    theirs = frozenset(_set_first(following))
+    for remnant in sorted(left, key=_order):
+        if remnant.kind is RemnantKind.OBJECT or remnant.name.lower() in theirs:
+            continue
+        if remnant.kind is RemnantKind.SECRET:
+            raise _not_again(remnant, following, path, NOT_KEPT)
+        try:
+            had = connection.scalar(*_making(remnant))
+        except DBAPIError as error:
+            words = str(error.orig).splitlines()[0].removeprefix("ERROR:").strip()
+            raise _not_again(remnant, following, path, words) from error
+        if remnant.kind is RemnantKind.LOCK and not had:
+            raise _not_again(remnant, following, path, HELD)
+
+
+def gone(left: Sequence[Remnant], following: Sequence[Statement]) -> Iterator[Remnant]:
+    """Yield the objects that have ended with their session.
+
+    Raises SourceError where a statement that is still to run speaks of one.
+    """
+    for remnant in left:
+        if remnant.kind is not RemnantKind.OBJECT:
+            continue
+        user = next((one for one in following if is_named_in(remnant.name, one)), None)
+        if user is not None and lost_with_session(user) != remnant:
+            raise _needed(user, remnant)
+        yield remnant
+
+
+def is_named_in(name: str, statement: Statement) -> bool:
+    """Return whether a statement speaks of something by its name."""
+    word = rf"(?<![\w$]){re.escape(name)}(?![\w$])"
+    return re.search(word, statement.text, re.IGNORECASE) is not None
+
+
+def _set_first(statements: Sequence[Statement]) -> Iterator[str]:
+    """Yield the names of the settings that statements begin with setting."""
+    for statement in takewhile(is_session_statement, statements):
+        if match := NAMED.match(plain_text(statement.text)):
+            name = (match["name"] or match["config"]).lower()
+            yield OTHER_NAMES.get(name, name)
+
+
+def _order(remnant: Remnant) -> tuple[int, str]:
+    """Return when to make something again: who one is decides what one may set."""
+    last = IDENTITY.index(remnant.name) + 1 if remnant.name in IDENTITY else 0
+    return last, remnant.name
+
+
+def _making(remnant: Remnant) -> tuple[TextClause, dict[str, str | None]]:
+    if remnant.kind is not RemnantKind.LOCK:
+        return SET, {"name": remnant.name, "value": remnant.value}
+    return text(f"SELECT pg_catalog.{LOCKS[str(remnant.value)]}({_key(remnant.name)})"), {}
+
+
+def _key(lock: str) -> str:
+    """Return an advisory lock's number, or its two, as pg_locks has them: without signs."""
+    kind, high, low = lock.split()
+    if kind == ONE_NUMBER:
+        return str(_signed(int(high) << 32 | int(low), 64))
+    return f"{_signed(int(high), 32)}, {_signed(int(low), 32)}"
+
+
+def _signed(number: int, bits: int) -> int:
+    return number - (1 << bits) if number >> (bits - 1) else number
+
+
+def _not_again(
+    remnant: Remnant, following: Sequence[Statement], path: str, why: str
+) -> SourceError:
+    what, way_out = remnant.name, f"Write a SET or RESET of {remnant.name} of its own here. "
+    if remnant.kind is RemnantKind.LOCK:
+        what, way_out = f"advisory lock {_key(remnant.name)}", ""
+    message = (
+        f"it goes on in a new session, and what the one before had of {what} is not to be had "
+        f"again: {why}. {way_out}Then: alembic upgrade head"
+    )
+    return _error(following[0], message) if following else SourceError(path, message)
+
+
+def _needed(user: Statement, remnant: Remnant) -> SourceError:
+    return _error(
+        user,
+        f"this needs {remnant.value} {remnant.name}, which was made in a session that has "
+        "ended. Write what makes it once more, above this statement. Then: alembic upgrade "
+        "head",
+    )
+
+
+def _error(statement: Statement, message: str) -> SourceError:
+    return SourceError(statement.path, message, line=statement.line, column=statement.column)
