@@ -288,7 +288,7 @@ class Executor:
                 driver.autocommit = False
 
     def _send(self, statement: Statement, number: int, total: int) -> None:
-        self._refuse_other_strings(statement)
+        self._refuse_other_reading(statement, statement.text, statement.data is not None)
         self._tell_watch(number, total)
         try:
             with self._driver.cursor() as cursor:
@@ -324,7 +324,7 @@ class Executor:
 
         ``meanwhile`` is called once while the server is at work.
         """
-        self._refuse_other_strings(batch.statements[0])
+        self._refuse_other_reading(batch.statements[0], batch.text)
         # Whom it waited for where it was tried has been seen, and is not to be forgotten.
         if tried is None:
             self._tell_watch(batch.number, total)
@@ -408,18 +408,34 @@ class Executor:
         notices = self._driver.notices
         return notices.said if isinstance(notices, Notices) else 0
 
-    def _refuse_other_strings(self, statement: Statement) -> None:
+    def _refuse_other_reading(
+        self, statement: Statement, text: str, has_rows: bool = False
+    ) -> None:
         """Refuse to send what the server would read in another way than the reader did."""
-        if self.reads_standard_strings is statement.standard_strings:
-            return
-        setting = "on" if self.reads_standard_strings else "off"
-        raise SourceError(
-            statement.path,
-            f"standard_conforming_strings is {setting} on the server here, and this file was "
-            "read as if it were not. Change it with a SET statement of its own, in this file.",
-            line=statement.line,
-            column=statement.column,
-        )
+        encoding = str(self._driver.get_parameter_status("client_encoding"))
+        if encoding != "UTF8" and (has_rows or not text.isascii()):
+            raise _read_otherwise(statement, _other_encoding(encoding))
+        if self.reads_standard_strings is not statement.standard_strings:
+            raise _read_otherwise(statement, _other_strings(self.reads_standard_strings))
+
+
+def _other_encoding(encoding: str) -> str:
+    return (
+        f"client_encoding is {encoding} on the server here, and files are read and sent as "
+        "UTF-8: take out of this file what sets it. Then: alembic upgrade head"
+    )
+
+
+def _other_strings(on: bool) -> str:
+    return (
+        f"standard_conforming_strings is {'on' if on else 'off'} on the server here, and this "
+        "file was read as if it were not. Change it with a SET statement of its own, in this "
+        "file."
+    )
+
+
+def _read_otherwise(statement: Statement, message: str) -> SourceError:
+    return SourceError(statement.path, message, line=statement.line, column=statement.column)
 
 
 def _seen_first(batch: Batch) -> str:

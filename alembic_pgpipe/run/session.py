@@ -138,9 +138,10 @@ def leaving(settings: Settings) -> str:
     """Return what takes back, inside a step's transaction, what its source has set.
 
     What the source has deferred to the commit is done first, under its own role and
-    settings, as it would be if psql committed there.
+    settings, as it would be if psql committed there.  The query of a cursor WITH HOLD would
+    be run at the commit, under ours.
     """
-    return f"SET CONSTRAINTS ALL IMMEDIATE;{FORGET}{UNLIMITED}{role_of(settings)}"
+    return f"SET CONSTRAINTS ALL IMMEDIATE;CLOSE ALL;{FORGET}{UNLIMITED}{role_of(settings)}"
 
 
 def role_of(settings: Settings) -> str:

@@ -112,6 +112,41 @@ def test_nothing_that_a_failed_source_set_reaches_the_ledger(
     assert taken(project) == clean
 
 
+def test_the_query_of_a_cursor_that_outlives_its_step_does_not_run_with_our_rights(
+    project: Project, role: str
+) -> None:
+    project.query(
+        "CREATE TABLE public.ran (who text); GRANT ALL ON public.ran TO PUBLIC;"
+        "CREATE FUNCTION public.note() RETURNS int LANGUAGE sql AS "
+        "$$ INSERT INTO public.ran VALUES (current_user) RETURNING 1 $$"
+    )
+    declare = "DECLARE late CURSOR WITH HOLD FOR SELECT public.note();\n"
+    project.wrapped(a1=f'SET ROLE "{role}";\n{declare}')
+    assert project.upgrade().code == 0
+    assert set(project.query("TABLE public.ran")) <= {(role,)}
+
+
+@pytest.mark.parametrize("head", ["", OFF], ids=["transaction", "alone"])
+@pytest.mark.parametrize(
+    "sent", ["INSERT INTO t VALUES ('é');\n", "COPY t FROM stdin;\né\n\\.\n"]
+)
+def test_text_is_not_sent_in_another_encoding_than_it_was_read_in(
+    project: Project, head: str, sent: str
+) -> None:
+    project.query("CREATE TABLE public.t (a text)")
+    latin = "DO $$BEGIN PERFORM set_config('client_encoding', 'LATIN1', false); END$$;\n"
+    project.wrapped(a1=f"{head}{latin}{sent}")
+    result = project.upgrade()
+    if result.code == 0:  # It was one message, which the server reads as a whole.
+        assert (head, project.query("TABLE public.t")) == ("", [("é",)])
+        return
+    assert f"a1.sql:{3 if head else 2}:1: client_encoding is LATIN1" in result.text
+    assert project.query("TABLE public.t") == []
+    project.source("a1", f"{head}{latin}INSERT INTO t VALUES ('e');\n")
+    assert project.upgrade().code == 0
+    assert project.query("TABLE public.t") == [("e",)]
+
+
 def test_nothing_that_a_python_revision_sets_reaches_the_next(
     project: Project, role: str
 ) -> None:
