@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from alembic_pgpipe.connect.lock import holder, lock_until_commit
 from alembic_pgpipe.errors import TransitionError
+from alembic_pgpipe.ledger.agreement import REPAIR
 from alembic_pgpipe.ledger.build import current_build
 from alembic_pgpipe.ledger.history import History, died_in
 from alembic_pgpipe.ledger.recorder import Recorder
@@ -41,6 +42,8 @@ def decide(
     history = ledger.history()
     statuses = [(revision, ledger.status(revision.id, history)) for revision in wanted]
     refusals = [why for r, status in statuses if (why := refuse(r, status)) is not None]
+    if goal is Status.RETRY:
+        refusals += [_unseen(r) for r in wanted if history.is_begun_unseen(r.id)]
     if refusals:
         raise TransitionError("Nothing was changed: " + "; ".join(refusals) + ".")
     if wanted:
@@ -70,6 +73,14 @@ def _write(
             known = row or Row(revision.id, revision.name, Status.WAITING)
             recorder.set_status(known, goal, logs=known.logs)
             recorder.note(revision, Direction.UPGRADE, Outcome(goal.value), build, reason)
+
+
+def _unseen(revision: Revision) -> str:
+    return (
+        f"no attempt at {revision.id} ({revision.name}) is recorded, so nobody can tell how "
+        f"far it came. If it is applied: {REPAIR} --applied {revision.id}; if it is not: "
+        f"{REPAIR} --not-applied {revision.id}"
+    )
 
 
 def _bury(

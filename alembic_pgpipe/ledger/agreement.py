@@ -130,6 +130,7 @@ class _Case:
     settled: Attempt | None
     tried: Attempt | None
     decided: Attempt | None
+    begun_unseen: bool
 
     @property
     def status(self) -> Status | None:
@@ -193,6 +194,7 @@ def _case(revision: Revision, evidence: Evidence) -> _Case:
         history.settled.get(revision.id),
         history.last_try(revision.id, Direction.UPGRADE),
         history.decisions.get(revision.id),
+        history.is_begun_unseen(revision.id),
     )
 
 
@@ -245,6 +247,8 @@ def _judge_without_row(case: _Case, *, watched: bool) -> tuple[bool, Status | No
 
 def _judge_not_applied(case: _Case) -> bool:
     """Return whether a row contradicts attempts that know nothing of its being applied."""
+    if case.begun_unseen:
+        return True
     if case.passed:
         lost = case.status in (Status.WAITING, Status.ROLLED_BACK)
         return lost or (case.status is Status.SUCCESS and case.taken_back)

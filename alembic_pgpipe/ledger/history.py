@@ -21,6 +21,8 @@ DECISIONS = frozenset({Outcome.RETRY, Outcome.SKIPPED})
 # What says of a revision that it is applied, or, downwards, that it is not.
 SETTLING = frozenset({Outcome.SUCCESS, Outcome.STAMPED, Outcome.ADOPTED, Outcome.REPAIRED})
 BEFORE_THE_LEDGER = "applied before the ledger was kept"
+# A run or a person moves a row to these together with an attempt.
+WITH_ATTEMPT = frozenset({Status.RUNNING, Status.ERROR, Status.RETRY})
 NO_TRIES = DECISIONS | {Outcome.REPAIRED}
 
 
@@ -51,6 +53,17 @@ class History:
     def has_row(self, revision: str) -> bool:
         """Return whether a revision has a row, even one that cannot be read."""
         return revision in self.rows or revision in self.unread
+
+    def is_begun_unseen(self, revision: str) -> bool:
+        """Return whether a row says that it was begun, and no attempt is there to tell how far.
+
+        A row of the bash tool, which has an id of its own, never had one.
+        """
+        row = self.rows.get(revision)
+        if row is None or row.id != revision or row.status not in WITH_ATTEMPT:
+            return False
+        known = (self.last_try(revision, Direction.UPGRADE), self.settled.get(revision))
+        return known == (None, None) and revision not in self.decisions
 
     def half_undone(self, revision: str) -> Attempt | None:
         """Return the downgrade that stopped in the middle of a revision, and left it there."""

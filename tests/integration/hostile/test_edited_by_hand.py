@@ -226,6 +226,27 @@ def test_attempts_that_were_pruned_are_no_contradiction(shipped: Project) -> Non
     assert "nothing to do" in shipped.ok("upgrade", "head").output
 
 
+@pytest.mark.parametrize("status", ["ERROR", "RUNNING", "RETRY"])
+def test_what_was_begun_and_whose_attempts_were_pruned_does_not_run_again(
+    project: Project, status: str
+) -> None:
+    project.wrapped(a=f"-- pgpipe: transaction = off\n{SOURCE.format('a')}SELECT 1/0;\n")
+    assert project.upgrade().code == 1
+    project.source("a", SOURCE.format("a"))
+    project.query("TRUNCATE migration_attempts")
+    project.query("UPDATE migrations SET applied_status = %s", status)
+    refused(project.upgrade(), A, f"its row says {status}, no attempt at it is recorded")
+    assert contradicted(project) == [A]
+    retried = project.alembic("pgpipe", "retry")
+    if status == "ERROR":
+        assert retried.code == 1 and f"alembic pgpipe repair --applied {A}" in retried.text
+    refused(project.upgrade(), A, f"its row says {status}, no attempt at it is recorded")
+    assert ran(project) == ["a"]
+    project.ok("pgpipe", "repair", "--not-applied", A, "--yes")
+    project.ok("upgrade", "head")
+    assert ran(project) == ["a", "a"]
+
+
 @pytest.mark.parametrize("revision", [A, "feedface"])
 def test_an_attempt_that_nobody_goes_on_with_is_closed_by_the_next_run(
     shipped: Project, revision: str

@@ -108,13 +108,13 @@ STATUSES = (
 )
 # Each line in the order of STATUSES: what is fine, what is asked, what is set.
 EXPECTED = {
-    ("nothing", False): "fine fine fine fine fine fine fine fine ask",
+    ("nothing", False): "fine fine ask fine ask ask fine fine ask",
     ("applied", False): "ask ask ask ask ask ask ask ask ask",
     ("rolled back", False): "fine fine fine ask fine fine fine fine ask",
     ("failed", False): "fine fine fine fine fine fine fine fine ask",
     ("skipped", False): "ask fine fine fine fine fine fine fine ask",
     ("retried", False): "fine fine fine fine fine fine fine fine ask",
-    ("nothing", True): "fine ask fine fine fine fine fine ask ask",
+    ("nothing", True): "fine ask ask fine ask ask fine ask ask",
     ("applied", True): "SUCCESS SUCCESS SUCCESS fine SUCCESS SUCCESS SUCCESS SUCCESS SUCCESS",
     ("rolled back", True): "ask ask fine ask fine fine fine ask ask",
     ("failed", True): "ERROR ask fine fine fine fine fine ask ERROR",
@@ -166,6 +166,12 @@ def test_a_success_by_hand_over_what_broke_off_is_asked(outcome: Outcome) -> Non
     died = attempt(1, outcome)
     assert verdict(died, status=Status.SUCCESS, passed=False) == "ask"
     assert verdict(died, status=Status.RUNNING, passed=False) == "fine"
+
+
+def test_what_the_bash_tool_had_begun_is_not_asked() -> None:
+    row = Row("17", "users", Status.ERROR)
+    rows = match_history((USERS,), [row], ())
+    assert agreement(Evidence((USERS,), frozenset(), rows)).findings == ()
 
 
 # -- passed without the ledger ---------------------------------------------------------------
