@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from sqlalchemy import Connection, Table, text
-from sqlalchemy.schema import CreateSchema
+from sqlalchemy import Column, Connection, Table, text
+from sqlalchemy.schema import CreateColumn, CreateSchema
 
 from alembic_pgpipe.errors import LedgerError
+from alembic_pgpipe.ledger.steps import plain_dialect
 from alembic_pgpipe.ledger.tables import NAMES, Tables, rows_are_hidden
 
 COLUMNS_OF = text(
@@ -90,10 +93,12 @@ class Relations:
         return found
 
     def _refuse_foreign(self, table: Table, relation: _Relation) -> None:
-        lacking = ", ".join(c.name for c in table.columns if c.name not in relation.columns)
+        lacking = [column for column in table.columns if column.name not in relation.columns]
         if relation.kind == TABLE and not lacking:
             return
-        why = f"it has no column {lacking}"
+        if relation.kind == TABLE and len(lacking) < len(table.columns) / 2:
+            raise _incomplete(table, lacking)
+        why = f"it has no column {_names(lacking)}"
         if relation.kind != TABLE:
             why = f"it is {OTHER_KINDS.get(relation.kind, 'no table')}"
         raise LedgerError(
@@ -111,3 +116,26 @@ class Relations:
                 f"{name} has a rule, which may write something else than the run does. Nothing "
                 f"was run. Drop it: DROP RULE … ON {name}; a trigger can do what it was for."
             )
+
+
+def _names(columns: Iterable[Column[Any]]) -> str:
+    return ", ".join(column.name for column in columns)
+
+
+def _incomplete(table: Table, lacking: Sequence[Column[Any]]) -> LedgerError:
+    """Return the error for a table of ours that is not as this release makes it."""
+    many = len(lacking) > 1
+    shown = plain_dialect().identifier_preparer.format_table(table)
+    adding = ", ".join(f"ADD COLUMN {_definition(column)}" for column in lacking)
+    return LedgerError(
+        f"{table.schema}.{table.name} lacks the column{'s' if many else ''} {_names(lacking)}, "
+        "which somebody has dropped, or another release did not have. Nothing was run. Add "
+        f"{'them' if many else 'it'}: ALTER TABLE {shown} {adding};"
+    )
+
+
+def _definition(column: Column[Any]) -> str:
+    """Return how a column is defined, so that it can be added to a table with rows."""
+    definition = str(CreateColumn(column).compile(dialect=plain_dialect()))
+    fills_itself = column.server_default is not None or column.identity is not None
+    return definition if fills_itself else definition.removesuffix(" NOT NULL")

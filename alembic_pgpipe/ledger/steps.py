@@ -150,7 +150,7 @@ def _literal(value: str | int | list[str] | None) -> str:
 
 
 def _moving(move: Move) -> str:
-    quote = _dialect().identifier_preparer.quote
+    quote = plain_dialect().identifier_preparer.quote
     versions = f"{quote(move.versions.schema)}.{quote(move.versions.name)}"
     after = quoted(move.after)
     if move.before is None:
@@ -159,14 +159,17 @@ def _moving(move: Move) -> str:
 
 
 def _names(tables: Tables) -> dict[str, str]:
-    quote = _dialect().identifier_preparer
+    quote = plain_dialect().identifier_preparer
     return {
         "migrations": quote.format_table(tables.migrations),
         "attempts": quote.format_table(tables.attempts),
     }
 
 
-def _dialect() -> Dialect:
-    # The driver's own one doubles each % in a name, for a text that takes parameters.
+def plain_dialect() -> Dialect:
+    """Return what names are quoted with in a text that takes no parameters.
+
+    The driver's own dialect doubles each % in them.
+    """
     dialect: Dialect = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
     return dialect

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -156,6 +157,36 @@ def test_the_setting_that_the_refusal_names_helps(project: Project) -> None:
     assert project.ledger("pgpipe") == {"a1": "SUCCESS"}
     assert project.query("SELECT * FROM public.migrations") == []
     assert project.scalar("SELECT count(*) FROM pgpipe.alembic_version") == 1
+
+
+# -- a table of ours that has lost a column -------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [
+        ("migrations", "rolled_back_at"),
+        ("migration_logs", "timestamp"),
+        ("migration_attempts", "session"),
+        ("migration_attempts", "statements_done"),
+        ("migration_attempts", "who"),
+        ("migration_attempts", "id"),
+    ],
+)
+def test_a_column_that_a_table_of_ours_lacks_can_be_added_as_it_is_said(
+    project: Project, name: str, column: str
+) -> None:
+    shipped(project, a1="SELECT 1;")
+    project.query(f"ALTER TABLE {name} DROP COLUMN {column}")
+    project.wrapped(a2="SELECT 1;")
+    for command in (("upgrade", "head"), ("pgpipe", "status")):
+        result = project.alembic(*command)
+        assert result.code == 1
+        assert f"public.{name} lacks the column {column}, which" in result.text
+    [said] = re.findall(r"ALTER TABLE .*?;", result.text)
+    project.query(said)
+    assert project.upgrade().code == 0
+    assert project.ledger() == {"a1": "SUCCESS", "a2": "SUCCESS"}
 
 
 # -- created once, and only where it is missing --------------------------------------------
