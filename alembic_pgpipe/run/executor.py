@@ -411,9 +411,12 @@ class Executor:
     def _refuse_other_reading(
         self, statement: Statement, text: str, has_rows: bool = False
     ) -> None:
-        """Refuse to send what the server would read in another way than the reader did."""
+        """Refuse to send what the server would read in another way than the reader did.
+
+        A pooler gives the encoding's name back as the driver has written it.
+        """
         encoding = str(self._driver.get_parameter_status("client_encoding"))
-        if encoding != "UTF8" and (has_rows or not text.isascii()):
+        if encoding.upper() != "UTF8" and (has_rows or not text.isascii()):
             raise _read_otherwise(statement, _other_encoding(encoding))
         if self.reads_standard_strings is not statement.standard_strings:
             raise _read_otherwise(statement, _other_strings(self.reads_standard_strings))
