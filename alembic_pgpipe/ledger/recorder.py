@@ -345,7 +345,7 @@ class Recorder:
         self.refuse_lost_lock()
         return LedgerError(
             f"The status of {row.name} (id {row.id}) was {row.status.value} and has been "
-            "changed or removed by somebody else meanwhile; that stands. Look: alembic "
+            "changed or removed meanwhile; that stands. Look: alembic "
             f"pgpipe status. Then go on: {self.again}"
         )
 
@@ -428,6 +428,7 @@ class Recorder:
         if not moved:
             raise self._decided(begins.row)
         if id_ is None:
+            self.set_status(_running(begins.row), begins.row.status, logs=begins.row.logs)
             raise not_kept(self.tables.attempts, f"an attempt at {begins.revision.id}")
         return _running(begins.row), int(id_)
 

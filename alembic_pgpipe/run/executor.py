@@ -411,15 +411,17 @@ class Executor:
     def _refuse_other_reading(
         self, statement: Statement, text: str, has_rows: bool = False
     ) -> None:
-        """Refuse to send what the server would read in another way than the reader did.
-
-        A pooler gives the encoding's name back as the driver has written it.
-        """
+        """Refuse to send what the server would read in another way than the reader did."""
         encoding = str(self._driver.get_parameter_status("client_encoding"))
-        if encoding.upper() != "UTF8" and (has_rows or not text.isascii()):
+        if not _is_utf8(encoding) and (has_rows or not text.isascii()):
             raise _read_otherwise(statement, _other_encoding(encoding))
         if self.reads_standard_strings is not statement.standard_strings:
             raise _read_otherwise(statement, _other_strings(self.reads_standard_strings))
+
+
+def _is_utf8(encoding: str) -> bool:
+    """Tell whether a name is one of UTF-8: a pooler gives back what the client has written."""
+    return encoding.lower().replace("-", "") in ("utf8", "unicode")
 
 
 def _other_encoding(encoding: str) -> str:

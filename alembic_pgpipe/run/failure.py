@@ -65,6 +65,8 @@ def describe_failure(
         if recording:
             return _recording_failure(said, path)
         return _deferred_failure(said, path) if at_end else _server_failure(said, path)
+    if recording and source is not None:
+        return _unrecorded_failure(error, source.path)
     return _python_failure(error, revision)
 
 
@@ -169,6 +171,21 @@ def _recording_failure(said: ServerError, path: str) -> Failure:
         message=f"{failure.message} (while its version and status were written)",
         text=f"{failure.text}\nIts own statements were done; this came while its version and "
         "status were written.",
+    )
+
+
+def _unrecorded_failure(error: BaseException, path: str) -> Failure:
+    """Return the failure where the tables are not as this run had left them.
+
+    The first sentence of the error says which; what it advises is for a step that is over.
+    """
+    found = re.split(r"; |\. ", str(error))[0]
+    return Failure(
+        message=f"{path}: {found} (while its version and status were written)",
+        text=f"{path}  {found}\nIts own statements were done; this came while its version and "
+        "status were written. If the file itself writes into the ledger's tables, or into "
+        "alembic_version, take that out of it.",
+        file=path,
     )
 
 

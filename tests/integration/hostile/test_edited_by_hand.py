@@ -217,6 +217,34 @@ def test_rows_of_another_branch_are_a_note(shipped: Project) -> None:
     assert line.endswith("other")
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE migrations SET applied_status = 'SUCCESS'",
+        "DELETE FROM migrations",
+        "TRUNCATE migration_attempts",
+        "DELETE FROM alembic_version",
+    ],
+)
+def test_a_source_that_writes_into_the_ledger_is_to_blame_itself(
+    project: Project, sql: str
+) -> None:
+    project.wrapped(a="CREATE TABLE a ();\n", b=f"{sql};\n")
+    result = project.upgrade()
+    assert result.code == 1
+    for said in (
+        "alembic/sql/b.sql",
+        "(while its version and status were written)",
+        "Nothing of this revision was applied",
+        "take that out of it",
+    ):
+        assert said in result.text
+    for unwanted in ("Error:", "alembic/versions", "Drop the trigger", "somebody else"):
+        assert unwanted not in result.text
+    project.source("b", "SELECT 1;\n")
+    project.ok("upgrade", "head")
+
+
 # -- attempts -------------------------------------------------------------------------------
 
 

@@ -289,6 +289,8 @@ def test_an_attempt_that_the_server_has_forgotten_is_no_trigger_s_fault(
     project.wrapped(a=f"{off}DELETE FROM public.migration_attempts;\n{end}")
     refused(project.upgrade(), f"The connection was lost in {A} (a): ", code=5)
     project.source("a", f"{off}SELECT 1;\n")
+    refused(project.upgrade(), "its row says RUNNING, no attempt at it is recorded")
+    project.ok("pgpipe", "repair", "--not-applied", "a", "--yes")
     project.ok("upgrade", "head")
     assert project.ledger() == {"a": "SUCCESS"}
 
