@@ -34,7 +34,7 @@ STATE = text(
         pg_catalog.current_setting(name, true)
     FROM pg_catalog.unnest(CAST(:custom AS pg_catalog.text[])) AS name
     UNION ALL SELECT '{RemnantKind.LOCK.value}',
-        pg_catalog.concat_ws(' ', objsubid, classid, objid), mode
+        pg_catalog.concat_ws(' ', objsubid, classid, objid, mode), mode
     FROM pg_catalog.pg_locks
     WHERE locktype = 'advisory' AND granted AND pid = pg_catalog.pg_backend_pid()
     UNION ALL SELECT '{RemnantKind.OBJECT.value}', c.relname, CASE c.relkind

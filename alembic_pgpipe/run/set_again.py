@@ -108,7 +108,7 @@ def _making(remnant: Remnant) -> tuple[TextClause, dict[str, str | None]]:
 
 def _key(lock: str) -> str:
     """Return an advisory lock's number, or its two, as pg_locks has them: without signs."""
-    kind, high, low = lock.split()
+    kind, high, low, _ = lock.split()
     if kind == ONE_NUMBER:
         return str(_signed(int(high) << 32 | int(low), 64))
     return f"{_signed(int(high), 32)}, {_signed(int(low), 32)}"

@@ -528,7 +528,7 @@ def test_advisory_locks_are_taken_again(project: Project) -> None:
             "(-42)",
             "(5000000000)",
             "(7, -7)",
-            "_shared(43)",
+            "_shared(42)",
             "_shared(1, 2)",
         )
     )
