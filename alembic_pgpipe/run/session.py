@@ -114,7 +114,8 @@ class Session:
         return self.executor.connection.dialect.server_version_info or (0,)
 
     def _left(self) -> str:
-        return leaving(self.settings) + OWN_ENCODING + OWN_PATH
+        limits = without_limits(self._version)
+        return leaving(self.settings) + limits + OWN_ENCODING + OWN_PATH
 
     def _ledgers_own(self) -> str:
         """Return what the ledger's rows are written with in a session that is clean."""

@@ -183,6 +183,12 @@ def test_the_project_s_role_may_have_any_name(
 
 # -- what the role's own defaults are ----------------------------------------------------------
 
+TIME_OUTS = (
+    "statement_timeout",
+    "lock_timeout",
+    "idle_in_transaction_session_timeout",
+    "idle_session_timeout",
+)
 SLOW = """
 CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN PERFORM pg_sleep(0.12); RETURN NULL; END $$;
@@ -195,7 +201,7 @@ CREATE TRIGGER slow AFTER UPDATE ON migration_logs EXECUTE FUNCTION slow();
 def hasty(project: Project, role: str, clean: object) -> Iterator[Project]:
     """Give the project under a role whose time-outs are shorter than our writes take."""
     project.query(f'ALTER ROLE "{role}" SUPERUSER LOGIN; {SLOW}')
-    for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
+    for name in TIME_OUTS:
         project.query(f"ALTER ROLE \"{role}\" SET {name} = '100ms'")
     before = project.url
     assert isinstance(before, URL)
@@ -213,6 +219,25 @@ def test_time_outs_of_the_role_end_neither_a_source_nor_our_writes(
     result = hasty.upgrade()
     assert result.code == 0, result.text
     assert hasty.ledger()["a1"] == "SUCCESS"
+
+
+PAUSES = """
+import time
+from alembic import context
+from alembic_pgpipe.environment import run
+
+run(context, on_version_apply=lambda **_: time.sleep(0.3))
+"""
+
+
+@pytest.mark.parametrize("head", ["", OFF], ids=["transaction", "alone"])
+def test_time_outs_of_the_role_do_not_end_a_session_that_waits_for_us(
+    hasty: Project, head: str
+) -> None:
+    hasty.write("alembic/env.py", PAUSES)
+    hasty.wrapped(a1=f"{head}SELECT 1;\n", a2=f"{head}SELECT 1;\n")
+    result = hasty.upgrade()
+    assert result.code == 0, result.text
 
 
 @pytest.mark.parametrize("given", ["project", "source"])
