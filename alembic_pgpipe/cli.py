@@ -123,7 +123,7 @@ def wrap(config: Config, /, check: bool, merge: bool, yes: bool, **ways: Any) ->
     Changed routines are tried on a scratch server first. What drops or alters something
     is shown before it is written.
     """
-    from alembic_pgpipe.commands.wrap import Ways
+    from alembic_pgpipe.commands.wrap import Ways, empty_folder
     from alembic_pgpipe.commands.wrap import missing as look
     from alembic_pgpipe.commands.wrap import wrap as run
     from alembic_pgpipe.render import terminal
@@ -133,7 +133,8 @@ def wrap(config: Config, /, check: bool, merge: bool, yes: bool, **ways: Any) ->
             raise click.UsageError(
                 "--check writes nothing; of the others only --merge goes with it."
             )
-        _show_missing(look(config, merge=merge))
+        _refuse_missing(look(config, merge=merge))
+        _show(terminal.complete(empty_folder(config)))
         return
 
     def agree(planned: Sequence[Wrapped]) -> bool:
@@ -148,7 +149,7 @@ def wrap(config: Config, /, check: bool, merge: bool, yes: bool, **ways: Any) ->
 
     written = run(config, merge=merge, ways=Ways(**ways), wrote=wrote, agree=agree)
     if not written:
-        _show(terminal.wrapped(written))
+        _show(terminal.complete(empty_folder(config)))
 
 
 @pgpipe.command()
@@ -378,12 +379,11 @@ def close(config: Config, status: str | None, junit: Path | None, timeout: float
     _show(terminal.closed(closed))
 
 
-def _show_missing(found: Missing) -> None:
+def _refuse_missing(found: Missing) -> None:
     from alembic_pgpipe.render import terminal
 
     if found:
         raise Findings(terminal.missing(found))
-    _show(terminal.missing(found))
 
 
 def _write(file: Path, text: str) -> None:

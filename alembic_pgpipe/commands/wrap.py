@@ -66,6 +66,15 @@ def missing(config: Config, *, merge: bool = False) -> Missing:
     return Missing(append(revisions, plan, write=False), changes, needed)
 
 
+def empty_folder(config: Config) -> str | None:
+    """Return the folder for sources, as it is shown, of a project that has nothing yet."""
+    settings = read_settings(config)
+    revisions = ProjectRevisions(ScriptDirectory.from_config(config), settings)
+    if revisions.all() or unwrapped_sources(revisions, settings) or changed_routines(settings):
+        return None
+    return settings.shown(settings.sources)
+
+
 def wrap(
     config: Config,
     *,

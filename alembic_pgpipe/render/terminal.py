@@ -111,10 +111,15 @@ def changes(done: Sequence[Change]) -> str:
     return "\n".join([*lines, "next: alembic upgrade head"])
 
 
+def complete(empty: str | None) -> str:
+    """Return that nothing is to be written; ``empty`` is the folder that sources belong in."""
+    if empty is None:
+        return COMPLETE
+    return f"no SQL file is in {empty} yet; put yours there, then: alembic pgpipe wrap"
+
+
 def missing(found: Missing) -> str:
     """Return what has no revision yet, and the command that writes all of it."""
-    if not found:
-        return COMPLETE
     wrappers = (f"no wrapper: {one.name}" for one in found.wrappers)
     routines = (f"no revision: {one.path} ({one.what})" for one in found.routines)
     command = " ".join(("alembic pgpipe wrap", *found.options))
@@ -123,8 +128,6 @@ def missing(found: Missing) -> str:
 
 def wrapped(written: Sequence[Wrapped]) -> str:
     """Return which wrappers were written."""
-    if not written:
-        return COMPLETE
     return "\n".join(f"{one.revision} {one.name} → {one.file}" for one in written)
 
 

@@ -27,6 +27,15 @@ def order(project: Project) -> list[str]:
 # -- sources ---------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("options", [(), ("--check",)])
+def test_a_project_without_a_file_is_told_where_files_belong(
+    project: Project, options: tuple[str, ...]
+) -> None:
+    said = project.ok("pgpipe", "wrap", *options).output
+    where = "no SQL file is in alembic/sql yet; put yours there, then: alembic pgpipe wrap"
+    assert said == f"{where}\n"
+
+
 def test_wrap_follows_the_natural_order_of_names(project: Project) -> None:
     project.wrapped(v10="SELECT 10;\n", v9="SELECT 9;\n", v1="SELECT 1;\n")
     assert order(project) == [revision_id(name) for name in ("v1", "v9", "v10")]
@@ -78,7 +87,7 @@ def test_wrap_gives_a_source_the_same_id_in_every_clone(project: Project) -> Non
 
 
 def test_wrap_check_writes_nothing_and_says_what_is_missing(project: Project) -> None:
-    assert project.ok("pgpipe", "wrap", "--check").output == "every source has its wrapper\n"
+    assert project.ok("pgpipe", "wrap", "--check").output.startswith("no SQL file is in")
     project.source("a1", "SELECT 1;\n")
     project.write("alembic/routines/answer.sql", FUNCTION.format(1))
     result = project.alembic("pgpipe", "wrap", "--check")
