@@ -12,7 +12,7 @@ from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from alembic_pgpipe.connect.database import Database
-from alembic_pgpipe.errors import SourceError, UnreachableError
+from alembic_pgpipe.errors import LedgerError, SourceError, UnreachableError
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.ledger.steps import Beginning, Move
 from alembic_pgpipe.model import Attempt, Direction, Failure, Outcome, Row, Status
@@ -305,18 +305,30 @@ class Runner:
         broken = self.broke_off(error)
         self._roll_back()
         failure = self._describe(error, running, again=again)
+        try:
+            self._record_failure(running, failure, broken=broken, kept=again or broken)
+        except (LedgerError, SQLAlchemyError) as unrecorded:
+            # What comes now says why the failure is not recorded, and nothing of the step.
+            if not is_broken_off(unrecorded):
+                self.log.say(failure.text)
+            raise
+        return failure
+
+    def _record_failure(
+        self, running: Running, failure: Failure, *, broken: bool, kept: bool
+    ) -> None:
+        """Write on the journal how a try ended; the status is ``kept``, or it is ERROR."""
         outcome = Outcome.INTERRUPTED if broken else Outcome.ERROR
         if self._find_attempt(running):
             self.journal.end_attempt(running.open_attempt, outcome, failure)
         upwards = running.step.direction is Direction.UPGRADE
-        if upwards and running.row is not None and not again and not broken:
+        if upwards and running.row is not None and not kept:
             running.row = self.journal.set_status(
                 running.row,
                 Status.ERROR,
                 logs=failure.text,
                 rolled_back=running.undone,
             )
-        return failure
 
     def broke_off(self, error: BaseException) -> bool:
         """Return whether only the connection broke, so that the step can simply go on.

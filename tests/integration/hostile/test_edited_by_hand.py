@@ -245,6 +245,16 @@ def test_a_source_that_writes_into_the_ledger_is_to_blame_itself(
     project.ok("upgrade", "head")
 
 
+def test_what_became_of_a_step_is_said_where_it_cannot_be_recorded(project: Project) -> None:
+    off = "-- pgpipe: transaction = off\n"
+    project.wrapped(a=f"{off}DROP TABLE migrations;\nSELECT 1/0;\n")
+    result = project.upgrade()
+    assert result.code == 1
+    assert "alembic/sql/a.sql:3:1" in result.text and "division by zero" in result.text
+    assert "1 of 2 statements are done" in result.text
+    assert 'relation "public.migrations" does not exist' in result.text
+
+
 # -- attempts -------------------------------------------------------------------------------
 
 
