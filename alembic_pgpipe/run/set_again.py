@@ -60,6 +60,8 @@ def set_again(
         try:
             had = connection.scalar(*_making(remnant))
         except DBAPIError as error:
+            if error.connection_invalidated:
+                raise
             words = str(error.orig).splitlines()[0].removeprefix("ERROR:").strip()
             raise _not_again(remnant, following, path, words) from error
         if remnant.kind is RemnantKind.LOCK and not had:
