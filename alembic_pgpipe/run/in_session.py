@@ -17,7 +17,7 @@ from alembic_pgpipe.source import Statement
 
 # No view tells of a setting that no library has defined: only who knows its name can ask.
 CUSTOM = re.compile(
-    r"\bSET\s+(?:SESSION\s+)?(?P<name>\w+(?:\.\w+)+)\s*(?:=|TO\b)"
+    r"\bSET\s+(?:SESSION\s+)?(?P<name>(?:\w+|\"\w+\")(?:\.(?:\w+|\"\w+\"))+)\s*(?:=|TO\b)"
     r"|\bset_config\s*\(\s*'+(?P<config>\w+(?:\.\w+)+)'",
     re.IGNORECASE,
 )
@@ -58,7 +58,7 @@ IDENTITY = ("session_authorization", "role")
 def custom_settings(statements: Iterable[Statement]) -> frozenset[str]:
     """Return the names of settings that statements speak of and that no library defines."""
     return frozenset(
-        match["name"] or match["config"]
+        (match["name"] or match["config"]).replace('"', "")
         for statement in statements
         for match in CUSTOM.finditer(statement.text)
     )

@@ -483,6 +483,35 @@ def test_what_no_longer_held_is_not_set_again(project: Project, sets: str) -> No
     assert project.scalar("SELECT to_regclass('public.one')") == "one"
 
 
+ODD_SETTINGS = (
+    "SET DateStyle = 'German, DMY';",
+    "SET TIME ZONE INTERVAL '-08:00' HOUR TO MINUTE;",
+    """SET search_path = "we""ird", "$user", 'a b', pg_catalog;""",
+    "SELECT set_config('search_path', '', false);",
+    "SET work_mem = '123MB'; SET vacuum_cost_delay = '1.5ms'; SET seq_page_cost = 1e-3;",
+    "RESET ALL;",
+    "RESET lock_timeout; RESET application_name; SET statement_timeout TO DEFAULT;",
+    "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL REPEATABLE READ;",
+    "SET XML OPTION DOCUMENT; SET temp_tablespaces = ''; SET lc_monetary = 'C';",
+    """SET app.a = 'x y'; SET "App"."B" = '1'; SET app.c = 'é☃'; SET app.d = '';""",
+    "SELECT set_config('app.a', E'a\\nb', false); SET standard_conforming_strings = off;",
+    "SET ROLE NONE; SET SESSION AUTHORIZATION DEFAULT; SET session_replication_role = replica;",
+)
+SEEN = """
+    SELECT name, setting FROM pg_settings WHERE source = 'session'
+    UNION ALL SELECT name, current_setting(name, true) FROM (VALUES ('role'),
+        ('session_authorization'), ('app.a'), ('app.b'), ('app.c'), ('app.d')) AS of (name)
+"""
+
+
+@pytest.mark.parametrize("sets", ODD_SETTINGS)
+def test_a_setting_of_any_kind_is_as_it_was(project: Project, sets: str) -> None:
+    keep = "CREATE TABLE public.{} AS " + SEEN.strip() + ";\n"
+    goes_on_where_it_was(project, f"{sets}\n{keep.format('before')}", keep.format("after"))
+    seen = project.query("SELECT * FROM before ORDER BY 1")
+    assert project.query("SELECT * FROM after ORDER BY 1") == seen
+
+
 def test_a_library_is_loaded_again_and_a_setting_of_ones_own_set(project: Project) -> None:
     before = "LOAD 'auto_explain';\nSET auto_explain.sample_rate = 0.5;\nSET app.who = 'me';\n"
     seen = "current_setting('auto_explain.sample_rate'), current_setting('app.who')"
