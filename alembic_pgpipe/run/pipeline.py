@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from alembic_pgpipe.connect.lock import run_lock
 from alembic_pgpipe.errors import (
+    LedgerError,
     LockError,
     PgpipeError,
     SourceError,
@@ -361,10 +362,15 @@ class Pipeline:
         self._refuse_committed(running, error)
         self._refuse_without_lock(error, running)
         again = self._worth_another_try(error, running, tries)
-        failure = self.runner.fail(error, again=again)
-        # A commit whose answer was lost may have been on its way until now.
-        self._refuse_committed(running, error)
-        self._say(failure.text)
+        failure = self.runner.undo(error, again=again)
+        try:
+            self.runner.record_failure(error, failure, again=again)
+        except (LedgerError, SQLAlchemyError) as unrecorded:
+            # What is raised says why that cannot be recorded, and nothing of the step.
+            if not is_broken_off(unrecorded):
+                self._say_unless_committed(failure, running, error)
+            raise
+        self._say_unless_committed(failure, running, error)
         if not again:
             # A cause's text, and the lines around it, are what the source or the server says.
             cause = error if self.runner.log.may_show(error) else None
@@ -397,6 +403,13 @@ class Pipeline:
                 self._say(f"  {error}")
             self._stopped(running)
             raise lost from None
+
+    def _say_unless_committed(
+        self, failure: Failure, running: Running, error: Exception
+    ) -> None:
+        """Say why a step failed; its commit may have been on its way until now."""
+        self._refuse_committed(running, error)
+        self._say(failure.text)
 
     def _refuse_committed(self, running: Running, error: Exception) -> None:
         """Raise UnreachableError where the step was committed, whatever has come after."""

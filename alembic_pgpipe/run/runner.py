@@ -12,7 +12,7 @@ from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from alembic_pgpipe.connect.database import Database
-from alembic_pgpipe.errors import LedgerError, SourceError, UnreachableError
+from alembic_pgpipe.errors import SourceError, UnreachableError
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.ledger.steps import Beginning, Move
 from alembic_pgpipe.model import Attempt, Direction, Failure, Outcome, Row, Status
@@ -294,30 +294,20 @@ class Runner:
         self.log.say(f"  {done} in {_duration(seconds)}{_extent(running.step)}")
         self.running = None
 
-    def fail(self, error: BaseException, *, again: bool = False) -> Failure:
-        """Roll the step back and write on the journal why it failed.
+    def undo(self, error: BaseException, *, again: bool) -> Failure:
+        """Roll the step back; returns why it failed, and whether it is tried ``again``."""
+        self.tried = None
+        self._roll_back()
+        return self._describe(error, self._current(), again=again)
+
+    def record_failure(self, error: BaseException, failure: Failure, *, again: bool) -> None:
+        """Write on the journal how the step failed.
 
         ``again`` keeps the status RUNNING because the step is tried once more.  So does a
         connection that broke: nobody has to decide anything, the next run goes on.
         """
-        running = self._current()
-        self.tried = None
-        broken = self.broke_off(error)
-        self._roll_back()
-        failure = self._describe(error, running, again=again)
-        try:
-            self._record_failure(running, failure, broken=broken, kept=again or broken)
-        except (LedgerError, SQLAlchemyError) as unrecorded:
-            # What comes now says why the failure is not recorded, and nothing of the step.
-            if not is_broken_off(unrecorded):
-                self.log.say(failure.text)
-            raise
-        return failure
-
-    def _record_failure(
-        self, running: Running, failure: Failure, *, broken: bool, kept: bool
-    ) -> None:
-        """Write on the journal how a try ended; the status is ``kept``, or it is ERROR."""
+        running, broken = self._current(), self.broke_off(error)
+        kept = again or broken
         outcome = Outcome.INTERRUPTED if broken else Outcome.ERROR
         if self._find_attempt(running):
             self.journal.end_attempt(running.open_attempt, outcome, failure)

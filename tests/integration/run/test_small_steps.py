@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import NoReturn
 
 import pytest
 
 from alembic_pgpipe.commands.init import template
+from alembic_pgpipe.run.batch import Batch
 from alembic_pgpipe.run.executor import Executor
 from tests.background import in_background
 from tests.killing import holding, stuck_in
 from tests.project import Project
-from tests.refusal import refused
+from tests.refusal import applied, refused
 
 TABLE = "CREATE TABLE public.{0} (id int);\nCREATE INDEX ON public.{0} (id);\n"
 NOTICE = """\
@@ -215,3 +217,34 @@ def test_the_version_table_may_have_any_name(
     project.ok("upgrade", "head")
     assert project.ledger() == {"a": "SUCCESS", "b": "SUCCESS"}
     assert project.outcomes("b") == [("upgrade", "SUCCESS")]
+
+
+def test_a_step_that_is_committed_behind_an_exception_is_said_to_be(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.ok("upgrade", "head")
+    project.query(
+        """
+        CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN PERFORM pg_sleep(1); RETURN NULL; END $$;
+        CREATE TRIGGER wait AFTER UPDATE ON migration_attempts EXECUTE FUNCTION wait()
+        """
+    )
+    project.wrapped(a=TABLE.format("a"))
+    send = Executor.run_at_once
+
+    def raising(self: Executor, before: str, batch: Batch, after: str, _: object) -> object:
+        def meanwhile() -> None:
+            # By then the server is at the end of the message.
+            time.sleep(0.5)
+            raise RuntimeError("boom")
+
+        return send(self, before, batch, after, meanwhile)
+
+    monkeypatch.setattr(Executor, "run_at_once", raising)
+    result = project.upgrade()
+    assert project.ledger() == {"a": "SUCCESS"}
+    assert applied(project) == ["a"]
+    assert result.code == 5, result.text
+    assert "(a) was committed. The ledger says that it was. Go on:" in result.text
+    assert "nothing of this revision" not in result.text
