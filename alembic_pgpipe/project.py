@@ -87,7 +87,7 @@ class OpenLedger:
         known = revisions.ids()
         rows = [
             (id_, name)
-            for id_, name, status in self.recorder.named({*UNSETTLED, Status.SKIPPED})
+            for id_, name, status in self.recorder.reading.named({*UNSETTLED, Status.SKIPPED})
             if unsettled(status, passed=id_ in passed)
         ]
         names = {name for id_, name in rows if id_ not in known}
@@ -100,11 +100,11 @@ class OpenLedger:
         """
         has_rows, revisions = MIGRATIONS not in self.missing, self.visit.revisions
         # That one of the others cannot be read must be said as well.
-        narrow = None if has_rows and self.recorder.has_unread_rows() else of
+        narrow = None if has_rows and self.recorder.reading.has_unread_rows() else of
         some = revisions.all() if narrow is None else tuple(narrow)
         asked = None if narrow is None else some
-        rows = self.recorder.rows(asked) if has_rows else ()
-        attempts = () if ATTEMPTS in self.missing else self.recorder.attempts(asked)
+        rows = self.recorder.reading.rows(asked) if has_rows else ()
+        attempts = () if ATTEMPTS in self.missing else self.recorder.reading.attempts(asked)
         history = match_history(some, rows, attempts, revisions.ids())
         refuse_unread(history)
         return history
@@ -129,8 +129,8 @@ def read_evidence(
     heads = visit.heads(connection)
     recorder = Recorder.on(connection, visit.settings.schema)
     missing = recorder.relations.missing()
-    rows = () if MIGRATIONS in missing else recorder.rows()
-    attempts = () if ATTEMPTS in missing else recorder.attempts()
+    rows = () if MIGRATIONS in missing else recorder.reading.rows()
+    attempts = () if ATTEMPTS in missing else recorder.reading.attempts()
     names = {revision.id for revision in everything}
     known = [head for head in heads if head in names]
     if running is None:

@@ -37,6 +37,7 @@ LONGEST_FUNCTION = 40
 # The last two know Alembic's own table: where it is, and how a version is taken out of it.
 LEDGER = {
     "ledger.build_rows",
+    "ledger.reading",
     "ledger.recorder",
     "ledger.relations",
     "ledger.script",

@@ -203,7 +203,7 @@ def _cases(
     """Return a case for each revision; broken revisions must not keep a build open."""
     since = _began(build, record)
     known = ATTEMPTS not in ledger.missing
-    attempts = ledger.recorder.attempts_in(build, since) if known else ()
+    attempts = ledger.recorder.reading.attempts_in(build, since) if known else ()
     try:
         revisions = ledger.visit.revisions
         applied = revisions.applied(ledger.heads)

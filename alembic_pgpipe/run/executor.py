@@ -129,9 +129,19 @@ class Executor:
         return driver
 
     @property
-    def is_dead(self) -> bool:
+    def _is_dead(self) -> bool:
         """Return whether the connection is gone, and with it its transaction."""
         return not self.connection.invalidated and bool(self._driver.closed)
+
+    @contextmanager
+    def given_up_where_dead(self) -> Iterator[None]:
+        """Give the connection up if it dies in a block: a rollback on it would hide why."""
+        try:
+            yield
+        except BaseException:
+            if self._is_dead:
+                self.connection.invalidate()
+            raise
 
     @property
     def in_transaction(self) -> bool:

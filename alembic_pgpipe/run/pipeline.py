@@ -9,42 +9,29 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from time import sleep
 from typing import Any
 
 from alembic.runtime.migration import MigrationContext, RevisionStep
 from alembic.script.revision import MultipleHeads, ResolutionError
 from alembic.util import CommandError
-from sqlalchemy.exc import SQLAlchemyError
 
 from alembic_pgpipe.connect.lock import run_lock
 from alembic_pgpipe.errors import (
-    LedgerError,
-    LockError,
-    PgpipeError,
     SourceError,
-    StepError,
-    UnreachableError,
 )
 from alembic_pgpipe.ledger.elsewhere import Place
 from alembic_pgpipe.ledger.history import History
 from alembic_pgpipe.ledger.steps import Move
-from alembic_pgpipe.model import Direction, Failure, Status
+from alembic_pgpipe.model import Direction, Status
 from alembic_pgpipe.revisions.broken import two_heads
 from alembic_pgpipe.revisions.history_map import UnreadModule
 from alembic_pgpipe.revisions.reach import verb_of
-from alembic_pgpipe.run.failure import cause_of
 from alembic_pgpipe.run.planner import AlembicStep, Planned, Planner, runs
-from alembic_pgpipe.run.runner import ENDED, Runner, Running, Small, what_is_left
-from alembic_pgpipe.run.server_errors import is_broken_off, sqlstate
+from alembic_pgpipe.run.runner import ENDED, Runner, Small
+from alembic_pgpipe.run.setback import Setback
 from alembic_pgpipe.run.stamping import follow_stamp
 from alembic_pgpipe.run.step import Step
-from alembic_pgpipe.run.ways_out import ways_out
-from alembic_pgpipe.settings import RetryFailed
 
-# Lock time-out, deadlock, serialization failure: the same step may succeed next time.
-WORTH_ANOTHER_TRY = frozenset({"55P03", "40P01", "40001"})
-FIRST_PAUSE_SECONDS = 0.5
 PRESENT = (
     "alembic_version holds its revision {} ({}) already, though it has not run: what ran "
     "before it, or somebody, has written it there. Find out who, then: alembic pgpipe repair"
@@ -215,7 +202,7 @@ class Pipeline:
         except BaseException:
             # It may also have come while a failure was written down, or in the pause behind it.
             if self.runner.running is not None:
-                self._stopped(self.runner.running)
+                self._setback.stopped(self.runner.running)
             raise
 
     def _ran(self, tries: Counter[str]) -> bool:
@@ -231,7 +218,7 @@ class Pipeline:
             if running is None:
                 raise
             tries[running.step.revision.id] += 1
-            self._failed(error, running, tries[running.step.revision.id])
+            self._setback.settle(error, running, tries[running.step.revision.id])
             return False
         return not self._remaining
 
@@ -339,122 +326,6 @@ class Pipeline:
         if row is not None and row.status is not Status.ROLLED_BACK:
             self.runner.recorder.set_status(row, Status.WAITING)
 
-    # -- bad days ----------------------------------------------------------------------
-
-    def _failed(self, error: Exception, running: Running, tries: int) -> None:
-        """Record a failure; return only where the same step is to be tried again.
-
-        What broke the step off may have taken the journal's connection too, or take it a
-        moment later; after that there is another one.
-        """
-        try:
-            self._settle(error, running, tries)
-        except SQLAlchemyError as lost:
-            if not is_broken_off(lost):
-                raise
-            self._refuse_unreachable(running)
-            self._settle(error, running, tries)
-
-    def _settle(self, error: Exception, running: Running, tries: int) -> None:
-        """Find out what became of a step that failed, and record that."""
-        if self.runner.broke_off(error):
-            self._refuse_unreachable(running)
-        self._refuse_committed(running, error)
-        self._refuse_without_lock(error, running)
-        again = self._worth_another_try(error, running, tries)
-        failure = self.runner.undo(error, again=again)
-        try:
-            self.runner.record_failure(error, failure, again=again)
-        except (LedgerError, SQLAlchemyError) as unrecorded:
-            # What is raised says why that cannot be recorded, and nothing of the step.
-            if not is_broken_off(unrecorded):
-                self._say_unless_committed(failure, running, error)
-            raise
-        self._say_unless_committed(failure, running, error)
-        if not again:
-            # A cause's text, and the lines around it, are what the source or the server says.
-            cause = error if self.runner.log.may_show(error) else None
-            raise self._error(running, failure, error) from cause
-        self._pause(tries)
-
-    def _refuse_unreachable(self, running: Running) -> None:
-        """Stop where the server cannot even be asked what became of a step that broke off."""
-        try:
-            self.runner.journal.reach()
-        except UnreachableError as gone:
-            revision, said = running.step.revision, str(gone).rstrip(".")
-            raise UnreachableError(
-                f"The connection was lost in {revision.id} ({revision.name}), and nobody can "
-                f"be asked what became of that. {said}. The next run finds out, and goes on: "
-                f"{self._following(running.step)}"
-            ) from gone
-
-    def _refuse_without_lock(self, error: Exception, running: Running) -> None:
-        """Stop where the lock is lost: the step's status may be another run's by now.
-
-        What only broke off has no status to be written, and says itself why it ends.
-        """
-        if self.runner.broke_off(error):
-            return
-        try:
-            self.runner.journal.refuse_lost_lock()
-        except LockError as lost:
-            if not isinstance(error, LockError):
-                self._say(f"  {error}")
-            self._stopped(running)
-            raise lost from None
-
-    def _say_unless_committed(
-        self, failure: Failure, running: Running, error: Exception
-    ) -> None:
-        """Say why a step failed; its commit may have been on its way until now."""
-        self._refuse_committed(running, error)
-        self._say(failure.text)
-
-    def _refuse_committed(self, running: Running, error: Exception) -> None:
-        """Raise UnreachableError where the step was committed, whatever has come after."""
-        if self.runner.committed():
-            revision = running.step.revision
-            raise UnreachableError(
-                f"The run broke off while {revision.id} ({revision.name}) was committed. "
-                "The ledger says that it was. Go on: alembic upgrade head"
-            ) from error
-
-    def _stopped(self, running: Running) -> None:
-        """Write down that the run stops in a step, where the ledger can be reached."""
-        try:
-            self.runner.interrupt()
-            committed = self.runner.committed()
-        except (SQLAlchemyError, PgpipeError):
-            self._say("  stopped, and the ledger cannot be told: the next run finds it so")
-            return
-        left = "this revision was committed" if committed else what_is_left(running)
-        self._say(f"  stopped: {left}")
-
-    def _worth_another_try(self, error: Exception, running: Running, tries: int) -> bool:
-        if not running.undone or tries > self.runner.settings.retries:
-            return False
-        return sqlstate(error) in WORTH_ANOTHER_TRY
-
-    def _pause(self, tries: int) -> None:
-        seconds = pause_seconds(tries, self._chance)
-        left = self.runner.settings.retries - tries + 1
-        self._say(f"  rolled back; tried again in {seconds:.1f} s, up to {left} more times")
-        self._look()
-        sleep(seconds)
-
-    def _error(self, running: Running, failure: Failure, error: Exception) -> PgpipeError:
-        """Return the error that a failed step ends the run with."""
-        left = what_is_left(running)
-        if not self.runner.broke_off(error):
-            return self._step_error(running.step, failure, left)
-        step = running.step
-        return UnreachableError(
-            f"The connection was lost in {step.revision.id} ({step.revision.name}): "
-            f"{failure.message.rstrip('.')}. {left.capitalize()}. The next run goes on from "
-            f"here: {self._following(step)}"
-        )
-
     def _following(self, step: Step) -> str:
         """Return what to type to go on from a step that broke off."""
         last = self._remaining[-1].alembic
@@ -465,26 +336,11 @@ class Pipeline:
         target = below[0] if len(below) == 1 else several if below else "base"
         return f"alembic downgrade {target}"
 
-    def _step_error(self, step: Step, failure: Failure, undone: str) -> StepError:
-        revision = step.revision
-        name = f"{revision.id} ({revision.name})"
-        if step.direction is Direction.DOWNGRADE:
-            return StepError(
-                f"Downgrade of {name} failed: {failure.message}. It still counts as applied; "
-                f"{undone}. Mend {step.file}, then downgrade again.",
-                cause_of(revision, failure),
-            )
-        return StepError(
-            f"{name} failed: {failure.message.rstrip('.')}. {undone.capitalize()}. "
-            f"To go on, {ways_out(revision, step.file, self._retry_failed)}",
-            cause_of(revision, failure),
-        )
-
     # -- small things ------------------------------------------------------------------
 
     @property
-    def _retry_failed(self) -> RetryFailed:
-        return self.runner.settings.retry_failed
+    def _setback(self) -> Setback:
+        return Setback(self.runner, self._following, self._look, self._chance)
 
     def _say(self, text: str) -> None:
         self.runner.log.say(text)
@@ -522,11 +378,3 @@ class Pipeline:
 
 def _moved(heads: frozenset[str], move: Move) -> frozenset[str]:
     return heads - {move.before} | {move.after}
-
-
-def pause_seconds(tries: int, chance: random.Random) -> float:
-    """Return how long to wait after so many tries, in seconds.
-
-    Runs that were in each other's way must not meet again: chance parts them.
-    """
-    return FIRST_PAUSE_SECONDS * 2.0 ** (tries - 1) * chance.uniform(0.5, 1.5)

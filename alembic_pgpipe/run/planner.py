@@ -59,18 +59,18 @@ class Planner:
 
     def history(self, of: Iterable[Revision] | None = None) -> History:
         """Read what the ledger knows of the project's revisions, or of some of them."""
-        journal = self.journal
+        reading = self.journal.reading
         if of is None:
-            return match_history(self.revisions.all(), journal.rows(), journal.attempts())
+            return match_history(self.revisions.all(), reading.rows(), reading.attempts())
         some = tuple(of)
         if not some:
             return History({}, {}, {})
         ids = self.revisions.ids()
-        return match_history(some, journal.rows(some), journal.attempts(some), ids)
+        return match_history(some, reading.rows(some), reading.attempts(some), ids)
 
     def settled(self, heads: Iterable[str]) -> bool:
         """Return whether the ledger holds no work besides Alembic's own steps."""
-        if self.journal.open_attempts():
+        if self.journal.reading.open_attempts():
             return False
         evidence = self.evidence(heads)
         if agreement(evidence).findings:
@@ -89,7 +89,7 @@ class Planner:
         """
         passed, behind = self.revisions.applied(heads), self.revisions.behind(heads)
         ahead = self.revisions.ids() - passed
-        open_ = (passed - self.journal.applied_ids()).union(behind, ahead)
+        open_ = (passed - self.journal.reading.applied_ids()).union(behind, ahead)
         revisions = self.revisions.those(open_)
         history = self.history(revisions)
         if any(r.id in passed and not history.has_row(r.id) for r in revisions):
@@ -131,7 +131,7 @@ class Planner:
 
     def bury(self) -> None:
         """Close attempts and builds that have died; the lock is ours: nobody is at a step."""
-        for attempt in self.journal.open_attempts():
+        for attempt in self.journal.reading.open_attempts():
             self.log.bury(attempt)
             self.journal.interrupt(attempt, died_in(attempt))
         self.log.bury_abandoned()
@@ -251,7 +251,7 @@ class Planner:
     ) -> Mapping[str, Revision]:
         """Return those of the pending texts that were applied under names that are gone."""
         checksums = (self.sources.facts(r).checksum for r in pending if r.source is not None)
-        texts = self.journal.applied_texts(filter(None, checksums))
+        texts = self.journal.reading.applied_texts(filter(None, checksums))
         found = [one for one in texts if one[0] in passed]
         by_id = {r.id: r for r in self.revisions.those([id_ for id_, _ in found])}
         return gone_texts(((by_id[id_], checksum) for id_, checksum in found), self.sources)

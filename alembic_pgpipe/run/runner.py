@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, event
 from sqlalchemy.exc import SQLAlchemyError
 
 from alembic_pgpipe.connect.database import Database
@@ -22,9 +22,11 @@ from alembic_pgpipe.run.blockers import Blockers
 from alembic_pgpipe.run.build_log import BuildLog
 from alembic_pgpipe.run.executor import Executor, Tried
 from alembic_pgpipe.run.failure import describe_failure, ending, owner_advice
+from alembic_pgpipe.run.other_database import OtherDatabase, is_elsewhere
 from alembic_pgpipe.run.progress import Display, Schedule
 from alembic_pgpipe.run.quota import rationed
 from alembic_pgpipe.run.resume import refuse_transaction, unfinished
+from alembic_pgpipe.run.running import Running, what_is_left
 from alembic_pgpipe.run.server_errors import StatementError, is_broken_off, server_error
 from alembic_pgpipe.run.session import Session
 from alembic_pgpipe.run.step import EMPTY, Sources, Step
@@ -35,18 +37,12 @@ from alembic_pgpipe.showable import counted
 from alembic_pgpipe.source.loading import Source
 from alembic_pgpipe.source.transaction import Mode
 
-TRANSACTION_STATUS = text("SELECT pg_catalog.txid_status(:id)")
-TRANSACTION_ID = text("SELECT pg_catalog.txid_current()")
 OPEN_TRANSACTION = "SELECT 1"
 SCHEDULE = Schedule()
 ENDED = (
     "this revision ended the transaction of its step by itself (commit or rollback), so that "
     "neither its version nor its status could be written with it. Remove that; what cannot run "
     "in a transaction goes into op.get_context().autocommit_block()"
-)
-OTHER_DIRECTIVES = (
-    "build {0.build_number} committed this source with other directives: {0.directives}. Put "
-    "them back and run again, or skip this revision and write a new one"
 )
 LEFT = "this revision left the program (SystemExit); raise another error where it cannot go on"
 
@@ -61,42 +57,6 @@ class Small:
     batch: Batch
     before: str
     after: str
-
-
-@dataclass(slots=True)
-class Running:
-    """A step that has begun: its row, its attempt, and how far it came.
-
-    ``kept`` says that a Python revision has committed something by itself, ``at_end`` that
-    the step's statements are done, and only what they have deferred is not; ``recording``
-    that even this is done, and the version and the status are being written.
-    ``committing`` says that a commit in another database is on its way.
-
-    A step that is one message has no ``attempt`` until it is known whether that began.
-    """
-
-    step: Step
-    row: Row | None
-    attempt: int | None
-    last: Attempt | None
-    began: float = field(default_factory=time.monotonic)
-    recorded: bool = False
-    kept: bool = False
-    committing: bool = False
-    at_end: bool = False
-    recording: bool = False
-    alone: Alone | None = None
-
-    @property
-    def open_attempt(self) -> int:
-        """Return the attempt's id, to whoever writes into what has begun."""
-        assert self.attempt is not None, "the step has not begun"
-        return self.attempt
-
-    @property
-    def undone(self) -> bool:
-        """Return whether a rollback takes back all that the step has done."""
-        return self.step.transactional and not self.kept and not self.committing
 
 
 @dataclass(slots=True)
@@ -138,10 +98,10 @@ class Runner:
         running = self.running
         if running is None or self.tried is None:
             running = self.running = self._start(step, row, last)
-            self.watch = self._watching(step, self.executor.pid)
+            self.watch = self._watching(self.executor)
         else:
             self.journal.refuse_lost_lock()
-        with _given_up_where_dead(self.executor):
+        with self.executor.given_up_where_dead():
             self.session.prepare(step.directives)
             with (
                 rationed(self.log.say) as say,
@@ -159,7 +119,7 @@ class Runner:
         if source is None:
             return None
         execution = source.execution
-        if execution.mode is not Mode.TRANSACTION or execution.begin or self._elsewhere(source):
+        if execution.mode is not Mode.TRANSACTION or execution.begin or self._leaves(source):
             return None
         try:
             batch = only(execution.sent(source.statements()))
@@ -177,12 +137,12 @@ class Runner:
         """
         step, row = small.step, small.row
         running = self.running = Running(step, row, None, None)
-        self.watch = self._watching(step, self.executor.pid)
+        self.watch = self._watching(self.executor)
         # Whoever loses the connection now has to look into the ledger.
         running.recorded = True
         executor = self.executor
         with (
-            _given_up_where_dead(executor),
+            executor.given_up_where_dead(),
             self._shown(),
             rationed(self.log.say) as say,
             executor.notices_to(say),
@@ -223,10 +183,11 @@ class Runner:
             if self.display is not None:
                 self.display.hide()
 
-    def _watching(self, step: Step, process: int) -> Watching:
-        """Return what looks after the statements of a step in a server process."""
+    def _watching(self, executor: Executor) -> Watching:
+        """Return what looks after the statements of the current step on a connection."""
         say = self.log.say if self.display is None else self.log.note
-        reporter = Reporter(step.revision.name, process, self._ask, say, self.display, SCHEDULE)
+        name, process = self._current().step.revision.name, executor.pid
+        reporter = Reporter(name, process, self._ask, say, self.display, SCHEDULE)
         return Watching(Blockers(self._ask, process), reporter, self.log.flush)
 
     def _ask(self, sql: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
@@ -344,7 +305,8 @@ class Runner:
             return False
         upwards = running.step.direction is Direction.UPGRADE
         goal = Status.SUCCESS if upwards else Status.ROLLED_BACK
-        return any(r.id == running.row.id and r.status is goal for r in self.journal.rows())
+        rows = self.journal.reading.rows([running.step.revision])
+        return any(row.id == running.row.id and row.status is goal for row in rows)
 
     def _start(self, step: Step, row: Row | None, last: Attempt | None) -> Running:
         before = unfinished(last)
@@ -437,10 +399,10 @@ class Runner:
             )
         if own and source.execution.mode is Mode.TRANSACTION:
             refuse_transaction(source.path, running.last)
-        if own and running.last is not None and self._committed_elsewhere(running, source):
+        if own and running.last is not None and self._other.has_committed(running, source):
             return
-        if own and self._elsewhere(source):
-            self._run_elsewhere(running, source)
+        if own and self._leaves(source):
+            self._other.run(running, source, self._watching, self._run_alone)
         elif source.execution.mode is Mode.TRANSACTION:
             tried, self.tried = self.tried, None
             self.executor.run(source, tried)
@@ -456,74 +418,18 @@ class Runner:
             say=self.log.say,
             redact=self.log.redact,
         )
-        database = source.directives.database if self._elsewhere(source) else None
+        database = source.directives.database if self._leaves(source) else None
         patience = self.settings.lock_wait
         running.alone = Alone(executor, notes, source, patience, database)
         running.alone.run(running.last)
 
-    # -- another database --------------------------------------------------------------
+    def _leaves(self, source: Source) -> bool:
+        """Return whether a source runs in another database than the run's own."""
+        return is_elsewhere(source, self.executor.database)
 
-    def _elsewhere(self, source: Source) -> bool:
-        wanted = source.directives.database
-        return wanted is not None and wanted != self.executor.database
-
-    def _run_elsewhere(self, running: Running, source: Source) -> None:
-        """Run a source in the database that it names, exactly once.
-
-        Its transaction id is on the journal before it commits there, so that a later
-        run can ask the server how that ended.
-        """
-        name = str(source.directives.database)
-        with self._connected_to(name, source) as connection:
-            self.log.say(f"  in database {name}")
-            watch = self._watching(running.step, Executor(connection).pid)
-            session = Session(Executor(connection, watch), self.settings)
-            with _given_up_where_dead(session.executor):
-                self._run_in(session, running, source)
-
-    @contextmanager
-    def _connected_to(self, name: str, source: Source) -> Iterator[Connection]:
-        """Connect to the database that a source names; it is to blame where that fails."""
-        elsewhere = self.database.elsewhere(name, "the directive database")
-        with ExitStack() as stack:
-            try:
-                connection = stack.enter_context(elsewhere.connect(own=False))
-            except UnreachableError as error:
-                raise SourceError(source.path, str(error)) from error
-            yield connection
-
-    def _run_in(self, session: Session, running: Running, source: Source) -> None:
-        """Run a source in the session of another database, and commit it there."""
-        session.prepare(source.directives)
-        with rationed(self.log.say) as say, session.executor.notices_to(say):
-            if source.execution.mode is Mode.AUTOCOMMIT:
-                self._run_alone(running, source, session.executor)
-                return
-            session.executor.run(source)
-            running.at_end = True
-            session.leave()
-        connection = session.executor.connection
-        transaction = connection.scalar(TRANSACTION_ID)
-        self.journal.record_transaction(running.open_attempt, int(transaction))
-        # From here on a rollback does not take back all of the step.
-        running.committing = True
-        connection.commit()
-        running.kept = True
-
-    def _committed_elsewhere(self, running: Running, source: Source) -> bool:
-        last = self.journal.committing(running.step.revision, running.step.direction)
-        if last is None:
-            return False
-        status = self.main.scalar(TRANSACTION_STATUS, {"id": last.transaction_id})
-        if status == "aborted":
-            return False
-        running.kept = True
-        if status == "committed" and last.directives not in (None, str(source.directives)):
-            raise SourceError(source.path, OTHER_DIRECTIVES.format(last))
-        if status == "committed" and last.checksum == source.checksum:
-            self.log.say(f"  build {last.build_number} had committed it there: passed over")
-            return True
-        raise SourceError(source.path, _unclear(source, last, status))
+    @property
+    def _other(self) -> OtherDatabase:
+        return OtherDatabase(self.database, self.settings, self.journal, self.log, self.main)
 
 
 def _unstoppable(step: Step, body: Callable[[], None]) -> Callable[[], None]:
@@ -538,35 +444,6 @@ def _unstoppable(step: Step, body: Callable[[], None]) -> Callable[[], None]:
     return run
 
 
-@contextmanager
-def _given_up_where_dead(executor: Executor) -> Iterator[None]:
-    """Give a connection up that died in a block: a rollback on it would hide why."""
-    try:
-        yield
-    except BaseException:
-        if executor.is_dead:
-            executor.connection.invalidate()
-        raise
-
-
-def what_is_left(running: Running) -> str:
-    """Return what is left of a step that did not come to its end."""
-    if running.undone:
-        return "nothing of this revision was applied (rolled back)"
-    if running.committing and not running.kept:
-        return "whether it was committed in the other database, the next run asks there"
-    if running.kept:
-        return "what it committed by itself stays: look at it before the next try"
-    if running.alone is None or not running.alone.total:
-        return "what its finished statements did stays; the next try goes on after them"
-    done, total = running.alone.done, running.alone.total
-    are = "statement is" if total == 1 else "statements are"
-    return (
-        f"{done} of {total} {are} done; what its finished statements did stays, and the next "
-        "try goes on after them"
-    )
-
-
 def _extent(step: Step) -> str:
     """Return how much a step was, as the end of a line of the log."""
     if step.total is None:
@@ -576,19 +453,3 @@ def _extent(step: Step) -> str:
 
 def _duration(seconds: float) -> str:
     return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
-
-
-def _unclear(source: Source, last: Attempt, status: str | None) -> str:
-    name = source.directives.database
-    if status == "committed":
-        return (
-            f"build {last.build_number} committed an earlier text of this source in database "
-            f"{name}. Put that text back and retry, or skip this revision and write a new one."
-        )
-    if status == "in progress":
-        return f"the transaction of build {last.build_number} in database {name} is still open."
-    return (
-        f"whether build {last.build_number} committed it in database {name} cannot be known "
-        "any more. Look there: if it did, skip this revision; if not, write it so that it "
-        "may run twice, then retry."
-    )

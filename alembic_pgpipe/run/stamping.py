@@ -34,7 +34,7 @@ def follow_stamp(
     main connection's, so that the stamp and the ledger change in one transaction.
     """
     passed = [revision for revision in revisions.all() if revision.id in before ^ after]
-    history = match_history(passed, recorder.rows(), ())
+    history = match_history(passed, recorder.reading.rows(), ())
     refuse_unread(history)
     rows = history.rows
     recorder.add_waiting(r for r in passed if r.id not in rows)

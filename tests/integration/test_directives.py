@@ -253,7 +253,7 @@ def test_what_a_directive_sets_is_gone_when_the_step_is_tried_again(
             versions.enter_context(holding(project, "BEGIN; LOCK TABLE alembic_version"))
             threading.Timer(0.5, versions.close).start()
 
-        monkeypatch.setattr("alembic_pgpipe.run.pipeline.sleep", pause)
+        monkeypatch.setattr("alembic_pgpipe.run.setback.sleep", pause)
         result = project.upgrade()
     assert result.code == 0, result.text
     assert project.outcomes("b") == [("upgrade", "ERROR"), ("upgrade", "SUCCESS")]

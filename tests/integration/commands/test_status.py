@@ -13,7 +13,7 @@ from sqlalchemy import URL
 from alembic_pgpipe.commands.status import status
 from alembic_pgpipe.connect.connector import APPLICATION
 from alembic_pgpipe.connect.lock import lock_key
-from alembic_pgpipe.ledger.recorder import Recorder
+from alembic_pgpipe.ledger.reading import Reading
 from alembic_pgpipe.model import Revision
 from alembic_pgpipe.render.terminal import status_table
 from alembic_pgpipe.revisions.wrapper import revision_id
@@ -127,13 +127,13 @@ def test_no_more_is_read_than_is_shown(
     project.ok("upgrade", "head")
     project.query("UPDATE migrations SET applied_status = 'ERROR' WHERE migration_name = 'a1'")
     asked: list[list[str]] = []
-    rows = Recorder.rows
+    rows = Reading.rows
 
-    def noted(self: Recorder, of: Iterable[Revision] | None = None) -> Any:
+    def noted(self: Reading, of: Iterable[Revision] | None = None) -> Any:
         asked.append([] if of is None else [one.name for one in of])
         return rows(self, of)
 
-    monkeypatch.setattr(Recorder, "rows", noted)
+    monkeypatch.setattr(Reading, "rows", noted)
     assert list(states(project, "--last", "2")) == ["a1", "a7", "a8"]
     assert asked == [["a1", "a7", "a8"]]
 

@@ -135,8 +135,8 @@ def planner(recorder: Recorder, tmp_path: Path) -> Planner:
 
 def everything(planner: Planner, heads: list[str]) -> Evidence:
     """Return the evidence with all that the ledger holds."""
-    revisions, recorder = planner.revisions, planner.journal
-    history = match_history(revisions.all(), recorder.rows(), recorder.attempts())
+    revisions, reading = planner.revisions, planner.journal.reading
+    history = match_history(revisions.all(), reading.rows(), reading.attempts())
     return Evidence(
         revisions.all(),
         revisions.applied(heads),

@@ -18,7 +18,7 @@ from tests.conftest import connect_to
 from tests.killing import stuck_in
 from tests.project import Project
 
-SLEEP = "alembic_pgpipe.run.pipeline.sleep"
+SLEEP = "alembic_pgpipe.run.setback.sleep"
 OFF = "-- pgpipe: transaction = off\n"
 ALTER = "ALTER TABLE public.t ADD COLUMN more int;\n"
 

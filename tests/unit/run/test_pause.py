@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from alembic_pgpipe.run.pipeline import pause_seconds
+from alembic_pgpipe.run.setback import pause_seconds
 
 TRIES = range(1, 6)
 
