@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import os
@@ -168,9 +169,15 @@ class Project:
         )
 
 
+@functools.cache
+def _command_line() -> CommandLine:
+    """Return Alembic's command line; to build it takes longer than many a command."""
+    return CommandLine(prog="alembic")
+
+
 def _run(arguments: list[str], told: io.StringIO) -> int:
     """Do what ``CommandLine.main`` does, with what the configuration prints kept."""
-    command_line = CommandLine(prog="alembic")
+    command_line = _command_line()
     try:
         options = command_line.parser.parse_args(arguments)
         toml, ini = command_line._inis_from_config(options)

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from alembic_pgpipe.connect.binaries import BINARIES_VARIABLE
 from alembic_pgpipe.connect.server import ScratchServer, scratch_server
+from tests.scratch_folder import scratch_folder
 
 MAJORS = (14, 15, 16, 17, 18)
 CACHE = Path(__file__).parents[1] / ".pg"
@@ -41,8 +42,8 @@ def server_of(major: int | None, settings: Mapping[str, str]) -> Iterator[Scratc
     if major is not None:
         environ[BINARIES_VARIABLE] = str(binaries_of(major))
     with (
-        tempfile.TemporaryDirectory(prefix="pgpipe-tests-") as folder,
-        scratch_server(Path(folder) / "scratch", environ, settings=settings) as server,
+        scratch_folder() as folder,
+        scratch_server(folder / "scratch", environ, settings=settings) as server,
     ):
         yield server
 

@@ -6,7 +6,6 @@ import re
 import shutil
 import signal
 import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -24,6 +23,7 @@ from tests.crash.proxy import Event, Link, Proxy, Side, proxy
 from tests.crash.server import CrashServer, crash_server
 from tests.crash.zygote import RAISE, Client, Zygote, zygote
 from tests.project import Project
+from tests.scratch_folder import scratch_folder
 
 STALL_SECONDS = 0.2
 PATIENCE_SECONDS = 60.0
@@ -64,11 +64,11 @@ class Ground:
 def ground() -> Iterator[Ground]:
     """Start what cases need."""
     with (
-        tempfile.TemporaryDirectory(prefix="pgpipe-tests-") as name,
-        crash_server(Path(name) / "scratch") as server,
+        scratch_folder() as name,
+        crash_server(name / "scratch") as server,
         zygote() as forked,
     ):
-        yield Ground.on(server, forked, Path(name))
+        yield Ground.on(server, forked, name)
 
 
 @dataclass(frozen=True, slots=True)

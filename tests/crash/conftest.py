@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.crash.arena import Ground
 from tests.crash.server import CrashServer, crash_server
 from tests.crash.zygote import Zygote, zygote
+from tests.scratch_folder import scratch_folder
 
 
 @pytest.fixture(scope="session")
 def crashing() -> Iterator[CrashServer]:
     """Give the session's server for crashes."""
     with (
-        tempfile.TemporaryDirectory(prefix="pgpipe-tests-") as folder,
-        crash_server(Path(folder) / "scratch") as server,
+        scratch_folder() as folder,
+        crash_server(folder / "scratch") as server,
     ):
         yield server
 
@@ -33,5 +32,5 @@ def forked() -> Iterator[Zygote]:
 @pytest.fixture(scope="session")
 def ground(crashing: CrashServer, forked: Zygote) -> Iterator[Ground]:
     """Give what the cases of the matrix share."""
-    with tempfile.TemporaryDirectory(prefix="pgpipe-tests-") as folder:
-        yield Ground.on(crashing, forked, Path(folder))
+    with scratch_folder() as folder:
+        yield Ground.on(crashing, forked, folder)

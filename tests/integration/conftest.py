@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.certificates import HERE, Authority, Identity, authority
+from tests.scratch_folder import scratch_folder
 from tests.tls_server import TlsServer, tls_server
 
 EMPTIED = """
@@ -34,8 +33,8 @@ def identity(signer: Authority) -> Identity:
 def running_over_tls(identity: Identity) -> Iterator[TlsServer]:
     """Give the session's server on TCP."""
     with (
-        tempfile.TemporaryDirectory(prefix="pgpipe-tests-") as folder,
-        tls_server(Path(folder) / "scratch", identity) as server,
+        scratch_folder() as folder,
+        tls_server(folder / "scratch", identity) as server,
     ):
         yield server
 

@@ -7,7 +7,6 @@ Python revisions that run the same SQL.
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from benchmarks.projects import Writer
 from tests.answers import failure, plain_alembic, printed
 from tests.project import Project
 from tests.random_history import Kind, Made, histories
+from tests.scratch_folder import scratch_folder
 
 GENERIC_ENV = Path(alembic.__file__).parent / "templates/generic/env.py"
 # It sets up the logging of the whole process.
@@ -161,8 +161,8 @@ def write(project: Project, history: list[Made], *, plain: bool) -> None:
 @contextmanager
 def both(history: list[Made], ours: URL, plain: URL) -> Iterator[tuple[Project, Project]]:
     """Write the same history for us and for plain Alembic, each with an empty database."""
-    with tempfile.TemporaryDirectory(prefix="pgpipe-tests-") as folder:
-        sides = (Project(Path(folder, "ours"), ours), Project(Path(folder, "plain"), plain))
+    with scratch_folder() as folder:
+        sides = (Project(folder / "ours", ours), Project(folder / "plain", plain))
         for side in sides:
             write(side, history, plain=side is sides[1])
         yield sides

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 from alembic_pgpipe.connect import binaries
 from tests.background import eventually
 from tests.project import Project
+from tests.scratch_folder import scratch_folder
 
 REPOSITORY = Path(__file__).parents[2]
 LANDMARKS = (
@@ -41,8 +41,8 @@ LANDMARKS = (
 @pytest.fixture
 def temporary() -> Iterator[Path]:
     """Give a TMPDIR that is short enough for a socket."""
-    with tempfile.TemporaryDirectory(prefix="pgpipe-tests-") as folder:
-        yield Path(folder)
+    with scratch_folder() as folder:
+        yield folder
 
 
 @contextmanager

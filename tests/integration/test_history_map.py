@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +22,7 @@ from alembic_pgpipe.settings import read_settings
 from tests.answers import answer, plain_alembic
 from tests.project import Project
 from tests.random_history import Kind, Made, histories, write_project
+from tests.scratch_folder import scratch_folder
 
 COMMANDS = (
     ["heads"],
@@ -44,8 +44,8 @@ quickly = settings(max_examples=15, deadline=None, suppress_health_check=[Health
 
 @contextmanager
 def written(history: list[Made]) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="pgpipe-tests-") as folder:
-        yield write_project(Path(folder), history)
+    with scratch_folder() as folder:
+        yield write_project(folder, history)
 
 
 def directory(ini: Path) -> ScriptDirectory:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from tests.background import busy_with, in_background
 from tests.conftest import connect_to
 from tests.project import Project
 from tests.refusal import refused
+from tests.scratch_folder import scratch_folder
 
 PASSWORD = "Xq7%zu/é'@\\9"
 USER = "shipper"
@@ -37,8 +37,8 @@ class Guarded:
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[Guarded]:
     with (
-        tempfile.TemporaryDirectory(prefix="pgpipe-tests-") as folder,
-        scratch_server(Path(folder) / "scratch", os.environ) as server,
+        scratch_folder() as folder,
+        scratch_server(folder / "scratch", os.environ) as server,
     ):
         admin = connect_to(server.url())
         with admin.cursor() as cursor:

@@ -9,11 +9,9 @@ from __future__ import annotations
 import json
 import logging
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -25,6 +23,7 @@ from sqlalchemy import URL
 
 from alembic_pgpipe.connect.server import ScratchServer, scratch_server
 from tests.conftest import connect_to
+from tests.scratch_folder import scratch_folder
 
 REGION = "eu-west-1"
 # The account that moto's answers are for.
@@ -149,8 +148,8 @@ class Shop:
 def asking_server() -> Iterator[ScratchServer]:
     """Give a server that asks everybody but its superuser for a password."""
     with (
-        tempfile.TemporaryDirectory(prefix="pgpipe-tests-") as folder,
-        scratch_server(Path(folder) / "scratch", os.environ) as server,
+        scratch_folder() as folder,
+        scratch_server(folder / "scratch", os.environ) as server,
     ):
         rules = server.directory / "data" / "pg_hba.conf"
         rules.write_text("local all postgres trust\nlocal all all scram-sha-256\n")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import socket
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from tests.conftest import connect_to
 from tests.integration.aws.conftest import FakeAws
 from tests.integration.test_passwords import hides
 from tests.project import Project
+from tests.scratch_folder import scratch_folder
 from tests.tls_server import DATABASE, HOST, PASSWORD, USER, TlsServer, tls_server
 
 SPEC = Path(__file__).parents[3] / "buildspec.yaml"
@@ -82,8 +82,8 @@ def server(pipeline: Pipeline, aws: FakeAws) -> Iterator[TlsServer]:
     """Give a server that the pipeline's secret and its root certificate lead to."""
     signer = authority("Ours")
     with (
-        tempfile.TemporaryDirectory(prefix="pgpipe-tests-") as folder,
-        tls_server(Path(folder) / "scratch", signer.certify(HOST)) as server,
+        scratch_folder() as folder,
+        tls_server(folder / "scratch", signer.certify(HOST)) as server,
     ):
         certificate = pipeline.repository.write(ROOT_CERTIFICATE, signer.certificate.decode())
         pipeline.environ = {

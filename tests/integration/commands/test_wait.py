@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,13 +13,14 @@ from alembic.config import Config
 from alembic_pgpipe.commands.wait import wait
 from alembic_pgpipe.connect.server import SUPERUSER, scratch_server
 from tests.project import Project
+from tests.scratch_folder import scratch_folder
 
 
 @pytest.fixture
 def place() -> Iterator[Path]:
     """Give a folder for a server, with a path short enough for its socket."""
-    with tempfile.TemporaryDirectory(prefix="pgpipe-tests-") as folder:
-        yield Path(folder) / "pg"
+    with scratch_folder() as folder:
+        yield folder / "pg"
 
 
 def test_wait_is_over_at_once_where_the_database_answers(project: Project) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from alembic_pgpipe.connect.lock import holder, run_lock
 from alembic_pgpipe.connect.server import scratch_server
 from alembic_pgpipe.settings import read_settings
 from tests.project import Project
+from tests.scratch_folder import scratch_folder
 
 # Kernels do the rest; test_vanished lets a machine vanish.
 SETTINGS = (
@@ -42,8 +42,8 @@ def on_tcp(tmp_path: Path) -> Iterator[Project]:
     port = free_port()
     settings = {"listen_addresses": "127.0.0.1", "port": str(port)}
     with (
-        tempfile.TemporaryDirectory(prefix="pgpipe-tests-") as folder,
-        scratch_server(Path(folder) / "pg", os.environ, settings=settings),
+        scratch_folder() as folder,
+        scratch_server(folder / "pg", os.environ, settings=settings),
     ):
         url = URL.create("postgresql", "postgres", host="127.0.0.1", port=port)
         yield Project(tmp_path, url.set(database="postgres"))

@@ -28,6 +28,7 @@ from alembic_pgpipe.connect.server import (
 from alembic_pgpipe.errors import LockError, PgpipeError, SettingsError, UnreachableError
 from alembic_pgpipe.settings import Settings
 from tests.conftest import connect_to
+from tests.scratch_folder import scratch_folder
 
 NOBODY = "nobody"
 PATIENCE_SECONDS = 20.0
@@ -49,8 +50,8 @@ with server.scratch_server(Path(sys.argv[1]), os.environ) as running:
 @pytest.fixture(scope="module")
 def kept() -> Iterator[Path]:
     """Give a folder that keeps its data from test to test: initdb is the slow part."""
-    with tempfile.TemporaryDirectory(prefix="pgpipe-tests-") as folder:
-        yield Path(folder) / "scratch"
+    with scratch_folder() as folder:
+        yield folder / "scratch"
 
 
 @pytest.fixture

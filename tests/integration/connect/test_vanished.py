@@ -10,7 +10,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -25,6 +24,7 @@ from alembic_pgpipe.connect.server import ScratchServer, scratch_server
 from tests.background import eventually
 from tests.killing import holding, stuck_in
 from tests.project import Project
+from tests.scratch_folder import scratch_folder
 
 NAME = f"pgp{os.getpid()}"
 NEAR, FAR = (f"10.213.{os.getpid() % 250}.{host}" for host in (1, 2))
@@ -85,8 +85,8 @@ def near(machine: str, tmp_path: Path) -> Iterator[Near]:
     """Give a project whose database the other machine reaches."""
     settings = {"listen_addresses": NEAR, "port": "5432"}
     with (
-        tempfile.TemporaryDirectory(prefix="pgpipe-tests-") as folder,
-        scratch_server(Path(folder) / "pg", os.environ, settings=settings) as server,
+        scratch_folder() as folder,
+        scratch_server(folder / "pg", os.environ, settings=settings) as server,
     ):
         with (server.directory / "data" / "pg_hba.conf").open("a") as rules:
             rules.write(f"host all all {FAR}/32 trust\n")

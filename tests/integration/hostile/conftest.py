@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -11,6 +10,7 @@ import pytest
 from sqlalchemy import URL
 
 from tests.project import Project
+from tests.scratch_folder import scratch_folder
 
 
 @pytest.fixture
@@ -32,6 +32,6 @@ def shipper(project: Project, role: str, tmp_path: Path) -> Project:
 @pytest.fixture
 def home() -> Iterator[Path]:
     """Give a folder whose path is short enough for a server."""
-    with tempfile.TemporaryDirectory(prefix="pgpipe-tests-") as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder)
+    with scratch_folder() as folder:
+        folder.chmod(0o755)
+        yield folder

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from alembic_pgpipe.connect.server import SUPERUSER, ScratchServer
 from tests.background import eventually
 from tests.conftest import connect_to
 from tests.project import Project
+from tests.scratch_folder import scratch_folder
 
 PORT = 6432
 Options: TypeAlias = Mapping[str, object]
@@ -81,8 +81,8 @@ def bouncer(
     The pool of ``shared``, a database, is in transaction mode whatever the others are.
     """
     account = server_account(server.directory / "data")
-    with tempfile.TemporaryDirectory(prefix="pgpipe-tests-") as folder:
-        place = Path(folder)
+    with scratch_folder() as folder:
+        place = folder
         (place / "users").write_text(f'"{SUPERUSER}" ""\n')
         settings = {"pool_mode": pool_mode, **options}
         (place / "pgbouncer.ini").write_text(_configuration(server, place, settings, shared))
