@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -195,7 +196,13 @@ def _allow_scratch(settings: Settings, environ: Mapping[str, str]) -> None:
 
 def _engine(target: URL, connector: Connector) -> Engine:
     # SQLAlchemy would look for hstore with whatever search path the role has.
-    engine = create_engine(target, poolclass=NullPool, use_native_hstore=False)
+    engine = create_engine(
+        target,
+        poolclass=NullPool,
+        use_native_hstore=False,
+        # The server cannot read an escaped character in SQL_ASCII.
+        json_serializer=lambda value: json.dumps(value, ensure_ascii=False),
+    )
     entrance = Entrance(describe(target))
 
     @event.listens_for(engine, "do_connect")

@@ -38,7 +38,7 @@ from alembic_pgpipe.run.resume import (
     unfinished,
 )
 from alembic_pgpipe.run.server_errors import StatementError, is_unanswered
-from alembic_pgpipe.run.set_again import gone, set_again
+from alembic_pgpipe.run.set_again import gone, set_again, set_by
 from alembic_pgpipe.source import Statement
 from alembic_pgpipe.source.loading import Source
 
@@ -58,6 +58,7 @@ class Notes:
     revision: str
     say: Callable[[str], None]
     redact: Callable[[str], str]
+    is_secret: Callable[[str], bool]
 
 
 @dataclass(slots=True)
@@ -81,6 +82,7 @@ class Alone:
     _custom: frozenset[str] = frozenset()
     _first: State = field(default_factory=dict)
     _gone: tuple[Remnant, ...] = ()
+    _owed: tuple[Remnant, ...] = ()
 
     def run(self, last: Attempt | None) -> None:
         """Run the source's statements from where the attempt before broke off.
@@ -122,9 +124,10 @@ class Alone:
 
     def _left(self) -> list[Remnant]:
         """Return what there is in the session of the source's own, or was, and is gone."""
-        left = list(remnants(self._first, self._state(), self.notes.redact))
+        left = list(remnants(self._first, self._state(), self.notes.is_secret))
         made = {(one.kind, one.name) for one in left}
-        return left + [one for one in self._gone if (one.kind, one.name) not in made]
+        more = (*self._gone, *self._owed)
+        return left + [one for one in more if (one.kind, one.name) not in made]
 
     # -- where the attempt before broke off ----------------------------------------------
 
@@ -150,7 +153,9 @@ class Alone:
             if statement.words[:1] == ("LOAD",):
                 self.executor.send(statement, number, self.total)
         following = statements[self.done :]
-        set_again(self.executor.connection, before.session, following, self.source.path)
+        self._owed = set_again(
+            self.executor.connection, before.session, following, self.source.path
+        )
 
     def _set_unseen(self, statements: Sequence[Statement], known: int) -> Iterator[Remnant]:
         """Set what statements have set of which nobody has seen that they were finished.
@@ -226,6 +231,8 @@ class Alone:
             self._refused(error)
             raise
         if self.executor.is_idle:
+            done = frozenset(set_by([statement]))
+            self._owed = tuple(one for one in self._owed if one.name.lower() not in done)
             self.notes.journal.record_done(self.notes.attempt, number, self._left())
             self.done = number
             self._under_way = None
@@ -238,7 +245,7 @@ class Alone:
         if ends_unseen(statement):
             text = statement.text
             self._note(replace(block, atomic=False, text=text, last=number, hash=whole))
-        elif block.atomic and statement.words[0] in CLOSES:
+        elif block.atomic and CLOSES.intersection(statement.words[:1]):
             id_ = self._ask.transaction_id()
             self._note(replace(block, transaction=id_, last=number, hash=whole))
         self.executor.send(statement, number, self.total)

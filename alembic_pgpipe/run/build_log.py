@@ -94,6 +94,10 @@ class BuildLog:
         """Return a text without any of the secrets, and harmless to a terminal."""
         return harmless(redacted(text, self._secrets))
 
+    def is_secret(self, text: str) -> bool:
+        """Return whether a text holds a secret."""
+        return redacted(text, self._secrets) != text
+
     def redacted(self, failure: Failure) -> Failure:
         """Return a failure as the ledger may keep it and people may see it."""
         message, *details = map(self._words, (failure.message, *failure.details))

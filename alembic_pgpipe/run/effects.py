@@ -44,7 +44,7 @@ REMOVE = re.compile(
 )
 # Doing these twice does what doing them once does.
 REPEATABLE = (
-    "VACUUM", "ANALYZE", "ANALYSE", "CLUSTER", "CHECKPOINT", "REFRESH", "SHOW", "EXPLAIN",
+    "VACUUM", "ANALYZE", "ANALYSE", "CLUSTER", "CHECKPOINT", "REFRESH", "SHOW",
     "ALTER SYSTEM", "ALTER DATABASE", "CREATE OR REPLACE", "COMMENT", "GRANT", "REVOKE",
     "BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT",
     # What these do ends with the session, so that it is to be done again in any case.
@@ -60,9 +60,9 @@ ENDS_UNSEEN = re.compile(
 GUARDED = re.compile(r"(?:CREATE|DROP|ALTER)\b[^'$]*?\bIF\s+(?:NOT\s+)?EXISTS\b", re.I | re.S)
 # What begins with another word may end a transaction, or fail in one.
 TRANSACTIONAL = frozenset({
-    "ALTER", "COMMENT", "COPY", "CREATE", "DELETE", "DO", "DROP", "GRANT", "IMPORT", "INSERT",
-    "MERGE", "NOTIFY", "REASSIGN", "REFRESH", "REVOKE", "SECURITY", "SELECT", "TABLE",
-    "TRUNCATE", "UPDATE", "VALUES", "WITH",
+    "ALTER", "COMMENT", "COPY", "CREATE", "DELETE", "DO", "DROP", "EXPLAIN", "GRANT",
+    "IMPORT", "INSERT", "MERGE", "NOTIFY", "REASSIGN", "REFRESH", "REVOKE", "SECURITY",
+    "SELECT", "TABLE", "TRUNCATE", "UPDATE", "VALUES", "WITH",
 })  # fmt: skip
 CONTROL = frozenset({"PREPARE", "COMMIT", "END", "ROLLBACK", "ABORT"})
 ENDS_TRANSACTIONS = re.compile(r"\b(?:COMMIT|ROLLBACK|CALL|EXECUTE)\b", re.I)

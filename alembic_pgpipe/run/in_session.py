@@ -53,6 +53,7 @@ STATE = text(
 )
 # A role is only what it is behind its authorization.
 IDENTITY = ("session_authorization", "role")
+AUTHORIZATION = (RemnantKind.SETTING, "session_authorization")
 
 
 def custom_settings(statements: Iterable[Statement]) -> frozenset[str]:
@@ -70,16 +71,21 @@ def state_of(connection: Connection, custom: Collection[str]) -> State:
     return {(RemnantKind(kind), name): value for kind, name, value in rows}
 
 
-def remnants(before: State, after: State, redact: Callable[[str], str]) -> Iterator[Remnant]:
+def remnants(
+    before: State, after: State, is_secret: Callable[[str], bool]
+) -> Iterator[Remnant]:
     """Yield what a session has that it did not begin with; a value None was reset.
 
-    Of a setting that holds a secret only the name is kept.
+    A role is told where the authorization changed, because that takes it along.  Of a setting
+    that holds a secret only the name is kept.
     """
     identity = {(RemnantKind.SETTING, name) for name in IDENTITY}
     changed = {key for key in {**before, **after} if before.get(key) != after.get(key)}
-    for kind, name in changed | (identity if changed & identity else set()):
+    if AUTHORIZATION in changed:
+        changed |= identity
+    for kind, name in changed:
         value = after.get((kind, name))
-        if kind is RemnantKind.SETTING and value is not None and redact(value) != value:
+        if kind is RemnantKind.SETTING and value is not None and is_secret(value):
             yield Remnant(RemnantKind.SECRET, name)
         elif kind is RemnantKind.SETTING or value is not None:
             yield Remnant(kind, name, value)

@@ -417,6 +417,7 @@ class Runner:
             revision=running.step.revision.id,
             say=self.log.say,
             redact=self.log.redact,
+            is_secret=self.log.is_secret,
         )
         database = source.directives.database if self._leaves(source) else None
         patience = self.settings.lock_wait

@@ -45,27 +45,36 @@ ONE_NUMBER = "1"
 
 def set_again(
     connection: Connection, left: Sequence[Remnant], following: Sequence[Statement], path: str
-) -> None:
+) -> tuple[Remnant, ...]:
     """Set what a source had set, and take the advisory locks that it had taken.
 
-    What the ``following`` statements begin with setting is theirs.  Raises SourceError where
-    something is not to be had again.
+    What the ``following`` statements begin with setting is theirs, and returned: until they
+    have done it, it is to be kept.  Raises SourceError where something is not to be had again.
     """
-    theirs = frozenset(_set_first(following))
-    for remnant in sorted(left, key=_order):
-        if remnant.kind is RemnantKind.OBJECT or remnant.name.lower() in theirs:
-            continue
-        if remnant.kind is RemnantKind.SECRET:
-            raise _not_again(remnant, following, path, NOT_KEPT)
-        try:
-            had = connection.scalar(*_making(remnant))
-        except DBAPIError as error:
-            if error.connection_invalidated:
-                raise
-            words = str(error.orig).splitlines()[0].removeprefix("ERROR:").strip()
-            raise _not_again(remnant, following, path, words) from error
-        if remnant.kind is RemnantKind.LOCK and not had:
-            raise _not_again(remnant, following, path, HELD)
+    theirs = frozenset(set_by(following))
+    wanted = [one for one in left if one.kind is not RemnantKind.OBJECT]
+    owed = tuple(one for one in wanted if one.name.lower() in theirs)
+    others = sorted((one for one in wanted if one not in owed), key=_order)
+    own = [one for one in others if one.name not in IDENTITY]
+    refused = [one for one in own if _why_not(connection, one) is not None]
+    # Who one is decides what one may set: some only before a role, some only with it.
+    for remnant in (*others[len(own) :], *refused):
+        if (why := _why_not(connection, remnant)) is not None:
+            raise _not_again(remnant, following, path, why)
+    return owed
+
+
+def _why_not(connection: Connection, remnant: Remnant) -> str | None:
+    """Make something again; return why that is not possible, None where it is done."""
+    if remnant.kind is RemnantKind.SECRET:
+        return NOT_KEPT
+    try:
+        had = connection.scalar(*_making(remnant))
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise
+        return str(error.orig).splitlines()[0].removeprefix("ERROR:").strip()
+    return HELD if remnant.kind is RemnantKind.LOCK and not had else None
 
 
 def gone(left: Sequence[Remnant], following: Sequence[Statement]) -> Iterator[Remnant]:
@@ -88,7 +97,7 @@ def is_named_in(name: str, statement: Statement) -> bool:
     return re.search(word, statement.text, re.IGNORECASE) is not None
 
 
-def _set_first(statements: Sequence[Statement]) -> Iterator[str]:
+def set_by(statements: Sequence[Statement]) -> Iterator[str]:
     """Yield the names of the settings that statements begin with setting."""
     for statement in takewhile(is_session_statement, statements):
         if match := NAMED.match(plain_text(statement.text)):
@@ -97,7 +106,7 @@ def _set_first(statements: Sequence[Statement]) -> Iterator[str]:
 
 
 def _order(remnant: Remnant) -> tuple[int, str]:
-    """Return when to make something again: who one is decides what one may set."""
+    """Return when to make something again: who one is comes last."""
     last = IDENTITY.index(remnant.name) + 1 if remnant.name in IDENTITY else 0
     return last, remnant.name
 

@@ -149,6 +149,15 @@ def test_a_statement_that_waits_in_vain_names_who_blocks_it(project: Project) ->
         fails(project, "55P03", "blocked by process")
 
 
+@pytest.mark.parametrize("statement", ["(SELECT 1) UNION (SELECT 2);", "(TABLE t);"])
+def test_a_parenthesis_may_begin_a_statement_of_a_block(
+    project: Project, statement: str
+) -> None:
+    project.query("CREATE TABLE t (a int)")
+    project.wrapped(a=f"{OFF}BEGIN;\n{statement}\nCOMMIT;\n")
+    project.ok("upgrade", "head")
+
+
 def test_a_block_that_is_never_committed_is_an_error(project: Project) -> None:
     project.wrapped(a=f"{OFF}SELECT 1;\nBEGIN;\nCREATE TABLE one (a int);\n")
     fails(project, "a BEGIN above is never committed", "1 of 3 statements are done")

@@ -69,3 +69,18 @@ def test_steps_are_recorded_with_a_commit_of_any_name(latin: Project) -> None:
     latin.ok("upgrade", "head", env={"GITHUB_RUN_NUMBER": "7", "GITHUB_SHA": "heiß → 7"})
     found = latin.query("SELECT DISTINCT commit_hash FROM migration_attempts")
     assert found == [(r"heiß \u2192 7",)]
+
+
+@pytest.mark.parametrize("header", ["", "-- pgpipe: transaction = off\n"])
+def test_a_database_without_an_encoding_takes_any_character(
+    project: Project, header: str
+) -> None:
+    assert isinstance(project.url, URL)
+    name = f"{project.url.database}_ascii"
+    project.query(f"CREATE DATABASE {name} ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
+    try:
+        ascii_ = Project(project.folder, project.url.set(database=name))
+        ascii_.wrapped(a=f"{header}/* é */ SELECT 1;\n")
+        ascii_.ok("upgrade", "head")
+    finally:
+        project.query(f"DROP DATABASE {name} WITH (FORCE)")
