@@ -89,6 +89,9 @@ class UnderWay:
     if, and only if, ``transaction`` was committed.  ``seen`` are the oids of the objects of
     its kind that were there before it, ``subject`` that of its table.  ``left`` are those
     that it left behind when the server refused it; None while there is no answer.
+    ``parted``: it had ended a transaction by itself before the server refused it, so that a
+    part of it may stay.  ``session`` is what there is in its session, told ahead of its commit;
+    None where that is what there was before it.
     """
 
     number: int
@@ -102,6 +105,8 @@ class UnderWay:
     subject: int | None = None
     seen: tuple[int, ...] = ()
     left: tuple[int, ...] | None = None
+    parted: bool = False
+    session: tuple[Remnant, ...] | None = None
 
 
 class RemnantKind(Enum):

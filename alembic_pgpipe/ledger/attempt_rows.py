@@ -53,9 +53,15 @@ def progress_values(before: Attempt) -> dict[str, Any]:
         "statements_done": len(before.statement_hashes),
         "statement_hashes": list(before.statement_hashes),
         "statement_texts": list(before.statement_texts),
-        "under_way": asdict(before.under_way) if before.under_way is not None else None,
+        "under_way": under_way_values(before.under_way) if before.under_way else None,
         "session": session_values(before.session),
     }
+
+
+def under_way_values(statement: UnderWay) -> dict[str, Any]:
+    """Return what a row says of the statement that is under way."""
+    session = session_values(statement.session) if statement.session is not None else None
+    return {**asdict(statement), "session": session}
 
 
 def session_values(session: Iterable[Remnant]) -> list[list[str | None]]:
@@ -109,6 +115,10 @@ def _session(values: list[list[Any]] | None) -> tuple[Remnant, ...]:
 def _under_way(values: dict[str, Any] | None) -> UnderWay | None:
     if values is None:
         return None
-    seen, left = tuple(values["seen"]), values["left"]
-    lists = {"seen": seen, "left": tuple(left) if left is not None else None}
+    seen, left, session = tuple(values["seen"]), values["left"], values["session"]
+    lists = {
+        "seen": seen,
+        "left": tuple(left) if left is not None else None,
+        "session": _session(session) if session is not None else None,
+    }
     return UnderWay(**{**values, **lists})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import (
@@ -28,6 +28,7 @@ from alembic_pgpipe.ledger.attempt_rows import (
     failure_values,
     progress_values,
     session_values,
+    under_way_values,
 )
 from alembic_pgpipe.ledger.build_rows import BuildRows
 from alembic_pgpipe.ledger.encoding import encoding_of
@@ -405,7 +406,8 @@ class Recorder:
         Raises LockError where the run's lock is lost.
         """
         text = self.tables.encoding.hold(statement.text)
-        values = asdict(replace(statement, text=text))
+        values = under_way_values(replace(statement, text=text))
+        values["session"] = self._storable(values["session"])
         if not self._change(attempt, self._held(), under_way=values):
             self.refuse_lost_lock()
 

@@ -23,6 +23,10 @@ from alembic_pgpipe.run.effects import (
 from alembic_pgpipe.run.inquiry import Index, Inquiry
 
 SHOWN = 60
+EDIT = (
+    "write /* again */ in front of it here. If it was done: write SELECT 'done'; in its place "
+    "until this revision is through."
+)
 
 
 class UnclearError(Exception):
@@ -165,6 +169,8 @@ def judge(statement: UnderWay, ask: Inquiry, *, edited: bool) -> Judgement:
             return _judge_reindex(effect, statement, ask)
         case Detaches():
             return _judge_detach(effect, statement, ask, edited=edited)
+        case _ if statement.parted and not edited:
+            raise UnclearError(_parted(statement), edit=True)
         case _ if statement.left is not None or edited:
             # The server has said that it was not done, or a person has decided what follows.
             return Judgement(done=False)
@@ -241,15 +247,25 @@ def _judge_detach(
 
 
 def _unknown(statement: UnderWay) -> str:
+    return (
+        f"the try before broke off while statement {_shown(statement)} was under way, "
+        "and the server cannot tell whether it was done, or how much of it. Look at the "
+        f"database. If it was not done, or may well run twice: {EDIT}"
+    )
+
+
+def _parted(statement: UnderWay) -> str:
+    return (
+        f"statement {_shown(statement)} failed in the try before after it had ended a "
+        "transaction by itself, so that a part of what it does may be committed. Look at the "
+        f"database. If nothing of it is, or it may well run twice: {EDIT}"
+    )
+
+
+def _shown(statement: UnderWay) -> str:
     begins = " ".join(statement.text.split())
     shown = begins if len(begins) <= SHOWN else f"{begins[:SHOWN]}…"
-    return (
-        f"the try before broke off while statement {statement.number} ({shown}) was under way, "
-        "and the server cannot tell whether it was done, or how much of it. Look at the "
-        "database. If it was not done, or may well run twice: write /* again */ in front of it "
-        "here. If it was done: write SELECT 'done'; in its place until this revision is "
-        "through."
-    )
+    return f"{statement.number} ({shown})"
 
 
 # -- indexes ----------------------------------------------------------------------------------

@@ -8,24 +8,31 @@ others the next run asks what they left behind.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from alembic_pgpipe.errors import LockError, SourceError
 from alembic_pgpipe.ledger.recorder import Recorder
-from alembic_pgpipe.model import Attempt, Remnant, UnderWay
+from alembic_pgpipe.model import Attempt, Remnant, RemnantKind, UnderWay
 from alembic_pgpipe.run.aftermath import UnclearError, judge, look, remains, verify
 from alembic_pgpipe.run.effects import (
+    Plain,
     effect_of,
     ends_unseen,
     is_atomic,
-    is_session_statement,
-    lost_with_session,
+    plain_text,
+    set_by,
 )
 from alembic_pgpipe.run.executor import Executor
-from alembic_pgpipe.run.in_session import State, custom_settings, remnants, state_of
+from alembic_pgpipe.run.in_session import (
+    State,
+    bodies_that_set,
+    custom_settings,
+    remnants,
+    state_of,
+)
 from alembic_pgpipe.run.inquiry import Inquiry
 from alembic_pgpipe.run.resume import (
     KEPT_CHARACTERS,
@@ -37,14 +44,27 @@ from alembic_pgpipe.run.resume import (
     refuse_unset,
     unfinished,
 )
-from alembic_pgpipe.run.server_errors import StatementError, is_unanswered
-from alembic_pgpipe.run.set_again import gone, set_again, set_by
+from alembic_pgpipe.run.server_errors import (
+    StatementError,
+    is_unanswered,
+    server_error,
+    sqlstate,
+)
+from alembic_pgpipe.run.set_again import gone, set_again
 from alembic_pgpipe.source import Statement
 from alembic_pgpipe.source.loading import Source
 
 POLL_SECONDS = 0.1
 OPENS = frozenset({"BEGIN", "START"})
 CLOSES = frozenset({"COMMIT", "END"})
+# Between two counts a statement has one transaction, and the second count has one.
+OWN = 2
+CANCELED = "57014"
+NOT_ASKED = (
+    "behind each statement the server is asked what it has set, and that was cancelled: {}. A "
+    "statement_timeout that the source sets has to be long enough for it"
+)
+SETTING, SECRET = RemnantKind.SETTING, RemnantKind.SECRET
 # This statement cannot run in a transaction, or it ends the one that it is in.
 WANTS_NO_TRANSACTION = frozenset({"25001", "2D000"})
 
@@ -67,7 +87,8 @@ class Alone:
 
     ``patience`` is how many seconds it waits for the server to give up what a dead run
     has sent.  ``database`` is the one that the source names, where that is not the run's
-    own.  ``done`` counts the statements that are done.
+    own.  ``done`` counts the statements that are done, ``parted`` is the number of one that
+    failed and may be done in part.
     """
 
     executor: Executor
@@ -77,10 +98,14 @@ class Alone:
     database: str | None = None
     done: int = 0
     total: int = 0
+    parted: int | None = None
     _under_way: UnderWay | None = None
     _identity: tuple[int, float] = (0, 0.0)
     _custom: frozenset[str] = frozenset()
     _first: State = field(default_factory=dict)
+    _known: State = field(default_factory=dict)
+    _is_known: bool = False
+    _count: int = 0
     _gone: tuple[Remnant, ...] = ()
     _owed: tuple[Remnant, ...] = ()
 
@@ -98,8 +123,10 @@ class Alone:
         self.total = len(statements)
         with self.executor.autocommit():
             self._identity = self._ask.identity()
-            self._custom = custom_settings(statements)
-            self._first = self._state()
+            texts = (plain_text(statement.text) for statement in statements)
+            bodies = bodies_that_set(self.executor.connection)
+            self._custom = custom_settings([*texts, *bodies])
+            self._first = self._known = self._state()
             if before is not None:
                 self._resume(statements, before)
             self._write_down(statements)
@@ -112,7 +139,14 @@ class Alone:
     def _ask(self) -> Inquiry:
         return Inquiry(self.executor.connection)
 
+    def _look_around(self) -> tuple[Remnant, ...] | None:
+        """Return what there is in the session where that has changed, else None."""
+        before, self._known = self._known, self._state()
+        self._is_known = self._known == before
+        return None if self._is_known else tuple(self._left())
+
     def _write_down(self, statements: Sequence[Statement]) -> None:
+        self._known = self._state()
         hashes = [self._hash([statement]) for statement in statements]
         texts = [self.notes.redact(text) for text in excerpts(statements)]
         self.notes.journal.record_statements(
@@ -120,11 +154,17 @@ class Alone:
         )
 
     def _state(self) -> State:
-        return state_of(self.executor.connection, self._custom)
+        try:
+            return state_of(self.executor.connection, self._custom)
+        except DBAPIError as error:
+            if sqlstate(error) != CANCELED:
+                raise
+            said = server_error(error).message
+            raise SourceError(self.source.path, NOT_ASKED.format(said)) from error
 
     def _left(self) -> list[Remnant]:
         """Return what there is in the session of the source's own, or was, and is gone."""
-        left = list(remnants(self._first, self._state(), self.notes.is_secret))
+        left = list(remnants(self._first, self._known, self.notes.is_secret))
         made = {(one.kind, one.name) for one in left}
         more = (*self._gone, *self._owed)
         return left + [one for one in more if (one.kind, one.name) not in made]
@@ -133,41 +173,41 @@ class Alone:
 
     def _resume(self, statements: Sequence[Statement], before: Attempt) -> None:
         self.done = len(before.statement_hashes)
-        if before.under_way is not None:
-            self._await_end(before.under_way, before)
+        session, broken_off = before.session, before.under_way
+        if broken_off is not None:
+            self._await_end(broken_off, before)
+            if broken_off.atomic:
+                session = self._settle_transaction(statements, before, broken_off)
         if self.done < self.total:
-            self._set_again(statements, before)
-        unseen: list[Remnant] = []
-        if before.under_way is not None:
-            known = self.done
-            self._settle(statements, before, before.under_way)
-            unseen = list(self._set_unseen(statements, known))
+            self._set_again(statements, session)
+        if broken_off is not None and not broken_off.atomic:
+            self._settle(statements, before, broken_off)
         if self.done:
             self._say(_resumed(self.done, self.total))
-        self._gone = tuple(gone([*before.session, *unseen], statements[self.done :]))
+        finished, following = statements[: self.done], statements[self.done :]
+        self._gone = tuple(gone(session, finished, following))
         for remnant in self._gone:
             self._say(f"{remnant.value} {remnant.name} has ended with its session")
 
-    def _set_again(self, statements: Sequence[Statement], before: Attempt) -> None:
+    def _set_again(self, statements: Sequence[Statement], session: Sequence[Remnant]) -> None:
         for number, statement in enumerate(statements[: self.done], 1):
             if statement.words[:1] == ("LOAD",):
                 self.executor.send(statement, number, self.total)
-        following = statements[self.done :]
-        self._owed = set_again(
-            self.executor.connection, before.session, following, self.source.path
-        )
+        following, path = statements[self.done :], self.source.path
+        self._owed = set_again(self.executor.connection, session, following, path)
 
-    def _set_unseen(self, statements: Sequence[Statement], known: int) -> Iterator[Remnant]:
-        """Set what statements have set of which nobody has seen that they were finished.
-
-        Of what they have left in their session only their texts tell.  Yields what is gone.
-        """
-        refuse_unset(statements, known, self.done)
-        for number, statement in enumerate(statements[known : self.done], known + 1):
-            if is_session_statement(statement):
-                self.executor.send(statement, number, self.total)
-            if (remnant := lost_with_session(statement)) is not None:
-                yield remnant
+    def _settle_transaction(
+        self, statements: Sequence[Statement], before: Attempt, broken_off: UnderWay
+    ) -> tuple[Remnant, ...]:
+        """Decide about what has a transaction; return what there was in the session."""
+        known = self.done
+        self._settle(statements, before, broken_off)
+        if self.done == known or broken_off.session is None:
+            return before.session
+        changed = set(broken_off.session).symmetric_difference(before.session)
+        settings = [one for one in changed if one.kind in (SETTING, SECRET)]
+        refuse_unset(statements[known : self.done], statements[self.done :], settings)
+        return broken_off.session
 
     def _await_end(self, statement: UnderWay, before: Attempt) -> None:
         """Wait until the server has given up what the run that died had sent."""
@@ -231,8 +271,11 @@ class Alone:
             self._refused(error)
             raise
         if self.executor.is_idle:
-            done = frozenset(set_by([statement]))
+            done = set_by([statement])
             self._owed = tuple(one for one in self._owed if one.name.lower() not in done)
+            if not self._is_known:
+                self._known = self._state()
+            self._is_known = False
             self.notes.journal.record_done(self.notes.attempt, number, self._left())
             self.done = number
             self._under_way = None
@@ -246,8 +289,9 @@ class Alone:
             text = statement.text
             self._note(replace(block, atomic=False, text=text, last=number, hash=whole))
         elif block.atomic and CLOSES.intersection(statement.words[:1]):
-            id_ = self._ask.transaction_id()
-            self._note(replace(block, transaction=id_, last=number, hash=whole))
+            id_, session = self._ask.transaction_id(), self._look_around()
+            closed = replace(block, transaction=id_, session=session)
+            self._note(replace(closed, last=number, hash=whole))
         self.executor.send(statement, number, self.total)
 
     def _in_its_own_transaction(self, number: int, statement: Statement) -> bool:
@@ -260,6 +304,7 @@ class Alone:
         self._begin(number, statement, atomic=True, transaction=self._ask.transaction_id())
         try:
             self.executor.send(statement, number, self.total)
+            self._note_session()
             self.executor.commit_after(statement, number, self.total)
         except StatementError as error:
             if error.error.sqlstate not in WANTS_NO_TRANSACTION:
@@ -267,6 +312,12 @@ class Alone:
             self.executor.command("ROLLBACK")
             return False
         return True
+
+    def _note_session(self) -> None:
+        """Note what a statement has changed in its session: nobody may see its commit."""
+        session = self._look_around()
+        if session is not None and self._under_way is not None:
+            self._note(replace(self._under_way, session=session))
 
     def _by_itself(self, number: int, statement: Statement) -> None:
         """Run a statement that cannot be in a transaction."""
@@ -276,6 +327,7 @@ class Alone:
             if view.note:
                 self._say(view.note)
             self._begin(number, statement, subject=view.subject, seen=view.seen)
+            self._count = self._ask.transaction_count()
             self.executor.send(statement, number, self.total)
             if self.executor.is_idle:
                 verify(effect, view, self._ask)
@@ -287,17 +339,24 @@ class Alone:
         statement = self._under_way
         if statement is None or is_unanswered(error):
             return
-        effect = effect_of(statement.text)
         try:
             if not self.executor.is_idle:
                 self.executor.command("ROLLBACK")
             if statement.atomic:
                 self._note(replace(statement, left=()))
             elif statement.last == statement.number:
-                self._note(replace(statement, left=remains(effect, statement, self._ask)))
+                self._note(self._after_refusal(statement))
         except (SQLAlchemyError, LockError):
             # The next run asks again; why this one failed is more important.
             return
+
+    def _after_refusal(self, statement: UnderWay) -> UnderWay:
+        """Return what a statement that has no transaction has left behind."""
+        effect = effect_of(statement.text)
+        if effect is Plain.UNKNOWN and self._ask.transaction_count() > self._count + OWN:
+            self.parted = statement.number
+            return replace(statement, parted=True)
+        return replace(statement, left=remains(effect, statement, self._ask))
 
     # -- small things --------------------------------------------------------------------
 

@@ -6,8 +6,12 @@ Read from the statement's own words, without a connection.
 from __future__ import annotations
 
 import re
+import string
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from itertools import takewhile
+from types import MappingProxyType
 
 from alembic_pgpipe.model import Remnant, RemnantKind
 from alembic_pgpipe.source import (
@@ -64,11 +68,15 @@ TRANSACTIONAL = frozenset({
     "IMPORT", "INSERT", "MERGE", "NOTIFY", "REASSIGN", "REFRESH", "REVOKE", "SECURITY",
     "SELECT", "TABLE", "TRUNCATE", "UPDATE", "VALUES", "WITH",
 })  # fmt: skip
+# Of a name without quotes, PostgreSQL turns only these letters to small ones.
+FOLDED = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 CONTROL = frozenset({"PREPARE", "COMMIT", "END", "ROLLBACK", "ABORT"})
 ENDS_TRANSACTIONS = re.compile(r"\b(?:COMMIT|ROLLBACK|CALL|EXECUTE)\b", re.I)
 TEMPORARY = re.compile(
-    r"CREATE\s+(?:OR\s+REPLACE\s+)?(?:LOCAL\s+|GLOBAL\s+)?TEMP(?:ORARY)?\s+"
-    r"(?:RECURSIVE\s+)?(?P<kind>TABLE|VIEW|SEQUENCE)\b\s*(?:IF\s+NOT\s+EXISTS\b\s*)?"
+    r"CREATE\s+(?:OR\s+REPLACE\s+)?(?=(?:(?:LOCAL|GLOBAL)\s+)?TEMP(?:ORARY)?\s"
+    r"|(?:\w+\s+)+pg_temp\s*\.)"
+    r"(?:LOCAL\s+|GLOBAL\s+)?(?:TEMP(?:ORARY)?\s+)?(?:RECURSIVE\s+)?"
+    r"(?P<kind>TABLE|VIEW|SEQUENCE)\b\s*(?:IF\s+NOT\s+EXISTS\b\s*)?"
     rf"(?:pg_temp\s*\.\s*)?(?P<name>{WORD})",
     re.IGNORECASE,
 )
@@ -76,22 +84,36 @@ INTO_TEMPORARY = re.compile(
     rf"\A(?:SELECT|WITH)\b.*?\bINTO\s+TEMP(?:ORARY)?\s+(?P<kind>TABLE\b)?\s*(?P<name>{WORD})",
     re.IGNORECASE | re.DOTALL,
 )
-CHANGES_ROWS = re.compile(r"\b(?:INSERT|UPDATE|DELETE|MERGE)\b", re.IGNORECASE)
+CURSOR = re.compile(rf"DECLARE\s+(?P<name>{WORD})", re.IGNORECASE)
+HOLDS = re.compile(r"\bWITH\s+HOLD\b", re.IGNORECASE)
 PREPARED = re.compile(rf"PREPARE\s+(?!TRANSACTION\s+')(?P<name>{WORD})", re.IGNORECASE)
 SET_CONFIG = re.compile(
     r"SELECT\s+(?:pg_catalog\s*\.\s*)?set_config\s*\([^()]*,\s*'?(?:false|f|off|no|0)'?\s*\)"
     r"\s*;?\s*\Z",
     re.IGNORECASE,
 )
-
-CALLS_SET_CONFIG = re.compile(
-    r"\bset_config\s*\((?![^()]*,\s*'?(?:true|t|on|yes|1)'?\s*\))", re.IGNORECASE
-)
-# Behind these words or signs a SET is a statement of its own, and no part of an UPDATE.
-SETS_IN_BLOCK = re.compile(
-    r"(?:\bBEGIN|\bTHEN|\bELSE|\bLOOP|;|')\s*SET\s+(?!LOCAL\b|CONSTRAINTS\b|TRANSACTION\b)",
+SETS = re.compile(
+    r"(?:SET|RESET)\s+(?:SESSION\s+(?!AUTHORIZATION\b))?(?P<name>[\w.$]+)"
+    r"|SELECT\s+(?:pg_catalog\s*\.\s*)?set_config\s*\(\s*'(?P<config>[\w.$]+)'",
     re.IGNORECASE,
 )
+SETS_LOCALLY = re.compile(r"SET\s+LOCAL\s+(?P<name>[\w.$]+)", re.IGNORECASE)
+AUTHORIZATION = frozenset({"session_authorization", "role"})
+# What other settings a statement sets whose first word, or second one, is no name of one.
+OTHER_NAMES: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "time": frozenset({"timezone"}),
+        "session": AUTHORIZATION,
+        "session_authorization": AUTHORIZATION,
+        "characteristics": frozenset(
+            f"default_transaction_{name}" for name in ("isolation", "read_only", "deferrable")
+        ),
+        "names": frozenset({"client_encoding"}),
+        "schema": frozenset({"search_path"}),
+        "xml": frozenset({"xmloption"}),
+    }
+)
+EVERYTHING = "all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,12 +186,16 @@ def is_atomic(statement: Statement) -> bool:
     """Tell whether a statement may be put into a transaction of its own.
 
     It then is done or not done, and the server knows which.  CALL may end transactions;
-    what is temporary would be done and yet be gone.
+    what is temporary would be done and yet be gone, so that it is rather made once more
+    where that runs no query.
     """
     first = statement.words[0] if statement.words else ""
+    plain = plain_text(statement.text)
+    if first == "DECLARE":
+        return HOLDS.search(plain) is not None
     if first not in TRANSACTIONAL or forbidden_in_transaction(statement) is not None:
         return False
-    if is_session_statement(statement) or lost_with_session(statement) is not None:
+    if is_session_statement(statement) or _only_defines(plain):
         return False
     return first != "DO" or ENDS_TRANSACTIONS.search(statement.text) is None
 
@@ -191,24 +217,38 @@ def is_session_statement(statement: Statement) -> bool:
     )
 
 
-def may_set_within(statement: Statement) -> bool:
-    """Tell whether a statement may set something for its session besides what else it does."""
-    first = statement.words[0] if statement.words else ""
-    if first not in ("DO", "SELECT", "WITH", "INSERT", "VALUES"):
-        return False
-    plain = plain_text(statement.text)
-    if is_session_statement(statement):
-        return False
-    in_block = first == "DO" and SETS_IN_BLOCK.search(plain) is not None
-    return in_block or CALLS_SET_CONFIG.search(plain) is not None
+def set_by(statements: Iterable[Statement]) -> frozenset[str]:
+    """Return the names of what statements set for their session; EVERYTHING by RESET ALL.
+
+    They are in lower case.  What a function sets is not among them.
+    """
+    return _names(SETS, filter(is_session_statement, statements))
+
+
+def set_first(statements: Iterable[Statement]) -> frozenset[str]:
+    """Return the names of what statements set before they do anything else."""
+    return set_by(takewhile(is_session_statement, statements))
+
+
+def set_locally(statements: Iterable[Statement]) -> frozenset[str]:
+    """Return the names of what statements set for their transaction."""
+    return _names(SETS_LOCALLY, statements)
+
+
+def _names(pattern: re.Pattern[str], statements: Iterable[Statement]) -> frozenset[str]:
+    found = (pattern.match(plain_text(statement.text)) for statement in statements)
+    names = [next(filter(None, match.groups())).lower() for match in found if match]
+    return frozenset().union(*(OTHER_NAMES.get(name, frozenset({name})) for name in names))
 
 
 def lost_with_session(statement: Statement) -> Remnant | None:
     """Return what a statement makes for its own session only, else None."""
     first = statement.words[0] if statement.words else ""
-    if first not in ("CREATE", "SELECT", "WITH", "PREPARE"):
+    if first not in ("CREATE", "DECLARE", "SELECT", "WITH", "PREPARE"):
         return None
     plain = plain_text(statement.text)
+    if match := CURSOR.match(plain):
+        return _object("cursor", match["name"])
     if match := PREPARED.match(plain):
         return _object("prepared statement", match["name"])
     if match := TEMPORARY.match(plain) or INTO_TEMPORARY.match(plain):
@@ -218,7 +258,7 @@ def lost_with_session(statement: Statement) -> Remnant | None:
 
 def _object(what: str, written: str) -> Remnant:
     quoted = written.startswith('"')
-    name = written[1:-1].replace('""', '"') if quoted else written.lower()
+    name = written[1:-1].replace('""', '"') if quoted else written.translate(FOLDED)
     return Remnant(RemnantKind.OBJECT, name, what)
 
 
@@ -227,11 +267,23 @@ def plain_text(text: str) -> str:
     return without_comments(Statement(text, 0, 1, 1, (), "")).strip()
 
 
+def _only_defines(plain: str) -> bool:
+    """Tell whether a statement makes something temporary, and runs no query for it."""
+    match = TEMPORARY.match(plain)
+    return match is not None and (
+        match["kind"].upper() != "TABLE" or " AS " not in _words(plain)
+    )
+
+
+def _words(plain: str) -> str:
+    return " ".join(plain.upper().split())
+
+
 def _may_repeat(plain: str) -> bool:
-    words = " ".join(plain[:200].upper().split())
     if ENDS_UNSEEN.match(plain):
         return False
-    if TEMPORARY.match(plain) or INTO_TEMPORARY.match(plain):
-        return CHANGES_ROWS.search(plain) is None
+    if TEMPORARY.match(plain):
+        return _only_defines(plain)
+    words = _words(plain[:200])
     begins = any(re.match(rf"{word}\b", words) for word in REPEATABLE)
     return begins or GUARDED.match(plain) is not None

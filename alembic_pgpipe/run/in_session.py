@@ -13,13 +13,20 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from sqlalchemy import Connection, text
 
 from alembic_pgpipe.model import Remnant, RemnantKind
-from alembic_pgpipe.source import Statement
 
 # No view tells of a setting that no library has defined: only who knows its name can ask.
 CUSTOM = re.compile(
-    r"\bSET\s+(?:SESSION\s+)?(?P<name>(?:\w+|\"\w+\")(?:\.(?:\w+|\"\w+\"))+)\s*(?:=|TO\b)"
-    r"|\bset_config\s*\(\s*'+(?P<config>\w+(?:\.\w+)+)'",
+    r"\bSET\s+(?:SESSION\s+)?(?P<name>(?:[\w$]+|\"\w+\")(?:\.(?:[\w$]+|\"\w+\"))+)\s*(?:=|TO\b)"
+    r"|\bset_config\s*\(\s*(?:E?'+|\$\w*\$)(?P<config>[\w$]+(?:\.\w[\w$]*)+?)(?:'|\$\w*\$)",
     re.IGNORECASE,
+)
+BODIES = text(
+    r"""
+    SELECT prosrc FROM pg_catalog.pg_proc
+    WHERE pronamespace OPERATOR(pg_catalog.<>) 'pg_catalog'::pg_catalog.regnamespace
+    AND prosrc OPERATOR(pg_catalog.~*)
+        '\mset_config\s*\(|\mset\s+(session\s+)?[\w$"]+\.[\w$"]+\s*(=|to\M)'
+    """
 )
 # What there is by kind and name, and its value.
 State = Mapping[tuple[RemnantKind, str], str | None]
@@ -56,13 +63,18 @@ IDENTITY = ("session_authorization", "role")
 AUTHORIZATION = (RemnantKind.SETTING, "session_authorization")
 
 
-def custom_settings(statements: Iterable[Statement]) -> frozenset[str]:
-    """Return the names of settings that statements speak of and that no library defines."""
+def custom_settings(texts: Iterable[str]) -> frozenset[str]:
+    """Return the names of settings that texts speak of, of those that no library defines."""
     return frozenset(
         (match["name"] or match["config"]).replace('"', "")
-        for statement in statements
-        for match in CUSTOM.finditer(statement.text)
+        for text in texts
+        for match in CUSTOM.finditer(text)
     )
+
+
+def bodies_that_set(connection: Connection) -> list[str]:
+    """Return the bodies of the functions that set something: a source may call them."""
+    return list(connection.scalars(BODIES))
 
 
 def state_of(connection: Connection, custom: Collection[str]) -> State:

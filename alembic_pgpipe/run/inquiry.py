@@ -27,6 +27,14 @@ AT_WORK = text(
       AND coalesce(state, '') <> 'idle'
     """
 )
+# Each transaction that a process begins has the next number of its own.
+TRANSACTION_COUNT = text(
+    """
+    SELECT pg_catalog.split_part(virtualtransaction, '/', 2)::pg_catalog.int8
+    FROM pg_catalog.pg_locks
+    WHERE locktype = 'virtualxid' AND pid = pg_catalog.pg_backend_pid()
+    """
+)
 TRANSACTION_ID = text("SELECT pg_catalog.txid_current()")
 TRANSACTION_STATUS = text("SELECT pg_catalog.txid_status(:id)")
 RELATION = text("SELECT pg_catalog.to_regclass(:name)::pg_catalog.oid")
@@ -115,6 +123,10 @@ class Inquiry:
     def at_work(self, process: int, since: float) -> bool:
         """Return whether a server process still works for a client."""
         return self._value(AT_WORK, process=process, since=since) is not None
+
+    def transaction_count(self) -> int:
+        """Return how many transactions the connection's server process has begun."""
+        return self._value(TRANSACTION_COUNT) or 0
 
     def transaction_id(self) -> int:
         """Return the id of the open transaction."""

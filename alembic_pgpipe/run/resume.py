@@ -5,11 +5,11 @@ Finished statements are known by their hashes, and have to be there unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from alembic_pgpipe.errors import SourceError
-from alembic_pgpipe.model import Attempt, Outcome
-from alembic_pgpipe.run.effects import is_session_statement, may_set_within
+from alembic_pgpipe.model import Attempt, Outcome, Remnant
+from alembic_pgpipe.run.effects import EVERYTHING, set_by, set_first, set_locally
 from alembic_pgpipe.source import Statement, statement_hash
 
 BROKEN_OFF = frozenset({Outcome.ERROR, Outcome.INTERRUPTED, Outcome.RUNNING})
@@ -93,26 +93,29 @@ def excerpts(statements: Sequence[Statement]) -> list[str]:
     return [statement.text[:KEPT_CHARACTERS] for statement in statements]
 
 
-def refuse_unset(statements: Sequence[Statement], known: int, done: int) -> None:
-    """Raise SourceError where what is to run may need what was set unseen, behind ``known``.
+def refuse_unset(
+    unseen: Sequence[Statement],
+    following: Sequence[Statement],
+    changed: Collection[Remnant],
+) -> None:
+    """Raise SourceError where nobody can know what the next statements find set.
 
-    What only sets something is done again in the new session; what does more besides cannot
-    be.  A setting that stands behind it, or comes next, is taken for the same.
+    ``changed`` are the settings as the ``unseen`` statements had them ahead of their commit,
+    which some may have had for their transaction only.  What they set by a statement of its
+    own is clear, and so is what comes next.
     """
-    if done >= len(statements):
-        return
-    following = statements[done]
-    for number, statement in enumerate(statements[known:done], known + 1):
-        again = any(map(is_session_statement, statements[number : done + 1]))
-        if may_set_within(statement) and not again:
-            raise SourceError(
-                following.path,
-                f"statement {number} may have set something for its own session, which has "
-                "ended. Write what it sets as a SET or RESET of its own above this statement. "
-                "Then: alembic upgrade head",
-                line=following.line,
-                column=following.column,
-            )
+    clear = (set_by(unseen) - set_locally(unseen)) | set_first(following)
+    unclear = [one.name for one in changed if one.name.lower() not in clear]
+    if unclear and following and EVERYTHING not in clear:
+        names = ", ".join(sorted(unclear))
+        raise SourceError(
+            following[0].path,
+            f"what broke off had set {names}, for its session or for its transaction, and both "
+            f"have ended. Write a SET or RESET of {names} above this statement. Then: alembic "
+            "upgrade head",
+            line=following[0].line,
+            column=following[0].column,
+        )
 
 
 def _gone(number: int, before: Attempt, was: str = "") -> str:

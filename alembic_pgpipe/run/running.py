@@ -56,6 +56,11 @@ def what_is_left(running: Running) -> str:
         return "what it committed by itself stays: look at it before the next try"
     if running.alone is None or not running.alone.total:
         return "what its finished statements did stays; the next try goes on after them"
+    if running.alone.parted is not None:
+        return (
+            f"statement {running.alone.parted} had ended a transaction by itself before it "
+            "failed, so that a part of it may stay: look at it before the next try"
+        )
     done, total = running.alone.done, running.alone.total
     are = "statement is" if total == 1 else "statements are"
     return (

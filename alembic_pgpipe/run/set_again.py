@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from itertools import takewhile
 from types import MappingProxyType
 
 from sqlalchemy import Connection, TextClause, text
@@ -15,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.model import Remnant, RemnantKind
-from alembic_pgpipe.run.effects import is_session_statement, lost_with_session, plain_text
+from alembic_pgpipe.run.effects import lost_with_session, set_first
 from alembic_pgpipe.run.in_session import IDENTITY
 from alembic_pgpipe.source import Statement
 
@@ -23,19 +22,9 @@ SET = text("SELECT pg_catalog.set_config(:name, :value, false)")
 LOCKS = MappingProxyType(
     {"ExclusiveLock": "pg_try_advisory_lock", "ShareLock": "pg_try_advisory_lock_shared"}
 )
-NAMED = re.compile(
-    r"(?:SET|RESET)\s+(?:SESSION\s+(?!AUTHORIZATION\b))?(?P<name>[\w.]+)"
-    r"|SELECT\s+(?:pg_catalog\s*\.\s*)?set_config\s*\(\s*'(?P<config>[\w.]+)'",
-    re.IGNORECASE,
-)
-OTHER_NAMES = MappingProxyType(
-    {
-        "time": "timezone",
-        "session": "session_authorization",
-        "names": "client_encoding",
-        "schema": "search_path",
-        "xml": "xmloption",
-    }
+# What may make something for its session only.
+MAKERS = frozenset(
+    {"CALL", "CREATE", "DECLARE", "DO", "EXECUTE", "PREPARE", "SELECT", "VALUES", "WITH"}
 )
 NOT_KEPT = "its value is one that the ledger does not keep"
 HELD = "another session holds it; pg_locks has its pid"
@@ -51,7 +40,7 @@ def set_again(
     What the ``following`` statements begin with setting is theirs, and returned: until they
     have done it, it is to be kept.  Raises SourceError where something is not to be had again.
     """
-    theirs = frozenset(set_by(following))
+    theirs = set_first(following)
     wanted = [one for one in left if one.kind is not RemnantKind.OBJECT]
     owed = tuple(one for one in wanted if one.name.lower() in theirs)
     others = sorted((one for one in wanted if one not in owed), key=_order)
@@ -77,32 +66,31 @@ def _why_not(connection: Connection, remnant: Remnant) -> str | None:
     return HELD if remnant.kind is RemnantKind.LOCK and not had else None
 
 
-def gone(left: Sequence[Remnant], following: Sequence[Statement]) -> Iterator[Remnant]:
+def gone(
+    left: Sequence[Remnant], finished: Sequence[Statement], following: Sequence[Statement]
+) -> Iterator[Remnant]:
     """Yield the objects that have ended with their session.
 
-    Raises SourceError where a statement that is still to run speaks of one.
+    Raises SourceError where a statement that is still to run speaks of one, and none up to it
+    makes that once more: by its own words, or as one that is ``finished`` may have made it.
     """
+    makers = {one.text for one in finished if one.words[:1] and one.words[0] in MAKERS}
     for remnant in left:
         if remnant.kind is not RemnantKind.OBJECT:
             continue
-        user = next((one for one in following if is_named_in(remnant.name, one)), None)
-        if user is not None and lost_with_session(user) != remnant:
-            raise _needed(user, remnant)
+        for statement in following:
+            if statement.text in makers or lost_with_session(statement) == remnant:
+                break
+            if is_named_in(remnant.name, statement):
+                raise _needed(statement, remnant)
         yield remnant
 
 
 def is_named_in(name: str, statement: Statement) -> bool:
     """Return whether a statement speaks of something by its name."""
-    word = rf"(?<![\w$]){re.escape(name)}(?![\w$])"
+    spellings = "|".join(map(re.escape, {name, name.replace('"', '""')}))
+    word = rf"(?<![\w$])(?:{spellings})(?![\w$])"
     return re.search(word, statement.text, re.IGNORECASE) is not None
-
-
-def set_by(statements: Sequence[Statement]) -> Iterator[str]:
-    """Yield the names of the settings that statements begin with setting."""
-    for statement in takewhile(is_session_statement, statements):
-        if match := NAMED.match(plain_text(statement.text)):
-            name = (match["name"] or match["config"]).lower()
-            yield OTHER_NAMES.get(name, name)
 
 
 def _order(remnant: Remnant) -> tuple[int, str]:

@@ -393,6 +393,50 @@ def test_what_nobody_can_know_is_refused_however_often_it_is_retried(project: Pr
     assert project.query("SELECT a FROM t") == [(1,)]
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        "CALL p();",
+        "DO $$BEGIN INSERT INTO t VALUES (1); COMMIT; PERFORM 1 / (SELECT n FROM ok); END$$;",
+    ],
+)
+def test_what_committed_half_of_itself_and_failed_is_not_run_again(
+    project: Project, call: str
+) -> None:
+    project.query("CREATE TABLE t (a int); CREATE TABLE ok AS SELECT 0 AS n")
+    project.query(
+        "CREATE PROCEDURE p() LANGUAGE plpgsql AS $$BEGIN INSERT INTO t VALUES (1); COMMIT; "
+        "PERFORM 1 / (SELECT n FROM ok); END$$"
+    )
+    project.wrapped(a=f"{OFF}{call}\nSELECT 2;\n")
+    fails(project, "division by zero", "statement 1 had ended a transaction by itself")
+    project.query("UPDATE ok SET n = 1")
+    project.source("a", f"{OFF}{call}\nSELECT 3;\n")
+    fails(project, "a.sql:2:1", "a part of what it does may be committed")
+    project.ok("pgpipe", "retry")
+    fails(project, "a part of what it does may be committed")
+    assert project.query("SELECT a FROM t") == [(1,)]
+    project.source("a", f"{OFF}/* again */ {call}\nSELECT 3;\n")
+    goes_on(project)
+    assert project.query("SELECT a FROM t") == [(1,), (1,)]
+
+
+@pytest.mark.parametrize("call", ["CALL p();", "DO $$BEGIN CALL p(); COMMIT; END$$;"])
+def test_what_failed_ahead_of_its_first_commit_is_simply_run_again(
+    project: Project, call: str
+) -> None:
+    project.query("CREATE TABLE t (a int); CREATE TABLE ok AS SELECT 0 AS n")
+    project.query(
+        "CREATE PROCEDURE p() LANGUAGE plpgsql AS $$BEGIN INSERT INTO t VALUES (1); "
+        "PERFORM 1 / (SELECT n FROM ok); COMMIT; END$$"
+    )
+    project.wrapped(a=f"{OFF}{call}\nSELECT 2;\n")
+    fails(project, "division by zero", "0 of 2 statements are done")
+    project.query("UPDATE ok SET n = 1")
+    goes_on(project)
+    assert project.query("SELECT a FROM t") == [(1,)]
+
+
 def test_rows_of_a_finished_copy_may_not_be_edited(project: Project) -> None:
     copy = f"{OFF}CREATE TABLE t (a int);\nCOPY t FROM STDIN;\n1\n{{}}\\.\n"
     project.wrapped(a=f"{copy.format('')}SELECT 1/0;\n")
@@ -663,7 +707,7 @@ def test_what_a_block_has_set_unseen_is_not_forgotten(project: Project) -> None:
     with blocked_commits(project):
         kill_after(project, "SELECT pg_advisory_lock(42)", "COMMIT%")
     project.source("a", f"{made}CREATE TABLE two (a int);\n")
-    fails(project, "a.sql:6:1", "statement 3 may have set something for its own session")
+    fails(project, "a.sql:6:1", "what broke off had set search_path")
     project.source("a", f"{made}SET search_path = apart;\nCREATE TABLE two (a int);\n")
     goes_on(project, "resumed at statement 5 of 6")
     assert project.scalar("SELECT to_regclass('apart.two')") == "apart.two"

@@ -17,7 +17,8 @@ from alembic_pgpipe.run.effects import (
     is_atomic,
     is_session_statement,
     lost_with_session,
-    may_set_within,
+    set_by,
+    set_locally,
 )
 from alembic_pgpipe.source import Statement, read_statements
 
@@ -43,8 +44,9 @@ EFFECTS: dict[str, Effect] = {
     "ALTER SYSTEM SET work_mem = '1GB'": Plain.REPEATABLE,
     "CLUSTER": Plain.REPEATABLE,
     "SET ROLE app": Plain.REPEATABLE,
-    "CREATE TEMP TABLE draft AS SELECT 1": Plain.REPEATABLE,
-    "SELECT a INTO TEMP draft FROM (VALUES (1)) AS v (a)": Plain.REPEATABLE,
+    "CREATE TEMP TABLE draft (a int)": Plain.REPEATABLE,
+    "CREATE TEMP TABLE draft AS SELECT 1": Plain.UNKNOWN,
+    "SELECT a INTO TEMP draft FROM (VALUES (1)) AS v (a)": Plain.UNKNOWN,
     "WITH d AS (DELETE FROM t RETURNING a) SELECT a INTO TEMP x FROM d": Plain.UNKNOWN,
     "CALL backfill()": Plain.UNKNOWN,
     "CALL log('DROP TABLE IF EXISTS t')": Plain.UNKNOWN,
@@ -124,6 +126,9 @@ def test_a_statement_changes_no_session(text: str) -> None:
         ("SELECT 1 AS b INTO TEMPORARY TABLE a", ("temporary table", "a")),
         ("CREATE TEMP SEQUENCE Draft", ("temporary sequence", "draft")),
         ('CREATE TEMP TABLE "My""Draft" ()', ("temporary table", 'My"Draft')),
+        ("CREATE TABLE IF NOT EXISTS pg_temp.a ()", ("temporary table", "a")),
+        ("CREATE TEMP TABLE DraftÉ ()", ("temporary table", "draftÉ")),
+        ("DECLARE c CURSOR WITH HOLD FOR SELECT 1", ("cursor", "c")),
         ("PREPARE a AS SELECT 1", ("prepared statement", "a")),
         ("PREPARE TRANSACTION 'a'", None),
         ("CREATE TABLE temporary (a int)", None),
@@ -135,24 +140,36 @@ def test_what_ends_with_the_session(text: str, lost: tuple[str, str] | None) -> 
 
 
 @pytest.mark.parametrize(
-    ("text", "may"),
+    ("text", "names"),
     [
-        ("DO $$BEGIN PERFORM set_config('search_path', 'a', false); END$$", True),
-        ("DO $$BEGIN PERFORM set_config('search_path', a(1), false); END$$", True),
-        ("DO $$BEGIN SET search_path = a; END$$", True),
-        ("DO $$BEGIN EXECUTE 'SET ROLE a'; END$$", True),
-        ("DO $$BEGIN IF true THEN SET ROLE a; END IF; END$$", True),
-        ("SELECT a, set_config('search_path', 'a', false) FROM b", True),
-        ("DO $$BEGIN PERFORM set_config('search_path', 'a', true); END$$", False),
-        ("DO $$BEGIN SET LOCAL search_path = a; END$$", False),
-        ("DO $$BEGIN UPDATE a SET b = 1; END$$", False),
-        ("SELECT set_config('search_path', 'a', false)", False),
-        ("CREATE FUNCTION a() RETURNS void LANGUAGE sql SET search_path = b AS ''", False),
-        ("SET search_path = a", False),
+        ("SET search_path = a", {"search_path"}),
+        ("SET SESSION App.B TO 1", {"app.b"}),
+        ("SET/**/app.a$b = 1", {"app.a$b"}),
+        ("RESET ROLE", {"role"}),
+        ("RESET ALL", {"all"}),
+        ("SET SCHEMA 'a'", {"search_path"}),
+        ("SET TIME ZONE 'UTC'", {"timezone"}),
+        ("SET SESSION AUTHORIZATION a", {"session_authorization", "role"}),
+        ("SELECT set_config('search_path', 'a', false)", {"search_path"}),
+        ("SET LOCAL search_path = a", set()),
+        ("SELECT a, set_config('search_path', 'a', false) FROM b", set()),
+        ("UPDATE a SET b = 1", set()),
     ],
 )
-def test_a_statement_may_set_something_besides(text: str, may: bool) -> None:
-    assert may_set_within(statement(text)) is may
+def test_what_a_statement_sets_by_its_own_words(text: str, names: set[str]) -> None:
+    assert set_by([statement(text)]) == names
+
+
+def test_what_a_session_is_like_decides_no_identity() -> None:
+    found = set_by([statement("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")])
+    assert "default_transaction_read_only" in found
+    assert "role" not in found
+
+
+def test_what_is_set_for_a_transaction_is_told_apart() -> None:
+    statements = [statement("SET LOCAL work_mem = 64"), statement("SET lock_timeout = 1")]
+    assert set_locally(statements) == {"work_mem"}
+    assert set_by(statements) == {"lock_timeout"}
 
 
 @pytest.mark.parametrize("text", ["COMMIT", "END WORK", "ROLLBACK", "COMMIT AND NO CHAIN"])
