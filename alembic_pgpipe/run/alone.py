@@ -71,11 +71,14 @@ WANTS_NO_TRANSACTION = frozenset({"25001", "2D000"})
 
 @dataclass(frozen=True, slots=True)
 class Notes:
-    """Where an attempt's progress is kept, and whom to tell."""
+    """Where an attempt's progress is kept, and whom to tell.
+
+    ``retry`` is what to type ahead of the next run where only that lets it try again.
+    """
 
     journal: Recorder
     attempt: int
-    revision: str
+    retry: str
     say: Callable[[str], None]
     redact: Callable[[str], str]
     is_secret: Callable[[str], bool]
@@ -221,7 +224,9 @@ class Alone:
                 )
                 told = True
             if time.monotonic() > deadline:
-                raise SourceError(self.source.path, _still_at_work(statement, before))
+                again = self.notes.journal.again
+                said = _still_at_work(statement, before, again)
+                raise SourceError(self.source.path, said)
             time.sleep(POLL_SECONDS)
 
     def _settle(
@@ -397,9 +402,8 @@ class Alone:
         self.notes.journal.record_under_way(self.notes.attempt, shown)
 
     def _unclear(self, statements: Sequence[Statement], unclear: UnclearError) -> SourceError:
-        retry = f"alembic pgpipe retry {self.notes.revision}, and: "
-        then = f"Then: {'' if unclear.edit else retry}alembic upgrade head"
-        message = f"{unclear} {then}"
+        retry = "" if unclear.edit else self.notes.retry
+        message = f"{unclear} Then: {retry}{self.notes.journal.again}"
         if not statements:
             return SourceError(self.source.path, message)
         return self._refusal(statements[0], message)
@@ -428,9 +432,9 @@ def _finished(statement: UnderWay, before: Attempt) -> str:
     return f"{which} had been finished when build {before.build_number} broke off: passed over"
 
 
-def _still_at_work(statement: UnderWay, before: Attempt) -> str:
+def _still_at_work(statement: UnderWay, before: Attempt, again: str) -> str:
     return (
         f"server process {statement.process} still works on statement {statement.number} of "
         f"build {before.build_number}, which broke off. Wait until it is done, or end it: "
-        f"SELECT pg_terminate_backend({statement.process}); Then: alembic upgrade head"
+        f"SELECT pg_terminate_backend({statement.process}); Then: {again}"
     )

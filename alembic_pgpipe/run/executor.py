@@ -437,7 +437,7 @@ def _is_utf8(encoding: str) -> bool:
 def _other_encoding(encoding: str) -> str:
     return (
         f"client_encoding is {encoding} on the server here, and files are read and sent as "
-        "UTF-8: take out of this file what sets it. Then: alembic upgrade head"
+        "UTF-8: take out of this file what sets it."
     )
 
 

@@ -35,7 +35,7 @@ def refuse_transaction(path: str, last: Attempt | None) -> None:
         f"build {before.build_number} ran it statement by statement, and "
         f"{len(before.statement_hashes)} of {before.statements_total} statements are done; now "
         "it would run in one transaction, from its start. Write `-- pgpipe: transaction = off` "
-        "at the top, so that it goes on after them. Then: alembic upgrade head",
+        "at the top, so that it goes on after them.",
     )
 
 
@@ -58,7 +58,7 @@ def refuse_moved(before: Attempt, path: str, database: str | None) -> None:
                 path,
                 f"build {before.build_number} ran a part of it {ran}, and now it names another "
                 "one, where the rest cannot go on alone. Put its directive database back as it "
-                "was, or skip this revision and write a new one. Then: alembic upgrade head",
+                "was, or skip this revision and write a new one.",
             )
 
 
@@ -82,7 +82,7 @@ def edited(statement: Statement, number: int, before: Attempt, was: str = "") ->
         statement.path,
         f"statement {number} was finished by build {before.build_number} and has been edited "
         f"since{rows}. It was:\n{_shown(was)}\nand is now:\n{_shown(statement.text)}\n"
-        "Put it back as it was; what follows may be changed. Then: alembic upgrade head",
+        "Put it back as it was; what follows may be changed.",
         line=statement.line,
         column=statement.column,
     )
@@ -111,8 +111,7 @@ def refuse_unset(
         raise SourceError(
             following[0].path,
             f"what broke off had set {names}, for its session or for its transaction, and both "
-            f"have ended. Write a SET or RESET of {names} above this statement. Then: alembic "
-            "upgrade head",
+            f"have ended. Write a SET or RESET of {names} above this statement.",
             line=following[0].line,
             column=following[0].column,
         )
@@ -122,7 +121,7 @@ def _gone(number: int, before: Attempt, was: str = "") -> str:
     return (
         f"statement {number} was finished by build {before.build_number} and is gone from the "
         f"file. It was:\n{_shown(was)}\nPut it back; what comes after the finished ones may "
-        "change. Then: alembic upgrade head"
+        "change."
     )
 
 

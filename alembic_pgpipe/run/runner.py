@@ -411,10 +411,11 @@ class Runner:
 
     def _run_alone(self, running: Running, source: Source, executor: Executor) -> None:
         """Run a source without a transaction, from where the try before it stopped."""
+        upwards = running.step.direction is Direction.UPGRADE
         notes = Notes(
             journal=self.journal,
             attempt=running.open_attempt,
-            revision=running.step.revision.id,
+            retry=f"alembic pgpipe retry {running.step.revision.id}, and: " if upwards else "",
             say=self.log.say,
             redact=self.log.redact,
             is_secret=self.log.is_secret,

@@ -120,12 +120,12 @@ def _signed(number: int, bits: int) -> int:
 def _not_again(
     remnant: Remnant, following: Sequence[Statement], path: str, why: str
 ) -> SourceError:
-    what, way_out = remnant.name, f"Write a SET or RESET of {remnant.name} of its own here. "
+    what, way_out = remnant.name, f" Write a SET or RESET of {remnant.name} of its own here."
     if remnant.kind is RemnantKind.LOCK:
         what, way_out = f"advisory lock {_key(remnant.name)}", ""
     message = (
         f"it goes on in a new session, and what the one before had of {what} is not to be had "
-        f"again: {why}. {way_out}Then: alembic upgrade head"
+        f"again: {why}.{way_out}"
     )
     return _error(following[0], message) if following else SourceError(path, message)
 
@@ -134,8 +134,7 @@ def _needed(user: Statement, remnant: Remnant) -> SourceError:
     return _error(
         user,
         f"this needs {remnant.value} {remnant.name}, which was made in a session that has "
-        "ended. Write what makes it once more, above this statement. Then: alembic upgrade "
-        "head",
+        "ended. Write what makes it once more, above this statement.",
     )
 
 

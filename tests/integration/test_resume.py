@@ -716,6 +716,21 @@ def test_what_a_block_has_set_unseen_is_not_forgotten(project: Project) -> None:
 # -- downwards ------------------------------------------------------------------------------
 
 
+def test_a_downgrade_that_stops_names_no_other_way(project: Project) -> None:
+    up, done = "CREATE TABLE x ();\n", f"{OFF}CREATE TEMP TABLE draft (a int);\n"
+    project.source("a", up, f"{done}SELECT 1/0;\n")
+    project.ok("pgpipe", "wrap")
+    project.ok("upgrade", "head")
+    assert project.alembic("downgrade", "base").code == 1
+    for down in (f"{done}TABLE draft;\n", f"{OFF}CREATE TEMP TABLE draft ();\nSELECT 1;\n"):
+        project.source("a", up, down)
+        said = project.alembic("downgrade", "base").text
+        assert "then downgrade again" in said
+        assert "upgrade head" not in said
+    project.source("a", up, f"{done}DROP TABLE x;\n")
+    project.ok("downgrade", "base")
+
+
 def test_a_revision_that_is_taken_back_in_part_is_not_forgotten(project: Project) -> None:
     project.source("a", "CREATE TABLE t (a int);\n", f"{OFF}DROP TABLE t;\nSELECT 1/0;\n")
     project.ok("pgpipe", "wrap")
