@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
@@ -22,17 +23,9 @@ from alembic_pgpipe.run.effects import (
     effect_of,
     ends_unseen,
     is_atomic,
-    plain_text,
-    set_by,
 )
 from alembic_pgpipe.run.executor import Executor
-from alembic_pgpipe.run.in_session import (
-    State,
-    bodies_that_set,
-    custom_settings,
-    remnants,
-    state_of,
-)
+from alembic_pgpipe.run.in_session import InSession
 from alembic_pgpipe.run.inquiry import Inquiry
 from alembic_pgpipe.run.resume import (
     KEPT_CHARACTERS,
@@ -54,6 +47,7 @@ from alembic_pgpipe.run.set_again import gone, set_again
 from alembic_pgpipe.source import Statement
 from alembic_pgpipe.source.loading import Source
 
+T = TypeVar("T")
 POLL_SECONDS = 0.1
 OPENS = frozenset({"BEGIN", "START"})
 CLOSES = frozenset({"COMMIT", "END"})
@@ -104,13 +98,8 @@ class Alone:
     parted: int | None = None
     _under_way: UnderWay | None = None
     _identity: tuple[int, float] = (0, 0.0)
-    _custom: frozenset[str] = frozenset()
-    _first: State = field(default_factory=dict)
-    _known: State = field(default_factory=dict)
-    _is_known: bool = False
     _count: int = 0
-    _gone: tuple[Remnant, ...] = ()
-    _owed: tuple[Remnant, ...] = ()
+    _session: InSession = field(init=False)
 
     def run(self, last: Attempt | None) -> None:
         """Run the source's statements from where the attempt before broke off.
@@ -126,10 +115,9 @@ class Alone:
         self.total = len(statements)
         with self.executor.autocommit():
             self._identity = self._ask.identity()
-            texts = (plain_text(statement.text) for statement in statements)
-            bodies = bodies_that_set(self.executor.connection)
-            self._custom = custom_settings([*texts, *bodies])
-            self._first = self._known = self._state()
+            self._session = InSession.of(
+                self.executor.connection, statements, self.notes.is_secret
+            )
             if before is not None:
                 self._resume(statements, before)
             self._write_down(statements)
@@ -142,35 +130,23 @@ class Alone:
     def _ask(self) -> Inquiry:
         return Inquiry(self.executor.connection)
 
-    def _look_around(self) -> tuple[Remnant, ...] | None:
-        """Return what there is in the session where that has changed, else None."""
-        before, self._known = self._known, self._state()
-        self._is_known = self._known == before
-        return None if self._is_known else tuple(self._left())
-
     def _write_down(self, statements: Sequence[Statement]) -> None:
-        self._known = self._state()
+        self._asking(self._session.look)
         hashes = [self._hash([statement]) for statement in statements]
         texts = [self.notes.redact(text) for text in excerpts(statements)]
         self.notes.journal.record_statements(
-            self.notes.attempt, hashes, texts, self.done, self._left()
+            self.notes.attempt, hashes, texts, self.done, self._session.left()
         )
 
-    def _state(self) -> State:
+    def _asking(self, look: Callable[[], T]) -> T:
+        """Ask what there is in the session; the source is to blame where it lets nobody ask."""
         try:
-            return state_of(self.executor.connection, self._custom)
+            return look()
         except DBAPIError as error:
             if sqlstate(error) != CANCELED:
                 raise
             said = server_error(error).message
             raise SourceError(self.source.path, NOT_ASKED.format(said)) from error
-
-    def _left(self) -> list[Remnant]:
-        """Return what there is in the session of the source's own, or was, and is gone."""
-        left = list(remnants(self._first, self._known, self.notes.is_secret))
-        made = {(one.kind, one.name) for one in left}
-        more = (*self._gone, *self._owed)
-        return left + [one for one in more if (one.kind, one.name) not in made]
 
     # -- where the attempt before broke off ----------------------------------------------
 
@@ -188,8 +164,8 @@ class Alone:
         if self.done:
             self._say(_resumed(self.done, self.total))
         finished, following = statements[: self.done], statements[self.done :]
-        self._gone = tuple(gone(session, finished, following))
-        for remnant in self._gone:
+        self._session.gone = tuple(gone(session, finished, following))
+        for remnant in self._session.gone:
             self._say(f"{remnant.value} {remnant.name} has ended with its session")
 
     def _set_again(self, statements: Sequence[Statement], session: Sequence[Remnant]) -> None:
@@ -197,7 +173,7 @@ class Alone:
             if statement.words[:1] == ("LOAD",):
                 self.executor.send(statement, number, self.total)
         following, path = statements[self.done :], self.source.path
-        self._owed = set_again(self.executor.connection, session, following, path)
+        self._session.owed = set_again(self.executor.connection, session, following, path)
 
     def _settle_transaction(
         self, statements: Sequence[Statement], before: Attempt, broken_off: UnderWay
@@ -276,12 +252,10 @@ class Alone:
             self._refused(error)
             raise
         if self.executor.is_idle:
-            done = set_by([statement])
-            self._owed = tuple(one for one in self._owed if one.name.lower() not in done)
-            if not self._is_known:
-                self._known = self._state()
-            self._is_known = False
-            self.notes.journal.record_done(self.notes.attempt, number, self._left())
+            if not self._session.is_seen:
+                self._asking(self._session.look)
+            self._session.forget(statement)
+            self.notes.journal.record_done(self.notes.attempt, number, self._session.left())
             self.done = number
             self._under_way = None
 
@@ -294,7 +268,7 @@ class Alone:
             text = statement.text
             self._note(replace(block, atomic=False, text=text, last=number, hash=whole))
         elif block.atomic and CLOSES.intersection(statement.words[:1]):
-            id_, session = self._ask.transaction_id(), self._look_around()
+            id_, session = self._ask.transaction_id(), self._asking(self._session.look_ahead)
             closed = replace(block, transaction=id_, session=session)
             self._note(replace(closed, last=number, hash=whole))
         self.executor.send(statement, number, self.total)
@@ -320,7 +294,7 @@ class Alone:
 
     def _note_session(self) -> None:
         """Note what a statement has changed in its session: nobody may see its commit."""
-        session = self._look_around()
+        session = self._asking(self._session.look_ahead)
         if session is not None and self._under_way is not None:
             self._note(replace(self._under_way, session=session))
 

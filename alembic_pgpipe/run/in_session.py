@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
 from alembic_pgpipe.model import Remnant, RemnantKind
+from alembic_pgpipe.run.effects import plain_text, set_by
+from alembic_pgpipe.source import Statement
 
 # No view tells of a setting that no library has defined: only who knows its name can ask.
 CUSTOM = re.compile(
@@ -20,6 +23,7 @@ CUSTOM = re.compile(
     r"|\bset_config\s*\(\s*(?:E?'+|\$\w*\$)(?P<config>[\w$]+(?:\.\w[\w$]*)+?)(?:'|\$\w*\$)",
     re.IGNORECASE,
 )
+# A source may call a function that sets one.
 BODIES = text(
     r"""
     SELECT prosrc FROM pg_catalog.pg_proc
@@ -63,6 +67,62 @@ IDENTITY = ("session_authorization", "role")
 AUTHORIZATION = (RemnantKind.SETTING, "session_authorization")
 
 
+@dataclass(slots=True)
+class InSession:
+    """What a source has left in its session so far.
+
+    ``gone`` is what had ended with the session before it, ``owed`` what the next statements
+    have to set themselves.  ``is_seen``: the server was asked within the transaction that is
+    still open or was the last, and nothing had changed.
+    """
+
+    connection: Connection
+    is_secret: Callable[[str], bool]
+    custom: frozenset[str]
+    first: State
+    known: State
+    is_seen: bool = False
+    gone: tuple[Remnant, ...] = ()
+    owed: tuple[Remnant, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        connection: Connection,
+        statements: Iterable[Statement],
+        is_secret: Callable[[str], bool],
+    ) -> InSession:
+        """Return what is there before a source has run, outside a transaction."""
+        texts = (plain_text(statement.text) for statement in statements)
+        custom = custom_settings([*texts, *connection.scalars(BODIES)])
+        first = state_of(connection, custom)
+        return cls(connection, is_secret, custom, first, first)
+
+    def look(self) -> None:
+        """Ask the server what there is now."""
+        self.known = state_of(self.connection, self.custom)
+
+    def look_ahead(self) -> tuple[Remnant, ...] | None:
+        """Return what a commit will leave, where that is not what there was, else None."""
+        before = self.known
+        self.look()
+        self.is_seen = self.known == before
+        return None if self.is_seen else tuple(self.left())
+
+    def left(self) -> list[Remnant]:
+        """Return what there is of the source's own, or was, and is gone."""
+        left = list(remnants(self.first, self.known, self.is_secret))
+        made = {(one.kind, one.name) for one in left}
+        more = (*self.gone, *self.owed)
+        return left + [one for one in more if (one.kind, one.name) not in made]
+
+    def forget(self, statement: Statement) -> None:
+        """Take note that a statement is done: it owes nothing, and the next is not seen."""
+        done = set_by([statement])
+        self.owed = tuple(one for one in self.owed if one.name.lower() not in done)
+        self.is_seen = False
+
+
 def custom_settings(texts: Iterable[str]) -> frozenset[str]:
     """Return the names of settings that texts speak of, of those that no library defines."""
     return frozenset(
@@ -72,13 +132,8 @@ def custom_settings(texts: Iterable[str]) -> frozenset[str]:
     )
 
 
-def bodies_that_set(connection: Connection) -> list[str]:
-    """Return the bodies of the functions that set something: a source may call them."""
-    return list(connection.scalars(BODIES))
-
-
 def state_of(connection: Connection, custom: Collection[str]) -> State:
-    """Return what a session has of its own; it has to be outside a transaction."""
+    """Return what a session has of its own; within a transaction, what that has as well."""
     rows = connection.execute(STATE, {"custom": list(custom)})
     return {(RemnantKind(kind), name): value for kind, name, value in rows}
 
