@@ -372,11 +372,12 @@ def close(config: Config, status: str | None, junit: Path | None, timeout: float
 
     succeeded = None if status is None else status.lower() == "success"
     closed = run(config, succeeded=succeeded, timeout=timeout)
+    if closed.error is None:
+        _show(terminal.closed(closed))
     if junit is not None:
         _write(junit, report(closed))
     if closed.error is not None:
         raise closed.error
-    _show(terminal.closed(closed))
 
 
 def _refuse_missing(found: Missing) -> None:

@@ -11,7 +11,7 @@ from alembic_pgpipe.environment import Visit
 from alembic_pgpipe.ledger.states import refuse_retry
 from alembic_pgpipe.model import Revision, Status
 from alembic_pgpipe.project import OpenLedger, open_ledger, visit_project
-from alembic_pgpipe.run.plan import Facts
+from alembic_pgpipe.run.plan import SAYS_RETRY, Facts
 from alembic_pgpipe.run.step import Sources
 
 COMMAND = "alembic pgpipe retry {}"
@@ -36,7 +36,8 @@ def retry(
         named = [visit.revisions.resolve(name, COMMAND) for name in names]
         with open_ledger(visit) as ledger:
             wanted = named or _failed(ledger, _says_retry if marked else _says_no_skip)
-            return decide(ledger, wanted, Status.RETRY, reason, refuse_retry)
+            why = "; ".join(filter(None, (SAYS_RETRY, reason))) if marked else reason
+            return decide(ledger, wanted, Status.RETRY, why, refuse_retry)
 
     return visit_project(config, look)
 

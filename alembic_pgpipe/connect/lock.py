@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -116,8 +117,11 @@ def _poll(
 
 def _given_up(current: Holder | None, wait: float) -> str:
     who = f"by {current}" if current else "by a run that has just ended"
+    log = (
+        f"alembic pgpipe log {shlex.quote(current.build)}" if current else "alembic pgpipe log"
+    )
     return (
         f"The lock is held {who}; waited {wait:g} s and nothing was run. "
-        "Wait for that build, or look at it: alembic pgpipe log. "
+        f"Wait for that build, or look at it: {log}. "
         "How long to wait is pgpipe.lock_wait."
     )

@@ -400,7 +400,8 @@ def half_undone(evidence: Evidence) -> Iterator[str]:
             yield (
                 f"{revision.id} ({revision.name}) counts as applied, and is taken back in "
                 f"part: its downgrade stopped in build {last.build_number}, where {done} of "
-                f"{total} statements are done. Downgrade again to finish that"
+                f"{total} statements are done. To finish that, and what stands on it: alembic "
+                f"downgrade {revision.id}-1, then: alembic upgrade head"
             )
 
 

@@ -24,8 +24,8 @@ from alembic_pgpipe.run.inquiry import Index, Inquiry
 
 SHOWN = 60
 EDIT = (
-    "write /* again */ in front of it here. If it was done: write SELECT 'done'; in its place "
-    "until this revision is through."
+    "write /* again */ in front of it here. If it was done: write /* done */ in front of it, "
+    "which passes it over here, and is a comment in every other database."
 )
 
 
@@ -153,12 +153,23 @@ def remains(effect: Effect, statement: UnderWay, ask: Inquiry) -> tuple[int, ...
             return ()
 
 
-def judge(statement: UnderWay, ask: Inquiry, *, edited: bool) -> Judgement:
+def judge(
+    statement: UnderWay, ask: Inquiry, *, edited: bool, said_done: bool = False
+) -> Judgement:
     """Decide whether an unrecorded statement is done, and what to clean up after it.
 
-    ``edited``: another text stands in its place now.  Raises UnclearError where the server
-    cannot tell.
+    ``edited``: another text stands in its place now; ``said_done``: one that says that it was
+    done, which counts where the server cannot tell.  Raises UnclearError where nobody can.
     """
+    try:
+        return _judge(statement, ask, edited=edited and not said_done)
+    except UnclearError as unclear:
+        if unclear.edit and said_done:
+            return Judgement(done=True)
+        raise
+
+
+def _judge(statement: UnderWay, ask: Inquiry, *, edited: bool) -> Judgement:
     if statement.atomic:
         return _judge_transaction(statement, ask)
     effect = effect_of(statement.text)

@@ -23,6 +23,7 @@ from alembic_pgpipe.run.effects import (
     effect_of,
     ends_unseen,
     is_atomic,
+    says_done,
 )
 from alembic_pgpipe.run.executor import Executor
 from alembic_pgpipe.run.in_session import InSession
@@ -211,11 +212,12 @@ class Alone:
         """Decide about the statement whose end is not recorded, and clean up after it."""
         same = statements[statement.number - 1 : statement.last]
         changed = self._hash(same) != statement.hash
+        said_done = changed and bool(same) and says_done(same[0])
         try:
-            judgement = judge(statement, self._ask, edited=changed)
+            judgement = judge(statement, self._ask, edited=changed, said_done=said_done)
         except UnclearError as unclear:
             raise self._unclear(same, unclear) from unclear
-        if judgement.done and changed:
+        if judgement.done and changed and not said_done:
             raise self._changed(same, statement, before)
         for note in judgement.notes:
             self._say(note)

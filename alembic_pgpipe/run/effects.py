@@ -70,6 +70,7 @@ TRANSACTIONAL = frozenset({
 })  # fmt: skip
 # Of a name without quotes, PostgreSQL turns only these letters to small ones.
 FOLDED = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+DONE = re.compile(r"\s*/\*\s*done\s*\*/", re.IGNORECASE)
 CONTROL = frozenset({"PREPARE", "COMMIT", "END", "ROLLBACK", "ABORT"})
 ENDS_TRANSACTIONS = re.compile(r"\b(?:COMMIT|ROLLBACK|CALL|EXECUTE)\b", re.I)
 TEMPORARY = re.compile(
@@ -198,6 +199,11 @@ def is_atomic(statement: Statement) -> bool:
     if is_session_statement(statement) or _only_defines(plain):
         return False
     return first != "DO" or ENDS_TRANSACTIONS.search(statement.text) is None
+
+
+def says_done(statement: Statement) -> bool:
+    """Tell whether a person has written in front of a statement that it was done."""
+    return DONE.match(statement.text) is not None
 
 
 def ends_unseen(statement: Statement) -> bool:

@@ -71,6 +71,10 @@ class Plan:
         return tuple(r for r, d in self.decisions if d.action is Action.HOLD)
 
 
+# What a source has decided by ``retry --marked`` is kept as the reason, ahead of any other.
+SAYS_RETRY = "its source says --retry"
+
+
 def plan_upgrade(
     applied: Iterable[Revision],
     pending: Iterable[Revision],
@@ -112,7 +116,8 @@ def decide_upgrade(
         return _decide_applied(row, last, history.settled.get(revision.id))
     if row.status is Status.SKIPPED:
         return Decision(Action.PASS, f"skipped{_by(decided)}")
-    if fact.skip and row.status in (Status.WAITING, Status.RUNNING):
+    marked = row.status is Status.RETRY and _was_marked(decided)
+    if fact.skip and (marked or row.status in (Status.WAITING, Status.RUNNING)):
         return _skipped_by_directive()
     return Decision(Action.RUN, _why_it_runs(row.status, last, decided))
 
@@ -129,12 +134,17 @@ def _decide_failed(last: Attempt | None, fact: Facts, retry_failed: RetryFailed)
     if fact.skip:
         return _skipped_by_directive()
     if fact.retry:
-        return Decision(Action.RUN, "its source says --retry", mark=Status.RETRY)
+        return Decision(Action.RUN, SAYS_RETRY, mark=Status.RETRY)
     if retry_failed is RetryFailed.ALWAYS:
         return Decision(Action.RUN, "pgpipe.retry_failed = always", mark=Status.RETRY)
     if last is not None and _has_changed(last, fact) and retry_failed is RetryFailed.CHANGED:
         return Decision(Action.RUN, "its file has changed since it failed", mark=Status.RETRY)
     return Decision(Action.HOLD, "it failed and nobody has decided on it")
+
+
+def _was_marked(decided: Attempt | None) -> bool:
+    """Return whether a source, and nobody by name, has decided that it is tried again."""
+    return decided is not None and (decided.reason or "").startswith(SAYS_RETRY)
 
 
 def _has_changed(last: Attempt, fact: Facts) -> bool:

@@ -175,7 +175,7 @@ class Planner:
         self, applied: Iterable[Revision], pending: Iterable[Revision], history: History
     ) -> Iterator[Revision]:
         """Yield the revisions whose files matter for the plan."""
-        failed = (Status.ERROR, Status.RUNNING)
+        failed = (Status.ERROR, Status.RUNNING, Status.RETRY)
         yield from (r for r in applied if history.status(r.id) in failed)
         asked = (Status.WAITING, *failed)
         yield from (r for r in pending if history.status(r.id) in asked)

@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.model import Attempt, Outcome, Remnant
 from alembic_pgpipe.run.effects import EVERYTHING, set_by, set_first, set_locally
+from alembic_pgpipe.showable import counted
 from alembic_pgpipe.source import Statement, statement_hash
 
 BROKEN_OFF = frozenset({Outcome.ERROR, Outcome.INTERRUPTED, Outcome.RUNNING})
@@ -32,8 +33,8 @@ def refuse_transaction(path: str, last: Attempt | None) -> None:
         return
     raise SourceError(
         path,
-        f"build {before.build_number} ran it statement by statement, and "
-        f"{len(before.statement_hashes)} of {before.statements_total} statements are done; now "
+        f"build {before.build_number} ran it statement by statement, and finished "
+        f"{counted(len(before.statement_hashes), 'statement')} of it; now "
         "it would run in one transaction, from its start. Write `-- pgpipe: transaction = off` "
         "at the top, so that it goes on after them.",
     )

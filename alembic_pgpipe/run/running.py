@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from alembic_pgpipe.model import Attempt, Row
+from alembic_pgpipe.model import Attempt, Direction, Row
 from alembic_pgpipe.run.alone import Alone
+from alembic_pgpipe.run.resume import unfinished
 from alembic_pgpipe.run.step import Step
 
 
@@ -45,25 +46,43 @@ class Running:
         """Return whether a rollback takes back all that the step has done."""
         return self.step.transactional and not self.kept and not self.committing
 
+    @property
+    def stays(self) -> bool:
+        """Return whether an earlier try has finished statements outside a transaction."""
+        before = unfinished(self.last)
+        return before is not None and bool(before.statement_hashes)
+
 
 def what_is_left(running: Running) -> str:
     """Return what is left of a step that did not come to its end."""
     if running.undone:
-        return "nothing of this revision was applied (rolled back)"
+        return _nothing(running)
     if running.committing and not running.kept:
         return "whether it was committed in the other database, the next run asks there"
     if running.kept:
         return "what it committed by itself stays: look at it before the next try"
-    if running.alone is None or not running.alone.total:
+    return _left_by(running.alone)
+
+
+def _nothing(running: Running) -> str:
+    """Return that this try left nothing; one before it may have finished statements."""
+    if running.stays:
+        return "this try did nothing; what the finished statements of earlier ones did stays"
+    upwards = running.step.direction is Direction.UPGRADE
+    what = "this revision was applied" if upwards else "its undo was done"
+    return f"nothing of {what} (rolled back)"
+
+
+def _left_by(alone: Alone | None) -> str:
+    if alone is None or not alone.total:
         return "what its finished statements did stays; the next try goes on after them"
-    if running.alone.parted is not None:
+    if alone.parted is not None:
         return (
-            f"statement {running.alone.parted} had ended a transaction by itself before it "
-            "failed, so that a part of it may stay: look at it before the next try"
+            f"statement {alone.parted} had ended a transaction by itself before it failed, so "
+            "that a part of it may stay: look at it before the next try"
         )
-    done, total = running.alone.done, running.alone.total
-    are = "statement is" if total == 1 else "statements are"
+    are = "statement is" if alone.total == 1 else "statements are"
     return (
-        f"{done} of {total} {are} done; what its finished statements did stays, and the next "
-        "try goes on after them"
+        f"{alone.done} of {alone.total} {are} done; what its finished statements did stays, "
+        "and the next try goes on after them"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -119,7 +120,13 @@ def test_a_source_that_is_done_in_part_does_not_become_transactional(project: Pr
     project.wrapped(a=f"{OFF}{done}SELECT 1/0;\n")
     fails(project)
     project.source("a", f"{done}SELECT 1;\n")
-    fails(project, "1 of 2 statements are done", "Write `-- pgpipe: transaction = off`")
+    result = fails(
+        project,
+        "finished 1 statement of it",
+        "this try did nothing",
+        "Write `-- pgpipe: transaction = off`",
+    )
+    assert "rolled back" not in result.text
     project.source("a", f"{OFF}{done}SELECT 1;\n")
     goes_on(project, "resumed at statement 2 of 2")
 
@@ -419,6 +426,24 @@ def test_what_committed_half_of_itself_and_failed_is_not_run_again(
     project.source("a", f"{OFF}/* again */ {call}\nSELECT 3;\n")
     goes_on(project)
     assert project.query("SELECT a FROM t") == [(1,), (1,)]
+
+
+def test_what_a_person_says_was_done_is_passed_over_and_stays_as_written(
+    project: Project,
+) -> None:
+    project.query("CREATE TABLE t (a int); CREATE TABLE ok AS SELECT 0 AS n")
+    project.query(
+        "CREATE PROCEDURE p() LANGUAGE plpgsql AS $$BEGIN INSERT INTO t VALUES (1); COMMIT; "
+        "PERFORM 1 / (SELECT n FROM ok); END$$"
+    )
+    project.wrapped(a=f"{OFF}CALL p();\nCREATE TABLE two ();\n")
+    fails(project, "division by zero")
+    fails_again = project.alembic("pgpipe", "retry"), project.upgrade()
+    assert "write /* done */ in front of it" in fails_again[1].text
+    project.source("a", f"{OFF}/* done */ CALL p();\nCREATE TABLE two ();\n")
+    goes_on(project, "resumed at statement 2 of 2")
+    assert project.query("SELECT a FROM t") == [(1,)]
+    project.ok("pgpipe", "check")
 
 
 @pytest.mark.parametrize("call", ["CALL p();", "DO $$BEGIN CALL p(); COMMIT; END$$;"])
@@ -743,7 +768,12 @@ def test_a_revision_that_is_taken_back_in_part_is_not_forgotten(project: Project
     status = project.ok("pgpipe", "status").output
     assert "its downgrade stopped half way in build local_run" in status
     project.source("a", "CREATE TABLE t (a int);\n", f"{OFF}DROP TABLE t;\nSELECT 1;\n")
-    project.ok("downgrade", "base")
+    project.source("b", "SELECT 1;\n", "SELECT 1;\n")
+    project.ok("pgpipe", "wrap")
+    noted = project.ok("upgrade", "head").output
+    [target] = re.findall(r"To finish that, .*: alembic downgrade (\S+), then", noted)
+    project.ok("downgrade", target)
+    assert project.ledger() == {"a": "ROLLED_BACK", "b": "ROLLED_BACK"}
     assert said not in project.ok("upgrade", "head").output
     assert said not in project.ok("pgpipe", "check").output
 

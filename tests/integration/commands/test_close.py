@@ -257,6 +257,7 @@ def test_a_report_that_cannot_be_written_is_named_and_the_build_closed(
     result = project.alembic(*shut, env=BUILD)
     assert result.code == 1
     assert "alembic.ini/report.xml" in result.text
+    assert "FAILURE" in result.output
     assert row(project)[1] == "FAILURE"
 
 

@@ -64,6 +64,11 @@ def test_init_writes_a_project_that_ships(bare: Project) -> None:
     ships(bare)
 
 
+def test_what_alembic_reads_in_the_encoding_of_the_locale_is_plain(bare: Project) -> None:
+    bare.ok("pgpipe", "init")
+    assert (bare.folder / "alembic.ini").read_bytes().isascii()
+
+
 def test_init_takes_another_folder(bare: Project) -> None:
     bare.ok("pgpipe", "init", "db/migrations")
     assert (bare.folder / "db/migrations/env.py").is_file()

@@ -86,6 +86,16 @@ def test_retry_marked_marks_only_what_says_retry(project: Project) -> None:
     assert project.ledger() == {"plain": "ERROR", "marked": "RETRY", "passed": "ERROR"}
 
 
+def test_a_skip_that_comes_behind_a_marked_retry_counts(project: Project) -> None:
+    project.wrapped(a="--retry\nCOMMIT;\n")
+    assert project.upgrade().code == 1
+    project.ok(*RETRY, "--marked")
+    project.source("a", "--skip\nCREATE TABLE danger ();\n")
+    assert "its source says --skip" in project.ok("upgrade", "head").output
+    assert project.scalar("SELECT to_regclass('danger')") is None
+    assert project.ledger() == {"a": "SKIPPED"}
+
+
 @pytest.mark.parametrize("options", [(), ("--marked",)])
 def test_retry_with_nothing_to_mark_is_no_error(
     project: Project, options: tuple[str, ...]

@@ -142,7 +142,7 @@ def test_a_failed_downgrade_says_that_it_is_still_applied(project: Project) -> N
     result = project.alembic("downgrade", "base")
     assert result.code == 1
     assert (
-        "nothing of this revision was applied (rolled back) · it still counts as applied: "
+        "nothing of its undo was done (rolled back) · it still counts as applied: "
         "mend alembic/sql/a1.down.sql, then downgrade again"
     ) in result.output
 

@@ -10,6 +10,7 @@ import pytest
 from alembic_pgpipe.ledger.history import History, match_history
 from alembic_pgpipe.model import Attempt, Direction, Outcome, Revision, Row, Status
 from alembic_pgpipe.run.plan import (
+    SAYS_RETRY,
     Action,
     Decision,
     Facts,
@@ -170,3 +171,21 @@ def test_what_is_not_applied_is_passed_by_a_downgrade(status: Status) -> None:
     decision = decide_downgrade(REVISION, history(status))
     assert decision.action is Action.PASS
     assert f"it is {status.value}" in decision.why
+
+
+# -- what a source says against what somebody has said ----------------------------------
+
+
+def retried(reason: str | None, status: Status = Status.RETRY) -> Decision:
+    values = {"reason": reason} if reason is not None else {}
+    return decide(status, attempt(Outcome.RETRY, **values), facts=Facts("one", skip=True))
+
+
+def test_a_skip_counts_where_only_the_source_had_asked_for_another_try() -> None:
+    for reason in (SAYS_RETRY, f"{SAYS_RETRY}; TICKET-1"):
+        assert retried(reason).mark is Status.SKIPPED
+
+
+@pytest.mark.parametrize("reason", [None, "TICKET-1"])
+def test_a_retry_by_somebody_counts_against_a_skip(reason: str | None) -> None:
+    assert retried(reason).action is Action.RUN
