@@ -9,7 +9,7 @@ from pathlib import Path
 
 from alembic.config import Config
 
-from alembic_pgpipe.commands.status import difference
+from alembic_pgpipe.commands.status import difference, held
 from alembic_pgpipe.environment import Visit
 from alembic_pgpipe.errors import PgpipeError, RehearsalError, SourceError
 from alembic_pgpipe.ledger.agreement import Agreement, Evidence, agreement, said_applied
@@ -23,10 +23,8 @@ from alembic_pgpipe.routines.rehearsal import rehearsal
 from alembic_pgpipe.routines.trial import Trial, try_changes
 from alembic_pgpipe.routines.working import GONE, RoutineChange, changed_routines, unsettled
 from alembic_pgpipe.run.failure import excerpt, problem_of
-from alembic_pgpipe.run.plan import Action, decide_upgrade
 from alembic_pgpipe.run.renamed import gone_texts, renamed
 from alembic_pgpipe.run.step import EMPTY, Sources
-from alembic_pgpipe.run.ways_out import ways_out
 from alembic_pgpipe.settings import Settings, read_settings
 
 STUCK = "not rehearsed: as it is, an upgrade would run nothing; mend what is said above first"
@@ -203,17 +201,9 @@ def _refusal(
 def _held(evidence: Evidence, agreed: Agreement, sources: Sources) -> Iterator[str]:
     """Note what failed and nobody has decided on; not what may be applied all the same."""
     doubtful = {finding.subject for finding in agreed.findings}
-    history, settings = evidence.history, sources.settings
-    for revision in evidence.revisions:
-        id_ = revision.id
-        if history.status(id_) is Status.ERROR and id_ not in doubtful:
-            facts = {id_: sources.facts(revision)}
-            decision = decide_upgrade(revision, history, facts, settings.retry_failed)
-            if decision.action is Action.HOLD:
-                refused = sources.refusal(revision) is not None
-                file, retry_failed = sources.file(revision), settings.retry_failed
-                out = ways_out(revision, file, retry_failed, refused=refused)
-                yield f"{id_} ({revision.name}) failed and holds the next run: {out}"
+    for revision, out in held(evidence, sources):
+        if revision.id not in doubtful:
+            yield f"{revision.id} ({revision.name}) failed and holds the next run: {out}"
 
 
 def _empty(pending: Iterable[Revision], sources: Sources) -> Iterator[str]:

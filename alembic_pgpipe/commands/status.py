@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from alembic.config import Config
 
 from alembic_pgpipe.connect.lock import holder
 from alembic_pgpipe.environment import Visit
+from alembic_pgpipe.errors import UPGRADE
 from alembic_pgpipe.ledger.agreement import Evidence, agreement
 from alembic_pgpipe.ledger.history import History
 from alembic_pgpipe.ledger.states import unsettled
 from alembic_pgpipe.model import Direction, Holder, Outcome, Revision, RevisionState, Status
 from alembic_pgpipe.project import OpenLedger, open_ledger, visit_project
+from alembic_pgpipe.revisions.broken import JOIN
+from alembic_pgpipe.run.plan import Action, decide_upgrade
 from alembic_pgpipe.run.step import UNREADABLE, Sources
-from alembic_pgpipe.settings import RetryFailed
+from alembic_pgpipe.run.ways_out import ways_out
 
 LAST = 50
 DIED = "its run died; the next 'alembic upgrade head' goes on with it"
@@ -29,7 +32,7 @@ class StatusReport:
 
     ``holder`` is the run that is at work now.  ``agrees`` is whether ``alembic_version`` and
     the ledger say the same of those that are shown; during a run nobody looks.
-    ``retry_failed`` is what decides about the failed ones.
+    ``following`` is what to type next, None where there is nothing to do or a run is at work.
     """
 
     database: str
@@ -38,7 +41,7 @@ class StatusReport:
     heads: tuple[str, ...]
     holder: Holder | None
     agrees: bool
-    retry_failed: RetryFailed
+    following: str | None
 
 
 def status(config: Config, *, last: int | None = LAST) -> StatusReport:
@@ -56,7 +59,8 @@ def _status(visit: Visit, last: int | None) -> StatusReport:
         run = holder(ledger.connection, visit.settings.schema)
         heads = ledger.heads
         evidence = _evidence(ledger, heads, last, running=run is not None)
-        shown = _states(evidence, Sources(visit.settings), last)
+        sources = Sources(visit.settings)
+        shown = _states(evidence, sources, last)
         contradicts = visit.revisions.behind(heads) or agreement(evidence).findings
         return StatusReport(
             database=ledger.database.label,
@@ -65,8 +69,41 @@ def _status(visit: Visit, last: int | None) -> StatusReport:
             heads=heads,
             holder=run,
             agrees=run is not None or not contradicts,
-            retry_failed=visit.settings.retry_failed,
+            following=_following(evidence, sources, shown, visit.revisions.heads()),
         )
+
+
+def _following(
+    evidence: Evidence,
+    sources: Sources,
+    states: Iterable[RevisionState],
+    heads: Sequence[str],
+) -> str | None:
+    """Return what to type next; while a run is at work only a decision."""
+    for _, ways in held(evidence, sources):
+        return ways
+    if evidence.running or not any(map(_is_to_run, states)):
+        return None
+    return JOIN if len(heads) > 1 else UPGRADE
+
+
+def held(evidence: Evidence, sources: Sources) -> Iterator[tuple[Revision, str]]:
+    """Yield what failed and nobody has decided on, each with its ways out."""
+    history, retry_failed = evidence.history, sources.settings.retry_failed
+    for revision in evidence.revisions:
+        if history.status(revision.id) is not Status.ERROR:
+            continue
+        facts = {revision.id: sources.facts(revision)}
+        if decide_upgrade(revision, history, facts, retry_failed).action is Action.HOLD:
+            file, refused = sources.file(revision), sources.refusal(revision) is not None
+            yield revision, ways_out(revision, file, retry_failed, refused=refused)
+
+
+def _is_to_run(state: RevisionState) -> bool:
+    """Return whether the next run does something about a revision."""
+    if state.status in (Status.RETRY, Status.RUNNING, Status.ERROR):
+        return True
+    return not state.applied and state.status is not Status.SUCCESS
 
 
 def _evidence(

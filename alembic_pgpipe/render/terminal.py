@@ -8,7 +8,6 @@ from io import StringIO
 from typing import TYPE_CHECKING
 
 from alembic_pgpipe.model import BuildRecord, RevisionState, Status
-from alembic_pgpipe.run.ways_out import ways_out
 from alembic_pgpipe.showable import counted
 
 if TYPE_CHECKING:
@@ -245,21 +244,10 @@ def _summary(report: StatusReport) -> str:
 
 
 def _next(report: StatusReport) -> Iterator[str]:
-    """Yield what to type next; nothing while a run is at work, unless it is a decision."""
-    failed = [s.revision for s in report.revisions if s.status is Status.ERROR]
     if not report.agrees:
         yield CONTRADICTION_NEXT
-    elif failed:
-        yield f"next: {ways_out(failed[0], 'the file', report.retry_failed)}"
-    elif report.holder is None and any(map(_is_to_run, report.revisions)):
-        yield "next: alembic upgrade head"
-
-
-def _is_to_run(state: RevisionState) -> bool:
-    """Return whether the next run does something about a revision."""
-    if state.status in (Status.RETRY, Status.RUNNING):
-        return True
-    return not state.applied and state.status is not Status.SUCCESS
+    elif report.following is not None:
+        yield f"next: {report.following}"
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> str:

@@ -21,6 +21,7 @@ from alembic_pgpipe.source import is_storable
 # Alembic warns of these and goes on, without the one file or into an error of its own.
 TWICE = re.compile(r"Revision (?P<id>.+) is present more than once")
 MISSING = re.compile(r"Revision (?P<id>.*) referenced from (?P<by>.+) is not present")
+JOIN = "alembic pgpipe wrap --merge"
 
 
 @contextmanager
@@ -112,7 +113,7 @@ def two_heads(heads: Sequence[str], outcome: str = "Nothing was run") -> Revisio
     """Return the error for a history that ends in several heads; ``outcome`` is a sentence."""
     return RevisionError(
         f"The history has {len(heads)} heads ({', '.join(sorted(heads))}), as after a merge of "
-        f"two branches. {outcome}. Join them: alembic pgpipe wrap --merge"
+        f"two branches. {outcome}. Join them: {JOIN}"
     )
 
 

@@ -230,7 +230,9 @@ def test_where_an_edit_decides_nothing_the_way_out_is_a_retry(project: Project) 
         said = project.alembic(*command).text
         assert f"dit alembic/sql/a2.sql if it is to blame, then: {retry}, or: alembic" in said
     status = project.ok("pgpipe", "status").output
-    assert f"next: edit the file if it is to blame, then: {retry}, or: alembic" in status
+    assert (
+        f"next: edit alembic/sql/a2.sql if it is to blame, then: {retry}, or: alembic" in status
+    )
     project.source("a2", "SELECT 'never closed;\n")
     project.ok("pgpipe", "retry", "a2")
     assert f"Then: {retry}, and: alembic upgrade head" in project.upgrade().text

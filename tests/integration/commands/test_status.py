@@ -56,7 +56,8 @@ def test_the_table_fits_the_terminal(project: Project, width: int) -> None:
 def test_the_table_says_what_to_do_next(project: Project) -> None:
     output = mixed(project).ok("pgpipe", "status").output
     failed = revision_id("z2")
-    assert f"next: edit the file and run again, or: alembic pgpipe retry {failed}" in output
+    way = f"next: edit alembic/sql/z2.sql and run again, or: alembic pgpipe retry {failed}"
+    assert way in output
     project.ok("pgpipe", "retry", "z2")
     assert project.ok("pgpipe", "status").output.endswith("next: alembic upgrade head\n")
 
@@ -180,6 +181,34 @@ def test_what_a_dead_run_left_is_gone_on_with(project: Project) -> None:
     output = running(project).ok("pgpipe", "status").output
     assert DIED in output
     assert output.endswith("1 RUNNING, 1 SUCCESS\nnext: alembic upgrade head\n")
+
+
+@pytest.mark.parametrize("directive", ["--retry", "--skip"])
+def test_what_its_source_has_decided_is_next_a_run(project: Project, directive: str) -> None:
+    project.wrapped(a="COMMIT;\n")
+    assert project.upgrade().code == 1
+    project.source("a", f"{directive}\nCOMMIT;\n")
+    assert project.ok("pgpipe", "status").output.endswith("next: alembic upgrade head\n")
+
+
+def test_no_retry_is_next_of_a_file_that_cannot_run(project: Project) -> None:
+    project.wrapped(a="SELECT 1/0;\n")
+    assert project.upgrade().code == 1
+    project.source("a", "SELECT 'open;\n")
+    assert project.upgrade().code == 1
+    output = project.ok("pgpipe", "status").output
+    assert "next: edit alembic/sql/a.sql and run again, or: alembic pgpipe skip" in output
+    assert "pgpipe retry" not in output
+
+
+def test_two_heads_are_to_be_joined_first(project: Project) -> None:
+    project.wrapped(a="SELECT 1;\n")
+    project.ok("pgpipe", "wrap")
+    for name in ("b", "c"):
+        project.ok("revision", "-m", name, "--head", revision_id("a"), "--splice")
+        project.source(name, "SELECT 1;\n")
+    output = project.ok("pgpipe", "status").output
+    assert output.endswith("next: alembic pgpipe wrap --merge\n")
 
 
 def test_while_a_run_is_at_work_nothing_is_next(project: Project, connect: Connect) -> None:
