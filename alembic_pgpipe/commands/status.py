@@ -80,7 +80,8 @@ def _following(
     heads: Sequence[str],
 ) -> str | None:
     """Return what to type next; while a run is at work only a decision."""
-    for _, ways in held(evidence, sources):
+    _, ways = next(held(evidence, sources), (None, None))
+    if ways is not None:
         return ways
     if evidence.running or not any(map(_is_to_run, states)):
         return None

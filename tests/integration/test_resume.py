@@ -400,6 +400,15 @@ def test_what_nobody_can_know_is_refused_however_often_it_is_retried(project: Pr
     assert project.query("SELECT a FROM t") == [(1,)]
 
 
+def divides(project: Project, body: str) -> None:
+    """Make a procedure that fails where it divides, until somebody puts a number there."""
+    project.query("CREATE TABLE t (a int); CREATE TABLE ok AS SELECT 0 AS n")
+    division = "PERFORM 1 / (SELECT n FROM ok);"
+    project.query(
+        f"CREATE PROCEDURE p() LANGUAGE plpgsql AS $$BEGIN {body.format(division)} END$$"
+    )
+
+
 @pytest.mark.parametrize(
     "call",
     [
@@ -410,11 +419,7 @@ def test_what_nobody_can_know_is_refused_however_often_it_is_retried(project: Pr
 def test_what_committed_half_of_itself_and_failed_is_not_run_again(
     project: Project, call: str
 ) -> None:
-    project.query("CREATE TABLE t (a int); CREATE TABLE ok AS SELECT 0 AS n")
-    project.query(
-        "CREATE PROCEDURE p() LANGUAGE plpgsql AS $$BEGIN INSERT INTO t VALUES (1); COMMIT; "
-        "PERFORM 1 / (SELECT n FROM ok); END$$"
-    )
+    divides(project, "INSERT INTO t VALUES (1); COMMIT; {}")
     project.wrapped(a=f"{OFF}{call}\nSELECT 2;\n")
     fails(project, "division by zero", "statement 1 had ended a transaction by itself")
     project.query("UPDATE ok SET n = 1")
@@ -431,15 +436,11 @@ def test_what_committed_half_of_itself_and_failed_is_not_run_again(
 def test_what_a_person_says_was_done_is_passed_over_and_stays_as_written(
     project: Project,
 ) -> None:
-    project.query("CREATE TABLE t (a int); CREATE TABLE ok AS SELECT 0 AS n")
-    project.query(
-        "CREATE PROCEDURE p() LANGUAGE plpgsql AS $$BEGIN INSERT INTO t VALUES (1); COMMIT; "
-        "PERFORM 1 / (SELECT n FROM ok); END$$"
-    )
+    divides(project, "INSERT INTO t VALUES (1); COMMIT; {}")
     project.wrapped(a=f"{OFF}CALL p();\nCREATE TABLE two ();\n")
     fails(project, "division by zero")
-    fails_again = project.alembic("pgpipe", "retry"), project.upgrade()
-    assert "write /* done */ in front of it" in fails_again[1].text
+    project.ok("pgpipe", "retry")
+    fails(project, "write /* done */ in front of it")
     project.source("a", f"{OFF}/* done */ CALL p();\nCREATE TABLE two ();\n")
     goes_on(project, "resumed at statement 2 of 2")
     assert project.query("SELECT a FROM t") == [(1,)]
@@ -450,11 +451,7 @@ def test_what_a_person_says_was_done_is_passed_over_and_stays_as_written(
 def test_what_failed_ahead_of_its_first_commit_is_simply_run_again(
     project: Project, call: str
 ) -> None:
-    project.query("CREATE TABLE t (a int); CREATE TABLE ok AS SELECT 0 AS n")
-    project.query(
-        "CREATE PROCEDURE p() LANGUAGE plpgsql AS $$BEGIN INSERT INTO t VALUES (1); "
-        "PERFORM 1 / (SELECT n FROM ok); COMMIT; END$$"
-    )
+    divides(project, "INSERT INTO t VALUES (1); {} COMMIT;")
     project.wrapped(a=f"{OFF}{call}\nSELECT 2;\n")
     fails(project, "division by zero", "0 of 2 statements are done")
     project.query("UPDATE ok SET n = 1")
