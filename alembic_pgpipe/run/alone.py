@@ -213,19 +213,21 @@ class Alone:
         same = statements[statement.number - 1 : statement.last]
         changed = self._hash(same) != statement.hash
         said_done = changed and bool(same) and says_done(same[0])
+        self.parted = statement.number if statement.parted else None
         try:
             judgement = judge(statement, self._ask, edited=changed, said_done=said_done)
         except UnclearError as unclear:
             raise self._unclear(same, unclear) from unclear
         if judgement.done and changed and not said_done:
             raise self._changed(same, statement, before)
+        self.parted = None
         for note in judgement.notes:
             self._say(note)
         for command in judgement.commands:
             self.executor.command(command)
         if judgement.done:
             self.done = statement.last
-            self._say(_finished(statement, before))
+            self._say(_said_done(statement) if said_done else _finished(statement, before))
 
     def _changed(
         self, same: Sequence[Statement], statement: UnderWay, before: Attempt
@@ -406,6 +408,10 @@ def _finished(statement: UnderWay, before: Attempt) -> str:
     if statement.last > statement.number:
         which = f"statements {statement.number} to {statement.last}"
     return f"{which} had been finished when build {before.build_number} broke off: passed over"
+
+
+def _said_done(statement: UnderWay) -> str:
+    return f"statement {statement.number} is said to be done by the file: passed over"
 
 
 def _still_at_work(statement: UnderWay, before: Attempt, again: str) -> str:
