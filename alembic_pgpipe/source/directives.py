@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import Enum
 
 from alembic_pgpipe.errors import SourceError
@@ -61,7 +61,8 @@ class Directives:
     def __str__(self) -> str:
         """Return those that decide how the source runs, as they are written; in one order."""
         auto = self.transaction is Transaction.AUTO
-        given = {**asdict(self), "transaction": None if auto else self.transaction.value}
+        given = {key: getattr(self, key) for key in KEYS}
+        given["transaction"] = None if auto else self.transaction.value
         return ", ".join(f"{key} = {given[key]}" for key in KEYS if given[key] is not None)
 
 
