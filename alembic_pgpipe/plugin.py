@@ -126,12 +126,15 @@ def _write_to_nobody() -> None:
 def _read_without_importing(
     wrapped: Callable[..., ScriptDirectory], instance: object, args: Any, kwargs: Any
 ) -> ScriptDirectory:
-    """Read the revisions as fast as a long history needs it."""
+    """Read the revisions as fast as a long history needs it, once they are found."""
+    from alembic_pgpipe.configuration import refuse_homeless
     from alembic_pgpipe.revisions.history_map import use_history_map
-    from alembic_pgpipe.revisions.reach import steps_asked
+    from alembic_pgpipe.revisions.reach import refuse_unnamed, steps_asked
 
-    script = wrapped(*args, **kwargs)
     config: Config = args[0] if args else kwargs["config"]
+    refuse_homeless(config)
+    refuse_unnamed(config.cmd_opts)
+    script = wrapped(*args, **kwargs)
     use_history_map(script, steps_asked(config.cmd_opts))
     return script
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
 import difflib
 import os
 import re
@@ -10,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any
 
 from alembic.config import Config
 
+from alembic_pgpipe.configuration import read_options
 from alembic_pgpipe.errors import SettingsError
 
 PREFIX = "pgpipe."
@@ -146,7 +145,7 @@ def read_settings(config: Config) -> Settings:
     ``-x pgpipe.NAME=VALUE`` on the command line beats the file.  Raises
     SettingsError for an unknown option or a value that cannot be read.
     """
-    options = _section(config)
+    options = read_options(config)
     values = {k.removeprefix(PREFIX): v for k, v in options.items() if k.startswith(PREFIX)}
     values.update(_command_line(config))
     _refuse_unknown(values)
@@ -183,46 +182,6 @@ def project_folder(config: Config) -> Path:
     if toml is not None and Path(toml).is_file():
         return Path(toml).resolve().parent
     return Path.cwd().resolve()
-
-
-def _section(config: Config) -> dict[str, Any]:
-    try:
-        section = config.get_section(config.config_ini_section, {})
-    except configparser.InterpolationError as error:
-        # The error's own text would quote the value, and with it a password.
-        raise SettingsError(
-            f"{config.config_file_name}: option {error.option!r} in [{error.section}] has a "
-            "percent sign that is not doubled. Write %% for each % in an .ini file."
-        ) from None
-    return {**_toml(config), **dict(section)}
-
-
-def _toml(config: Config) -> dict[str, Any]:
-    """Return the options in pyproject.toml; TOML makes a table of ``pgpipe.schema = …``."""
-    options: dict[str, Any] = {}
-    for name, value in config.toml_alembic_config.items():
-        if isinstance(value, dict):
-            options.update({f"{name}.{inner}": each for inner, each in value.items()})
-        else:
-            options[name] = value
-    return {name: _interpolated(config, name, value) for name, value in options.items()}
-
-
-def _interpolated(config: Config, name: str, value: object) -> object:
-    if not isinstance(value, str):
-        return _plain(value)
-    try:
-        return value % dict(config.toml_args)
-    except (ValueError, KeyError, TypeError):
-        # The error's own text would quote the value, and with it a password.
-        raise SettingsError(
-            f"{config.toml_file_name}: option {name!r} in [tool.alembic] has a percent sign "
-            "that is not doubled. Write %% for each %."
-        ) from None
-
-
-def _plain(value: object) -> object:
-    return str(value).lower() if isinstance(value, (bool, int)) else value
 
 
 def _command_line(config: Config) -> dict[str, str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from alembic.config import Config
 
+from alembic_pgpipe.configuration import refuse_unreadable
 from alembic_pgpipe.settings import project_folder
 
 SECTION = "[alembic]"
@@ -39,6 +40,7 @@ def init(config: Config, directory: str = "alembic") -> tuple[ProjectFile, ...]:
     Files that exist are never overwritten: alembic.ini is extended, of the others the
     result says what to change.
     """
+    refuse_unreadable(config)
     project = project_folder(config)
     location = Path(config.get_alembic_option("script_location") or directory)
     scripts = location if location.is_absolute() else project / location

@@ -29,6 +29,7 @@ from alembic_pgpipe.revisions.history_map import (
     history_map,
     wrapped,
 )
+from alembic_pgpipe.revisions.reach import refuse_empty
 from alembic_pgpipe.settings import Settings, read_settings
 from alembic_pgpipe.source import source_name
 
@@ -174,6 +175,7 @@ class ProjectRevisions:
         ``command`` is what they typed, with ``{}`` for the name.  Raises RevisionError
         where no revision, or more than one, goes by that name.
         """
+        refuse_empty(name)
         known = self.all()
         exact = [r for r in known if name in (r.id, r.name, r.source, r.path)]
         found = exact or [r for r in known if r.id.startswith(name)]

@@ -11,10 +11,12 @@ from argparse import Namespace
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from alembic_pgpipe.errors import UPGRADE
+from alembic_pgpipe.errors import UPGRADE, RevisionError
 
 # "-3:", or the same with the end written out.
 AHEAD = re.compile(r"(?:heads?|\+\d{1,4})\Z", re.A)
+# Where Alembic's parser puts the revisions that its commands are given.
+NAMING = ("revision", "revisions", "rev", "head")
 LATEST = re.compile(r"\s*-(\d{1,4}):(?:heads?)?\s*\Z", re.A)
 
 
@@ -32,6 +34,28 @@ def steps_asked(options: Namespace | None) -> int | None:
         # One more is shown as what the last of them builds on.
         return int(found[1]) + 2 if found else None
     return None
+
+
+def refuse_unnamed(options: Namespace | None) -> None:
+    """Raise RevisionError where a command was given an empty text for a revision.
+
+    A shell gives one for a variable that is not set.  ``options`` are those of Alembic's
+    command line.
+    """
+    for name in NAMING:
+        given = getattr(options, name, None)
+        for revision in given if isinstance(given, (list, tuple)) else (given,):
+            if isinstance(revision, str):
+                refuse_empty(revision)
+
+
+def refuse_empty(revision: str) -> None:
+    """Raise RevisionError for a name of a revision that says nothing."""
+    if not revision.strip():
+        raise RevisionError(
+            "The name of the revision is empty, as of a variable that is not set. Nothing was "
+            "done. See them all: alembic pgpipe status --all"
+        )
 
 
 def is_ahead(steps: Callable[..., Any], options: Mapping[str, Any]) -> bool:

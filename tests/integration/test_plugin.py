@@ -275,6 +275,44 @@ def test_a_failing_run_at_a_terminal_of_60_columns_can_be_read(project: Project)
     assert "Traceback" not in text
 
 
+# -- what names nothing -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("upgrade", ""),
+        ("downgrade", " "),
+        ("stamp", "head", ""),
+        ("show", ""),
+        ("merge", "heads", ""),
+        ("revision", "-m", "x", "--head", ""),
+        ("pgpipe", "skip", "", "--reason", "x"),
+        ("pgpipe", "retry", ""),
+        ("pgpipe", "repair", "--applied", ""),
+    ],
+    ids=" ".join,
+)
+def test_an_empty_name_is_no_revision(project: Project, command: tuple[str, ...]) -> None:
+    project.wrapped(a="SELECT 1/0;\n")
+    project.alembic("upgrade", "head")
+    before = project.ledger()
+    result = project.alembic(*command)
+    assert result.code == 1
+    assert "The name of the revision is empty, as of a variable that is not set" in result.text
+    assert project.ledger() == before
+
+
+@pytest.mark.parametrize("command", ["upgrade head", "current", "pgpipe status", "pgpipe init"])
+def test_a_configuration_that_cannot_be_read_is_no_traceback(
+    project: Project, command: str
+) -> None:
+    project.write("alembic.ini", "[alembic]\nscript_location\n")
+    result = project.alembic(*command.split())
+    assert result.code == 1
+    assert "alembic.ini:2: this line cannot be read" in result.text
+
+
 # -- Ctrl-C ------------------------------------------------------------------------------------
 
 
