@@ -158,11 +158,19 @@ def open_database(
         )
         connector = Connector(credentials, seen, secured, Listener(hide, say), waiting)
         engine = _engine(connector.where(), connector)
-        database = Database(engine, connector, settings.role, again)
+        named_in = _where_named(settings, environ)
+        database = Database(engine, connector, settings.role, again, named_in)
         try:
             yield database
         except DBAPIError as error:
             raise _server_refusal(error, database, settings) from error
+
+
+def _where_named(settings: Settings, environ: Mapping[str, str]) -> str:
+    """Return what people are told has the names of the user and the database."""
+    if url.secret_reference(settings.url, environ) is not None:
+        return "the secret" if not settings.url else "the URL and in the secret that it names"
+    return "the URL" if settings.url else "PGUSER and PGDATABASE"
 
 
 def _resolve(
@@ -394,6 +402,7 @@ def _sentence(text: str) -> str:
 
 ONE_OWNER = " Where a rotation swaps users, let one role own it all: set pgpipe.role."
 NO_ROOM = "The server has no free connection; try again, or raise max_connections."
+NO_PORT = "A port is a number up to 65535: mend PGPORT, or the port in the URL or the secret."
 RECOVERING = (
     "shutting down",
     "starting up",
@@ -404,6 +413,16 @@ RECOVERS = "Wait for it: alembic pgpipe wait --timeout 60"
 ADVICE = (
     ("no password supplied", "Set PGPASSWORD, or put the password into the secret."),
     ("does not exist", "Check the name in {}, or create it."),
+    (
+        "is not permitted to log in",
+        "Name another user in {}, or let a superuser run: ALTER ROLE … LOGIN;",
+    ),
+    (
+        "is not currently accepting connections",
+        "Somebody has closed it. Let a superuser run: ALTER DATABASE … ALLOW_CONNECTIONS true;",
+    ),
+    ("invalid port number", NO_PORT),
+    ('for connection option "port"', NO_PORT),
     ("pg_hba.conf", "The server's pg_hba.conf does not let this user in from here."),
     ("permission denied for database", "Grant it: GRANT CONNECT ON DATABASE … TO …;"),
     ("too many clients", NO_ROOM),

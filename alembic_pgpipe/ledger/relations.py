@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Column, Connection, Table, text
@@ -11,13 +12,25 @@ from sqlalchemy.schema import CreateColumn, CreateSchema
 
 from alembic_pgpipe.errors import LedgerError
 from alembic_pgpipe.ledger.steps import plain_dialect
-from alembic_pgpipe.ledger.tables import NAMES, Tables, rows_are_hidden
+from alembic_pgpipe.ledger.tables import (
+    ATTEMPTS,
+    BUILDS,
+    MIGRATIONS,
+    NAMES,
+    Tables,
+    rows_are_hidden,
+)
 
 COLUMNS_OF = text(
     """
     SELECT c.relname, c.relkind::text,
         EXISTS (SELECT 1 FROM pg_catalog.pg_rewrite AS r WHERE r.ev_class = c.oid),
-        pg_catalog.row_security_active(c.oid), a.attname
+        pg_catalog.row_security_active(c.oid), a.attname,
+        EXISTS (
+            SELECT 1 FROM pg_catalog.pg_index AS i
+            WHERE i.indrelid = c.oid AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum
+                AND i.indisunique AND i.indimmediate AND i.indisvalid AND i.indpred IS NULL
+        )
     FROM pg_catalog.pg_class AS c
     JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
     LEFT JOIN pg_catalog.pg_attribute AS a
@@ -26,6 +39,8 @@ COLUMNS_OF = text(
     """
 )
 TABLE = "r"
+# What a row of each table is found by.
+KEYS = MappingProxyType({MIGRATIONS: "id", BUILDS: "build_number", ATTEMPTS: "id"})
 OTHER_KINDS = {
     "v": "a view",
     "m": "a materialized view",
@@ -49,6 +64,7 @@ class _Relation:
     has_rules: bool
     hides_rows: bool
     columns: set[str] = field(default_factory=set)
+    keys: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +85,7 @@ class Relations:
         for table in self.tables.metadata.tables.values():
             if table.name in found:
                 self._refuse_foreign(table, found[table.name])
+                self._refuse_keyless(table, found[table.name])
                 self._refuse_meddling(found[table.name])
         return tuple(name for name in NAMES if name not in found)
 
@@ -88,8 +105,10 @@ class Relations:
         rows = self.connection.execute(
             COLUMNS_OF, {"schema": self.schema, "names": list(NAMES)}
         )
-        for name, *properties, column in rows:
-            found.setdefault(name, _Relation(name, *properties)).columns.add(column)
+        for name, *properties, column, is_key in rows:
+            relation = found.setdefault(name, _Relation(name, *properties))
+            relation.columns.add(column)
+            relation.keys.update([column] * is_key)
         return found
 
     def _refuse_foreign(self, table: Table, relation: _Relation) -> None:
@@ -105,6 +124,17 @@ class Relations:
             f"{self.schema}.{table.name} belongs to something else: {why}. It was left alone. "
             "Keep the ledger in a schema of its own: set pgpipe.schema = pgpipe in alembic.ini."
         )
+
+    def _refuse_keyless(self, table: Table, relation: _Relation) -> None:
+        """Refuse a table that takes a row twice, as a copy made with CREATE TABLE AS does."""
+        key = KEYS[table.name]
+        if key not in relation.keys:
+            shown = plain_dialect().identifier_preparer.format_table(table)
+            raise LedgerError(
+                f"{self.schema}.{table.name} has no unique key on {key}, so a row could be in "
+                "it twice; a copy of a table has none. Nothing was run. Add it: ALTER TABLE "
+                f"{shown} ADD UNIQUE ({key});"
+            )
 
     def _refuse_meddling(self, relation: _Relation) -> None:
         """Refuse what would read or write something else than is asked."""
@@ -137,5 +167,7 @@ def _incomplete(table: Table, lacking: Sequence[Column[Any]]) -> LedgerError:
 def _definition(column: Column[Any]) -> str:
     """Return how a column is defined, so that it can be added to a table with rows."""
     definition = str(CreateColumn(column).compile(dialect=plain_dialect()))
+    if column.name == KEYS[column.table.name]:
+        definition += " UNIQUE"
     fills_itself = column.server_default is not None or column.identity is not None
     return definition if fills_itself else definition.removesuffix(" NOT NULL")

@@ -74,6 +74,44 @@ def test_a_missing_database_is_named(project: Project, database: URL) -> None:
     refused(elsewhere.upgrade(), '"nowhere" does not exist', "create it", code=5)
 
 
+def test_a_missing_database_of_a_variable_is_said_to_be_that(
+    project: Project, database: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGHOST", str(database.query["host"]))
+    monkeypatch.setenv("PGUSER", "postgres")
+    monkeypatch.setenv("PGDATABASE", "nowhere")
+    elsewhere = Project(project.folder, "")
+    refused(elsewhere.upgrade(), "Check the name in PGUSER and PGDATABASE", code=5)
+
+
+@pytest.mark.parametrize("port", ["nonsense", "70000"])
+def test_a_port_that_is_none_is_named(
+    project: Project, port: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGHOST", "127.0.0.1")
+    monkeypatch.setenv("PGPORT", port)
+    line = refused(Project(project.folder, "").upgrade(), port, "mend PGPORT", code=5)
+    assert "network" not in line
+
+
+def test_a_user_who_may_not_log_in_is_told_what_helps(project: Project) -> None:
+    assert isinstance(project.url, URL)
+    role = f"role_{project.url.database}"
+    project.query(f"CREATE ROLE {role}")
+    barred = Project(project.folder, project.url.set(username=role))
+    refused(barred.upgrade(), "not permitted to log in", "ALTER ROLE … LOGIN;", code=5)
+    project.query(f"DROP ROLE {role}")
+
+
+def test_a_database_that_takes_nobody_in_is_told_what_helps(
+    project: Project, second_database: URL
+) -> None:
+    project.query(f"ALTER DATABASE {second_database.database} ALLOW_CONNECTIONS false")
+    closed = Project(project.folder, second_database)
+    refused(closed.upgrade(), "Somebody has closed it", "ALLOW_CONNECTIONS true;", code=5)
+    project.query(f"ALTER DATABASE {second_database.database} ALLOW_CONNECTIONS true")
+
+
 # -- no room --------------------------------------------------------------------------------
 
 

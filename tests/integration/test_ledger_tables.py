@@ -198,6 +198,30 @@ CREATING = (
 )
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_copy_of_a_table_that_takes_a_row_twice_is_refused_with_what_mends_it(
+    project: Project, name: str
+) -> None:
+    shipped(project, a1="SELECT 1;\n")
+    project.query(f"CREATE TABLE kept AS TABLE public.{name}; DROP TABLE public.{name};")
+    project.query(f"ALTER TABLE kept RENAME TO {name}")
+    for command in ("upgrade head", "pgpipe status", "pgpipe check"):
+        result = project.alembic(*command.split())
+        assert result.code == 1, command
+        assert f"public.{name} has no unique key on " in result.text
+    project.query(result.text[result.text.index("ALTER TABLE") :])
+    project.ok("pgpipe", "status")
+
+
+def test_a_partial_index_is_no_key(project: Project) -> None:
+    project.query(MIGRATIONS.replace("PRIMARY KEY (id)", "CHECK (true)"))
+    project.query("CREATE UNIQUE INDEX ON migrations (id) WHERE finished_at IS NULL")
+    project.wrapped(a1="SELECT 1;\n")
+    assert "no unique key on id" in project.upgrade().text
+    project.query("CREATE UNIQUE INDEX ON migrations (id)")
+    project.ok("upgrade", "head")
+
+
 def test_two_first_runs_at_once_create_the_ledger_once(
     project: Project, connect: Connect
 ) -> None:
