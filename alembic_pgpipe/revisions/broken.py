@@ -13,10 +13,10 @@ from pathlib import Path
 from alembic.script.revision import RevisionError as CircleError
 from alembic.util import CommandError
 
-from alembic_pgpipe.errors import RevisionError
+from alembic_pgpipe.errors import RevisionError, SourceError
 from alembic_pgpipe.model import Revision
 from alembic_pgpipe.settings import Settings
-from alembic_pgpipe.source import is_storable
+from alembic_pgpipe.source import discover, is_storable
 
 # Alembic warns of these and goes on, without the one file or into an error of its own.
 TWICE = re.compile(r"Revision (?P<id>.+) is present more than once")
@@ -100,13 +100,34 @@ def unreadable(error: BaseException, versions: Path, settings: Settings) -> Revi
     )
 
 
-def unknown_version(revision: str, versions: str) -> RevisionError:
+def unknown_version(revision: str, versions: Path, settings: Settings) -> RevisionError:
     """Return the error for a revision that only the database knows."""
+    nowhere = f"{revision!r}, which no file in {settings.shown(versions)} has"
+    source = _source_of(revision, settings)
+    if source is not None:
+        return RevisionError(
+            f"alembic_version names revision {nowhere}. Its source, {source}, is there: only its "
+            "wrapper was lost. Nothing was run. Get that file back, or have it written again: "
+            "alembic pgpipe wrap"
+        )
     return RevisionError(
-        f"alembic_version names revision {revision!r}, which no file in {versions} has; it may "
-        "have been applied from another branch. Nothing was run. Get that file, or say what is "
-        "applied here: alembic stamp --purge REVISION"
+        f"alembic_version names revision {nowhere}; it may have been applied from another "
+        "branch. Nothing was run. Get that file, or say what is applied here: alembic stamp "
+        "--purge REVISION"
     )
+
+
+def _source_of(revision: str, settings: Settings) -> str | None:
+    """Return the source whose wrapper has an id, as it is shown; None where there is none."""
+    # With it comes the template, which few commands need.
+    from alembic_pgpipe.revisions.wrapper import revision_id
+
+    try:
+        found = discover(settings.sources, settings.project)
+    except (SourceError, OSError):
+        return None
+    file = next((one.file for one in found if revision_id(one.name) == revision), None)
+    return None if file is None else settings.shown(settings.sources / file)
 
 
 def two_heads(heads: Sequence[str], outcome: str = "Nothing was run") -> RevisionError:

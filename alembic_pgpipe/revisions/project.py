@@ -252,7 +252,7 @@ class ProjectRevisions:
         try:
             return cast("Script", self.script.revision_map.get_revision(revision))
         except ResolutionError as error:
-            raise unknown_version(revision, self.settings.shown(self.versions)) from error
+            raise unknown_version(revision, self.versions, self.settings) from error
 
     def _dependencies(self, script: Script) -> tuple[str, ...]:
         names = _as_tuple(script.dependencies)

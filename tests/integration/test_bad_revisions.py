@@ -108,6 +108,31 @@ def test_a_version_that_the_project_lacks_is_named_with_the_way_out(project: Pro
     assert applied(project) == ["a", "b"]
 
 
+@pytest.mark.parametrize(
+    "command",
+    [("upgrade", "head"), ("pgpipe", "status"), ("downgrade", "-1")],
+    ids=" ".join,
+)
+def test_a_wrapper_that_was_lost_is_written_again(
+    project: Project, command: tuple[str, ...]
+) -> None:
+    project.wrapped(a=TABLE.format("a"), b=TABLE.format("b"))
+    project.ok("upgrade", "head")
+    lost = f"{revision_id('b')}_b.py"
+    text = (project.folder / "alembic/versions" / lost).read_text()
+    (project.folder / "alembic/versions" / lost).unlink()
+    line = refused(project.alembic(*command), "alembic/sql/b.sql, is there: only its wrapper")
+    project.ok(*line.rpartition("again: alembic ")[2].split())
+    assert (
+        text.partition("Create Date")[0]
+        == (
+            (project.folder / "alembic/versions" / lost).read_text().partition("Create Date")[0]
+        )
+    )
+    project.ok("upgrade", "head")
+    project.ok("pgpipe", "check")
+
+
 # -- broken ---------------------------------------------------------------------------------
 
 
