@@ -103,17 +103,16 @@ def unreadable(error: BaseException, versions: Path, settings: Settings) -> Revi
 def unknown_version(revision: str, versions: Path, settings: Settings) -> RevisionError:
     """Return the error for a revision that only the database knows."""
     nowhere = f"{revision!r}, which no file in {settings.shown(versions)} has"
+    get = "Nothing was run. Get that file"
     source = _source_of(revision, settings)
     if source is not None:
         return RevisionError(
-            f"alembic_version names revision {nowhere}. Its source, {source}, is there: only its "
-            "wrapper was lost. Nothing was run. Get that file back, or have it written again: "
-            "alembic pgpipe wrap"
+            f"alembic_version names revision {nowhere}. Its source, {source}, is there: only "
+            f"its wrapper was lost. {get} back, or have it written again: alembic pgpipe wrap"
         )
     return RevisionError(
         f"alembic_version names revision {nowhere}; it may have been applied from another "
-        "branch. Nothing was run. Get that file, or say what is applied here: alembic stamp "
-        "--purge REVISION"
+        f"branch. {get}, or say what is applied here: alembic stamp --purge REVISION"
     )
 
 

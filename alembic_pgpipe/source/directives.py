@@ -28,7 +28,8 @@ LATE = re.compile(r"--[ \t]*(?:pgpipe[ \t]*:|MSSDATABASE[ \t]*=)", re.I | re.A)
 KEYS = ("transaction", "database", "lock_timeout", "statement_timeout", "role")
 FLAGS = ("retry", "skip")
 NEARLY = re.compile(
-    r"--[ \t]*(?:(?P<flag>retry|skip)[ \t]*\Z|(?P<bash>MSSDATABASE)\b"
+    r"--(?P<more>retry|skip)(?=[ \t]*\S)"
+    r"|--[ \t]*(?:(?P<flag>retry|skip)[ \t]*\Z|(?P<bash>MSSDATABASE)\b"
     rf"|pgpipe\b[^\n:\w]*(?:{'|'.join((*KEYS, *FLAGS))})\b)",
     re.I | re.A,
 )
@@ -203,6 +204,8 @@ def _doubt(comment: str) -> str:
     nearly = NEARLY.match(comment)
     if nearly and nearly["flag"]:
         return "is only a comment here; it counts on the first line"
+    if nearly and nearly["more"]:
+        return f"is only a comment; --{nearly['more'].lower()} stands alone on the first line"
     wanted = "--MSSDATABASE=NAME" if nearly and nearly["bash"] else "-- pgpipe: key = value"
     return f"is only a comment; a directive is written {wanted}"
 

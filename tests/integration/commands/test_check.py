@@ -10,6 +10,7 @@ from tests.project import Project, Result
 pytestmark = pytest.mark.usefixtures("shared_rehearsal")
 
 TABLE = "CREATE TABLE public.{0} (id int);\n"
+ALONE = "is only a comment; --{} stands alone on the first line"
 WRITTEN = "is only a comment; a directive is written"
 
 
@@ -39,6 +40,10 @@ def test_check_notes_a_source_that_nobody_has_written_yet(project: Project) -> N
     ("text", "note"),
     [
         ("-- a\n--skip\n", "2: --skip is only a comment here; it counts on the first line"),
+        ("--skip until May\n", f"1: --skip until May {ALONE.format('skip')}"),
+        ("--Retry --skip\n", f"1: --Retry --skip {ALONE.format('retry')}"),
+        ("--skipp\n", f"1: --skipp {ALONE.format('skip')}"),
+        ("-- skip locked rows, retry later\n", None),
         ("-- pgpipe role = x\n", f"1: -- pgpipe role = x {WRITTEN} -- pgpipe: key = value"),
         ("--MSSDATABASE: b\n", f"1: --MSSDATABASE: b {WRITTEN} --MSSDATABASE=NAME"),
         ("--retry\n-- pgpipe: lock_timeout = 5s\n-- pgpipe runs this\n", None),
