@@ -10,7 +10,12 @@ from alembic.config import Config
 from alembic_pgpipe.connect.lock import holder
 from alembic_pgpipe.environment import Visit
 from alembic_pgpipe.errors import UPGRADE
-from alembic_pgpipe.ledger.agreement import Evidence, agreement
+from alembic_pgpipe.ledger.agreement import (
+    Evidence,
+    agreement,
+    taken_back_in_part,
+    taking_back,
+)
 from alembic_pgpipe.ledger.history import History
 from alembic_pgpipe.ledger.states import unsettled
 from alembic_pgpipe.model import Direction, Holder, Outcome, Revision, RevisionState, Status
@@ -83,7 +88,11 @@ def _following(
     _, ways = next(held(evidence, sources), (None, None))
     if ways is not None:
         return ways
-    if evidence.running or not any(map(_is_to_run, states)):
+    if evidence.running:
+        return None
+    for revision, _ in taken_back_in_part(evidence):
+        return taking_back(revision)
+    if not any(map(_is_to_run, states)):
         return None
     return JOIN if len(heads) > 1 else UPGRADE
 

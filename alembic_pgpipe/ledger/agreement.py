@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from alembic_pgpipe.errors import UPGRADE
 from alembic_pgpipe.ledger.history import BEFORE_THE_LEDGER, History
 from alembic_pgpipe.ledger.script import REASON as BY_SCRIPT
 from alembic_pgpipe.model import Attempt, Direction, Outcome, Revision, Row, Status, UnreadRow
@@ -389,20 +390,30 @@ def _goes_on(attempt: Attempt, evidence: Evidence) -> bool:
 
 def half_undone(evidence: Evidence) -> Iterator[str]:
     """Yield what is to be known of revisions that a downgrade has left in the middle."""
-    history = evidence.history
-    for revision in evidence.revisions:
-        last = history.half_undone(revision.id)
-        if last is None or history.status(revision.id) is not Status.SUCCESS:
-            continue
+    for revision, last in taken_back_in_part(evidence):
         # Of one that is open it is said that its run has died.
-        if last not in history.left_open:
+        if last not in evidence.history.left_open:
             done, total = len(last.statement_hashes), last.statements_total
             yield (
                 f"{revision.id} ({revision.name}) counts as applied, and is taken back in "
                 f"part: its downgrade stopped in build {last.build_number}, where {done} of "
-                f"{total} statements are done. To finish that, and what stands on it: alembic "
-                f"downgrade {revision.id}-1, then: alembic upgrade head"
+                f"{total} statements are done. To finish that, and what stands on it: "
+                f"{taking_back(revision)}, then: {UPGRADE}"
             )
+
+
+def taken_back_in_part(evidence: Evidence) -> Iterator[tuple[Revision, Attempt]]:
+    """Yield the revisions that a downgrade has left in the middle, each with that attempt."""
+    history = evidence.history
+    for revision in evidence.revisions:
+        last = history.half_undone(revision.id)
+        if last is not None and history.status(revision.id) is Status.SUCCESS:
+            yield revision, last
+
+
+def taking_back(revision: Revision) -> str:
+    """Return the command that takes a revision back, and what stands on it."""
+    return f"alembic downgrade {revision.id}-1"
 
 
 def _strangers(evidence: Evidence) -> Iterator[str]:

@@ -765,6 +765,7 @@ def test_a_revision_that_is_taken_back_in_part_is_not_forgotten(project: Project
         assert project.ok(*command).output.count(said) == 1
     status = project.ok("pgpipe", "status").output
     assert "its downgrade stopped half way in build local_run" in status
+    assert f"next: alembic downgrade {revision_id('a')}-1" in status
     project.source("a", "CREATE TABLE t (a int);\n", f"{OFF}DROP TABLE t;\nSELECT 1;\n")
     project.source("b", "SELECT 1;\n", "SELECT 1;\n")
     project.ok("pgpipe", "wrap")
