@@ -10,6 +10,7 @@ from pathlib import Path
 from alembic.config import Config
 
 from alembic_pgpipe.commands.status import difference, held
+from alembic_pgpipe.connect.url import scratch_folder
 from alembic_pgpipe.environment import Visit
 from alembic_pgpipe.errors import PgpipeError, RehearsalError, SourceError
 from alembic_pgpipe.ledger.agreement import Agreement, Evidence, agreement, said_applied
@@ -23,6 +24,7 @@ from alembic_pgpipe.routines.rehearsal import rehearsal
 from alembic_pgpipe.routines.trial import Trial, try_changes
 from alembic_pgpipe.routines.working import GONE, RoutineChange, changed_routines, unsettled
 from alembic_pgpipe.run.failure import excerpt, problem_of
+from alembic_pgpipe.run.outlook import hindrances, unknown_names
 from alembic_pgpipe.run.renamed import gone_texts, renamed
 from alembic_pgpipe.run.step import EMPTY, Sources
 from alembic_pgpipe.settings import Settings, read_settings
@@ -105,13 +107,19 @@ def _read(ledger: OpenLedger) -> _Found:
     routines, unreadable = _changed(settings)
     problems = (
         *stuck,
+        *_unknown_names(ledger, pending, sources),
         *_unwrapped(revisions, settings),
         *_shared(everything),
         *(p for r in everything for p in _edited(r, history, sources)),
         *unreadable,
     )
     ids = frozenset(r.id for r in pending)
-    notes = (*agreed.notes, *_held(evidence, agreed, sources), *_empty(pending, sources))
+    notes = (
+        *(hindrances(ledger.connection, settings.schema, ledger.missing) if pending else ()),
+        *agreed.notes,
+        *_held(evidence, agreed, sources),
+        *_empty(pending, sources),
+    )
     doubts = (doubt for revision in pending for doubt in sources.doubts(revision))
     return _Found(problems, ids, routines, stuck=bool(stuck), notes=(*notes, *doubts))
 
@@ -196,6 +204,18 @@ def _refusal(
     refusal = sources.refusal(revision) or renamed(revision, gone, sources)
     if refusal is not None:
         yield problem_of(refusal)
+
+
+def _unknown_names(
+    ledger: OpenLedger, pending: Iterable[Revision], sources: Sources
+) -> Iterable[Problem]:
+    """Return which databases and roles the sources that will run name in vain."""
+    if scratch_folder(sources.settings.url, sources.settings.project) is not None:
+        # It has only what the project makes.
+        return ()
+    runnable = (r.source for r in pending if r.source and sources.refusal(r) is None)
+    loaded = [sources.load(file) for file in runnable]
+    return unknown_names(ledger.connection, [s for s in loaded if not s.directives.skip])
 
 
 def _held(evidence: Evidence, agreed: Agreement, sources: Sources) -> Iterator[str]:

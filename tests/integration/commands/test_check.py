@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+from sqlalchemy import URL
 
 from alembic_pgpipe.revisions.wrapper import revision_id
 from tests.project import Project, Result
@@ -186,3 +189,87 @@ def test_check_needs_no_right_to_write(project: Project) -> None:
     for _ in range(2):
         assert project.alembic("pgpipe", "check", env=read_only).code == 0
         project.ok("upgrade", revision_id("a1"))
+
+
+# -- the server ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def reader(project: Project) -> Iterator[Project]:
+    """Give a project whose user may connect, and no more."""
+    admin = project.url
+    assert isinstance(admin, URL)
+    user = f"reader_{admin.database}"
+    project.query(f"CREATE ROLE {user} LOGIN")
+    project.url = admin.set(username=user)
+    project.configure()
+    yield project
+    project.url = admin
+    project.query(f"DROP OWNED BY {user}; DROP ROLE {user}")
+
+
+@pytest.mark.parametrize(
+    ("text", "missing"),
+    [
+        ("{}SELECT 1;\n--MSSDATABASE=nowhere\n", "database 'nowhere'"),
+        ("-- pgpipe: role = nobody\n{}SELECT 1;\n", "role 'nobody'"),
+    ],
+    ids=["database", "role"],
+)
+def test_check_names_a_directive_that_means_nothing_on_the_server(
+    project: Project, text: str, missing: str
+) -> None:
+    project.wrapped(a1=text.format(""))
+    [line] = problems(project.alembic("pgpipe", "check"))
+    said = f"alembic/sql/a1.sql: its directive names {missing}, which is not on this server. "
+    assert line == f"{said}Create it there, or mend the directive"
+    assert project.alembic("upgrade", "head").code == 1
+    project.source("a1", text.format("--skip\n") if text[0] == "{" else "--skip\n" + text)
+    assert "directive" not in project.alembic("pgpipe", "check", "--no-rehearsal").output
+
+
+def test_check_leaves_alone_what_a_source_ahead_may_make(project: Project) -> None:
+    project.wrapped(
+        a1="DO $$ BEGIN IF false THEN CREATE ROLE Somebody; END IF; END $$;\n",
+        a2="-- pgpipe: role = somebody\nSELECT 1;\n",
+    )
+    assert "directive" not in project.alembic("pgpipe", "check", "--no-rehearsal").text
+
+
+def test_check_names_the_grants_that_a_directive_needs(
+    reader: Project, second_database: URL
+) -> None:
+    assert isinstance(reader.url, URL)
+    user, other = reader.url.username, second_database.database
+    root = Project(reader.folder, second_database)
+    root.query(f"REVOKE CONNECT ON DATABASE {other} FROM PUBLIC")
+    reader.configure()
+    reader.wrapped(
+        a1=f"SELECT 1;\n--MSSDATABASE={other}\n", a2="-- pgpipe: role = postgres\nSELECT 1;\n"
+    )
+    found = problems(reader.alembic("pgpipe", "check", "--no-rehearsal"))
+    assert f"GRANT CONNECT ON DATABASE {other} TO {user}" in found[0]
+    assert f"GRANT postgres TO {user}" in found[1]
+    root.query(f"GRANT CONNECT ON DATABASE {other} TO {user}; GRANT postgres TO {user}")
+    reader.configure()
+    reader.ok("pgpipe", "check", "--no-rehearsal")
+
+
+def test_check_notes_that_the_user_may_not_create_the_ledger(reader: Project) -> None:
+    assert isinstance(reader.url, URL)
+    reader.wrapped(a1=TABLE.format("a"))
+    output = reader.ok("pgpipe", "check", "--no-rehearsal").output
+    assert (
+        "note: an upgrade would have to create migrations, migration_logs, migration_" in output
+    )
+    assert f"GRANT CREATE, USAGE ON SCHEMA public TO {reader.url.username}" in output
+
+
+def test_check_notes_a_server_that_takes_no_writes(project: Project) -> None:
+    assert isinstance(project.url, URL)
+    project.wrapped(a1=TABLE.format("a"))
+    project.query(
+        f"ALTER DATABASE {project.url.database} SET default_transaction_read_only = on"
+    )
+    output = project.ok("pgpipe", "check", "--no-rehearsal").output
+    assert output.startswith("note: this server is read-only, as a standby is: ")
