@@ -18,6 +18,7 @@ from alembic.util import CommandError
 
 from alembic_pgpipe.ending import end_soon
 from alembic_pgpipe.errors import CheckError, PgpipeError
+from alembic_pgpipe.invocation import SECTION, invocation
 from alembic_pgpipe.settings import HIDE
 from alembic_pgpipe.showable import harmless
 
@@ -31,8 +32,16 @@ SECRETS = "alembic_pgpipe.secrets"
 
 def _show(text: str, *, err: bool = False) -> None:
     """Print what may quote others: harmless to a terminal, and as its encoding allows."""
+    text = _as_called(text)
     encoding = getattr(sys.stderr if err else sys.stdout, "encoding", None) or "utf-8"
     click.echo(harmless(text).encode(encoding, "replace").decode(encoding), err=err)
+
+
+def _as_called(text: str) -> str:
+    """Return a text whose commands are for the project and section of the running one."""
+    context = click.get_current_context(silent=True)
+    known = context is not None and context.obj is not None
+    return invocation(context.obj).typed(text) if context and known else text
 
 
 def _utf8(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
@@ -57,6 +66,9 @@ class Findings(click.ClickException):
 
     exit_code = CheckError.exit_code
 
+    def __init__(self, message: str) -> None:
+        super().__init__(_as_called(message))
+
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the findings as they are."""
         _show(self.message)
@@ -73,6 +85,8 @@ class Verbs(click.Group):
             return super().invoke(context)
         except (click.ClickException, CommandError) as error:
             if context.obj is not None:
+                if isinstance(error, CommandError):
+                    error.args = (_as_called(str(error)),)
                 _keep(context, error, secrets)
             raise
 
@@ -90,7 +104,7 @@ def pgpipe(
 ) -> None:
     """Ship SQL files and routines to PostgreSQL: status, retry, skip, logs."""
     if context.obj is None or file or name or arguments:
-        context.obj = _config(file, name, arguments)
+        context.obj = _config(file, name, arguments, context.obj)
     context.obj.attributes[HIDE] = context.meta[SECRETS].add
 
 
@@ -375,7 +389,7 @@ def close(config: Config, status: str | None, junit: Path | None, timeout: float
     if closed.error is None:
         _show(terminal.closed(closed))
     if junit is not None:
-        _write(junit, report(closed))
+        _write(junit, _as_called(report(closed)))
     if closed.error is not None:
         raise closed.error
 
@@ -443,14 +457,29 @@ def main(arguments: Sequence[str] | None = None, config: Config | None = None) -
     return result if isinstance(result, int) else 0
 
 
-def _config(file: str | None, name: str | None, arguments: Sequence[str]) -> Config:
-    """Return Alembic's configuration as its own command line would make it."""
+def _config(
+    file: str | None, name: str | None, arguments: Sequence[str], outer: Config | None
+) -> Config:
+    """Return Alembic's configuration as its own command line would make it.
+
+    ``outer`` is that of what stands ahead of ``pgpipe``.
+    """
+    ahead = outer.cmd_opts if outer is not None else None
+    ini, toml = _files(file)
+    if outer is not None and file is None:
+        ini, toml = outer.config_file_name, outer.toml_file_name
+    options = argparse.Namespace(
+        config=[file] if file else getattr(ahead, "config", None),
+        x=[*(getattr(ahead, "x", None) or ()), *arguments],
+        quiet=False,
+        raiseerr=False,
+    )
+    section = name or (outer.config_ini_section if outer is not None else SECTION)
+    return Config(file_=ini, toml_file=toml, ini_section=section, cmd_opts=options)
+
+
+def _files(file: str | None) -> tuple[str | None, str | None]:
+    """Return the .ini file and the TOML file of a project, of which one may be named."""
     chosen = file or os.environ.get("ALEMBIC_CONFIG") or "alembic.ini"
     toml = chosen if Path(chosen).name == "pyproject.toml" else "pyproject.toml"
-    options = argparse.Namespace(x=list(arguments), quiet=False, raiseerr=False)
-    return Config(
-        file_="alembic.ini" if chosen == toml else chosen,
-        toml_file=toml,
-        ini_section=name or "alembic",
-        cmd_opts=options,
-    )
+    return ("alembic.ini" if chosen == toml else chosen), toml

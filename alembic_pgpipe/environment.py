@@ -17,6 +17,8 @@ from sqlalchemy import Connection
 from alembic_pgpipe import operations
 from alembic_pgpipe.connect.database import Database, open_database
 from alembic_pgpipe.connect.lasting import Lasting
+from alembic_pgpipe.errors import PgpipeError
+from alembic_pgpipe.invocation import invocation
 from alembic_pgpipe.ledger.autogenerate import leave_alone
 from alembic_pgpipe.ledger.build import current_build
 from alembic_pgpipe.ledger.elsewhere import (
@@ -94,6 +96,14 @@ def run(context: EnvironmentContext | ModuleType, **options: Any) -> None:
     ledger; other commands only read.  Raises PgpipeError with a message for people.
     """
     environment = _environment(context)
+    try:
+        _run(environment, options)
+    except PgpipeError as error:
+        error.args = (invocation(environment.config).typed(str(error)),)
+        raise
+
+
+def _run(environment: EnvironmentContext, options: Mapping[str, Any]) -> None:
     attributes = environment.config.attributes
     elsewhere: Elsewhere = attributes.get(ELSEWHERE, Elsewhere({}, os.environ))
     settings = replace(read_settings(environment.config), **elsewhere.options)
@@ -136,7 +146,8 @@ def _move(
     """Upgrade, downgrade or stamp: with a build log from the first moment on."""
     build = current_build(environ, settings.build_number_env)
     display: Display | None = environment.config.attributes.get(DISPLAY)
-    log = BuildLog(build, settings.log_file, _echo(environment.config, display))
+    echo = _echo(environment.config, display)
+    log = BuildLog(build, settings.log_file, echo, invocation(environment.config))
     following = again(environment.context_opts)
     opened = open_database(settings, environ, hide=log.hide, say=log.say, again=following)
     with log, opened as database:

@@ -109,10 +109,13 @@ def _exit_with_our_code(
 
 def _name_new_sources(config: Config) -> None:
     """Say which file ``alembic revision`` has written besides the wrapper that it names."""
+    from alembic_pgpipe.errors import UPGRADE
+    from alembic_pgpipe.invocation import invocation
     from alembic_pgpipe.settings import NEW_SOURCES
 
     for file in config.attributes.get(NEW_SOURCES, ()):
-        config.print_stdout("next: write your SQL into %s, then: alembic upgrade head", file)
+        said = f"next: write your SQL into {file}, then: {UPGRADE}"
+        config.print_stdout("%s", invocation(config).typed(said))
 
 
 def _write_to_nobody() -> None:
@@ -144,11 +147,12 @@ def _refuse_broken_revisions(config: Config, options: Namespace) -> None:
 
     Of Alembic's own commands those end in a traceback that no env.py of ours has seen.
     """
+    from alembic_pgpipe.invocation import invocation
     from alembic_pgpipe.revisions.project import broken_revisions
 
     refusal = None if options.raiseerr else broken_revisions(config)
     if refusal is not None:
-        sys.stderr.write(f"FAILED: {refusal}\n")
+        sys.stderr.write(f"FAILED: {invocation(config).typed(str(refusal))}\n")
         sys.exit(refusal.exit_code)
 
 

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1] / PACKAGE
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("showable", "ending"),
     ("errors", "model"),
-    ("configuration",),
+    ("configuration", "invocation"),
     ("settings", "source"),
     ("connect", "ledger"),
     # A run reads the project's revisions; revisions know nothing of a run.

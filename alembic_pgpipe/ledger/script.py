@@ -25,6 +25,15 @@ def ledger_statements(tables: Tables) -> Iterator[Executable]:
             yield CreateIndex(index, if_not_exists=True)
 
 
+def beginning_statement(tables: Tables, revision: Revision) -> Executable:
+    """Return what says, ahead of it, that a step has begun which no failure takes back.
+
+    A script that stops in it leaves a row without an attempt: a person has to look.
+    """
+    values = _status_values(Status.RUNNING)
+    return _row(tables, revision, values)
+
+
 def record_statements(
     tables: Tables,
     revision: Revision,
@@ -36,14 +45,9 @@ def record_statements(
     total: int | None = None,
 ) -> Iterator[Executable]:
     """Yield what records a step, in the step's own transaction."""
-    name = revision.name[:NAME_LIMIT]
-    values = _status_values(_status(direction, outcome))
-    adding = postgresql.insert(tables.migrations).values(
-        id=revision.id, migration_name=name, **values
-    )
-    yield adding.on_conflict_do_update(index_elements=["id"], set_=values)
+    yield _row(tables, revision, _status_values(_status(direction, outcome)))
     yield insert(tables.attempts).values(
-        migration_name=name,
+        migration_name=revision.name[:NAME_LIMIT],
         revision=revision.id,
         direction=direction.value,
         outcome=outcome.value,
@@ -57,6 +61,14 @@ def record_statements(
         statements_total=total,
         finished_at=NOW,
     )
+
+
+def _row(tables: Tables, revision: Revision, values: dict[str, Any]) -> Executable:
+    name = revision.name[:NAME_LIMIT]
+    adding = postgresql.insert(tables.migrations).values(
+        id=revision.id, migration_name=name, **values
+    )
+    return adding.on_conflict_do_update(index_elements=["id"], set_=values)
 
 
 def _status(direction: Direction, outcome: Outcome) -> Status:

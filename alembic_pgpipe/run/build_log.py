@@ -23,6 +23,7 @@ from alembic.util import CommandError
 from sqlalchemy.exc import SQLAlchemyError
 
 from alembic_pgpipe.errors import PgpipeError, UnreachableError
+from alembic_pgpipe.invocation import PLAIN, Invocation
 from alembic_pgpipe.ledger.build import (
     HEADING,
     LOCAL,
@@ -50,16 +51,21 @@ NOT_CLOSED = (
 
 
 class BuildLog:
-    """One run's log; ``secrets`` are texts that no line may ever hold."""
+    """One run's log; ``secrets`` are texts that no line may ever hold.
+
+    ``call`` is how the run was called, and its commands are shown.
+    """
 
     def __init__(
         self,
         build: Build,
         file: Path | None,
         echo: Callable[[str], None],
+        call: Invocation = PLAIN,
         secrets: frozenset[str] = frozenset(),
     ) -> None:
         self.build = build
+        self._call = call
         self.number = build.number
         self._heading = heading(build, datetime.now(timezone.utc))
         self._path = file
@@ -220,7 +226,7 @@ class BuildLog:
 
     def _entry(self, text: str) -> str:
         """Return an entry of the log as it may be kept; first of all, secrets are whole."""
-        return harmless(bounded(redacted(text, self._secrets), ENTRY))
+        return harmless(bounded(self._call.typed(redacted(text, self._secrets)), ENTRY))
 
     def _keep(self, text: str) -> None:
         self._waiting.append(text)

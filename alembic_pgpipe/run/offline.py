@@ -8,22 +8,35 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from alembic.runtime.migration import MigrationContext, RevisionStep, StampStep
 
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.ledger.history import History
-from alembic_pgpipe.ledger.script import ledger_statements, record_statements
+from alembic_pgpipe.ledger.script import (
+    beginning_statement,
+    ledger_statements,
+    record_statements,
+)
 from alembic_pgpipe.ledger.tables import Tables
 from alembic_pgpipe.model import Build, Direction, Outcome, Revision, Status
 from alembic_pgpipe.revisions.project import ProjectRevisions
 from alembic_pgpipe.run.plan import Action, Decision, decide_upgrade
-from alembic_pgpipe.run.session import entering, leaving, role_of
-from alembic_pgpipe.run.step import Sources, Step
+from alembic_pgpipe.run.session import OWN_ENCODING, entering, leaving, role_of
+from alembic_pgpipe.run.step import Sources, Step, refuse_apart
+from alembic_pgpipe.source import Statement
 from alembic_pgpipe.source.loading import Source
 from alembic_pgpipe.source.transaction import Mode
 
+# psql goes on behind an error unless it is told, and what failed would be recorded as done.
+STOP = "\\set ON_ERROR_STOP on"
+# With ``leaving`` it is what a run's DISCARD ALL does between two steps.
+FORGET_SESSION = (
+    "DEALLOCATE ALL;UNLISTEN *;SELECT pg_catalog.pg_advisory_unlock_all();DISCARD TEMP;"
+    "DISCARD SEQUENCES;"
+)
 UNSEEN = History({}, {}, {})
 
 
@@ -38,6 +51,7 @@ class Offline:
     build: Build
     heads: frozenset[str] = frozenset()
     _planned: dict[str, Step] = field(default_factory=dict)
+    _own: dict[str, Revision] = field(default_factory=dict)
 
     def begin(
         self, heads: Iterable[str], steps: Iterable[RevisionStep | StampStep]
@@ -52,7 +66,8 @@ class Offline:
         for step in wanted:
             if isinstance(step, RevisionStep):
                 self._plan(step)
-        self._say(role_of(self.sources.settings))
+        self._say(STOP)
+        self._say(f"{OWN_ENCODING}{role_of(self.sources.settings)}")
         for statement in ledger_statements(self.tables):
             self.context.execute(statement)
         return wanted
@@ -60,13 +75,16 @@ class Offline:
     def run_source(self, file: str) -> None:
         """Write a source's statements; what ``op.run_source`` comes to offline."""
         source = self.sources.load(file)
+        if file not in self._own:
+            refuse_apart(source)
         if source.execution.mode is Mode.AUTOCOMMIT:
+            self.context.execute(beginning_statement(self.tables, self._own[file]))
             with self.context.autocommit_block():
                 self._write(source)
         else:
             self._write(source)
         # Neither the ledger's rows nor the next step may depend on what a source has set.
-        self._say(f"{leaving(self.sources.settings)} DISCARD TEMP;")
+        self._say(f"{leaving(self.sources.settings)}{OWN_ENCODING}{FORGET_SESSION}")
 
     def on_version_apply(self, *, step: Any, heads: set[str], **_: Any) -> None:
         """Write the ledger's rows; Alembic calls this after each step."""
@@ -85,6 +103,8 @@ class Offline:
                 f"runs in database {planned.directives.database}, and a script runs in one. "
                 "Let a run do it: alembic upgrade head",
             )
+        if planned.source is not None:
+            self._own[planned.source.file] = revision
         if not planned.runs:
             step.migration_fn = lambda **_: self._say(f"-- {planned.decision.why}")
         self._planned[revision.id] = planned
@@ -96,6 +116,12 @@ class Offline:
         return self.sources.step(revision, Direction.UPGRADE, decision)
 
     def _downwards(self, revision: Revision) -> Step:
+        if self.sources.facts(revision).skip and revision.source is not None:
+            raise SourceError(
+                self.sources.file(revision),
+                "says --skip, so only the ledger knows whether there is something to undo. Let "
+                "a run do it: alembic downgrade",
+            )
         return self.sources.step(revision, Direction.DOWNGRADE, Decision(Action.RUN))
 
     def _record(self, revision: Revision, *, up: bool, stamped: bool) -> None:
@@ -119,13 +145,28 @@ class Offline:
 
     def _write(self, source: Source) -> None:
         execution = source.execution
+        statements = execution.sent(source.statements())
+        first = next(statements, None)
+        sets_level = first is not None and first.words[:2] == ("SET", "TRANSACTION")
+        if not self.heads and (execution.begin or sets_level):
+            # The version table is created ahead of it, and a level must be what comes first.
+            with self.context.autocommit_block():
+                pass
         if execution.begin:
             self._say(f"SET TRANSACTION {execution.begin};")
         self._say(entering(self.sources.settings, source.directives))
-        for statement in execution.sent(source.statements()):
-            text = statement.text if statement.text.endswith(";") else f"{statement.text};"
-            self._say(text if statement.data is None else f"{text}\n{statement.data.read()}\\.")
+        for statement in chain([first] if first is not None else (), statements):
+            self._say(_as_psql_reads(statement))
 
     def _say(self, text: str) -> None:
         if text:
             self.context.impl.static_output(text)
+
+
+def _as_psql_reads(statement: Statement) -> str:
+    """Return a statement with the rows of its COPY; their end ends its line as they do."""
+    text = statement.text if statement.text.endswith(";") else f"{statement.text};"
+    if statement.data is None:
+        return text
+    rows = statement.data.read()
+    return f"{text}\n{rows}\\." + ("\r" if rows.endswith("\r\n") else "")

@@ -14,14 +14,14 @@ from typing import TypeAlias
 from sqlalchemy import Connection, text
 
 from alembic_pgpipe.connect.database import Database
-from alembic_pgpipe.errors import SourceError, UnreachableError
+from alembic_pgpipe.errors import SettingsError, SourceError, UnreachableError
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.model import Attempt
 from alembic_pgpipe.run.build_log import BuildLog
 from alembic_pgpipe.run.executor import Executor
 from alembic_pgpipe.run.quota import rationed
 from alembic_pgpipe.run.running import Running
-from alembic_pgpipe.run.session import Session
+from alembic_pgpipe.run.session import Session, refuse_escapes
 from alembic_pgpipe.run.watching import Watching
 from alembic_pgpipe.settings import Settings
 from alembic_pgpipe.source.loading import Source
@@ -94,6 +94,10 @@ class OtherDatabase:
     def _run_in(
         self, session: Session, running: Running, source: Source, alone: RunAlone
     ) -> None:
+        try:
+            refuse_escapes(session.executor)
+        except SettingsError as error:
+            raise SourceError(source.path, str(error)) from error
         session.prepare(source.directives)
         with rationed(self.log.say) as say, session.executor.notices_to(say):
             if source.execution.mode is Mode.AUTOCOMMIT:

@@ -28,6 +28,7 @@ from alembic_pgpipe.revisions.history_map import UnreadModule
 from alembic_pgpipe.revisions.reach import verb_of
 from alembic_pgpipe.run.planner import AlembicStep, Planned, Planner, runs
 from alembic_pgpipe.run.runner import ENDED, Runner, Small
+from alembic_pgpipe.run.session import refuse_escapes
 from alembic_pgpipe.run.setback import Setback
 from alembic_pgpipe.run.stamping import follow_stamp
 from alembic_pgpipe.run.step import Step
@@ -88,6 +89,7 @@ class Pipeline:
             self.runner.log.bury_abandoned()
             self._run_alembic()
             return
+        refuse_escapes(self.runner.executor)
         settings, log = self.runner.settings, self.runner.log
         with run_lock(
             self.runner.database, settings.schema, log.number, settings.lock_wait, self._say_now

@@ -29,7 +29,7 @@ from alembic_pgpipe.run.resume import refuse_transaction, unfinished
 from alembic_pgpipe.run.running import Running, what_is_left
 from alembic_pgpipe.run.server_errors import StatementError, is_broken_off, server_error
 from alembic_pgpipe.run.session import Session
-from alembic_pgpipe.run.step import EMPTY, Sources, Step
+from alembic_pgpipe.run.step import EMPTY, Sources, Step, refuse_apart
 from alembic_pgpipe.run.stopping import cancelled_by_signals
 from alembic_pgpipe.run.watching import Reporter, Watching
 from alembic_pgpipe.settings import Settings
@@ -385,18 +385,16 @@ class Runner:
     def run_source(self, file: str) -> None:
         """Run a source inside the current step; what ``op.run_source`` comes to."""
         running = self._current()
-        source = self.sources.load(file)
+        own = running.step.source
         with self._shown():
-            self._run_loaded(running, file, source)
+            if own is not None and own.file == file:
+                self._run_loaded(running, own, own=True)
+            else:
+                self._run_loaded(running, self.sources.load(file), own=False)
 
-    def _run_loaded(self, running: Running, file: str, source: Source) -> None:
-        own = running.step.source is not None and running.step.source.file == file
-        if not own and source.execution.mode is Mode.AUTOCOMMIT:
-            raise SourceError(
-                source.path,
-                "cannot run inside a transaction, and a Python revision has one. Give the "
-                "source a wrapper of its own: alembic pgpipe wrap",
-            )
+    def _run_loaded(self, running: Running, source: Source, *, own: bool) -> None:
+        if not own:
+            refuse_apart(source, self.executor.database)
         if own and source.execution.mode is Mode.TRANSACTION:
             refuse_transaction(source.path, running.last)
         if own and running.last is not None and self._other.has_committed(running, source):

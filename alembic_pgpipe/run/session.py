@@ -12,6 +12,7 @@ from alembic_pgpipe.connect.database import (
     SERVER_KEEPALIVES,
     without_limits,
 )
+from alembic_pgpipe.errors import SettingsError
 from alembic_pgpipe.ledger.steps import quoted
 from alembic_pgpipe.run.executor import Executor
 from alembic_pgpipe.settings import Settings
@@ -120,6 +121,26 @@ class Session:
     def _ledgers_own(self) -> str:
         """Return what the ledger's rows are written with in a session that is clean."""
         return f"{UNLIMITED}{role_of(self.settings)}{OWN_ENCODING}{OWN_PATH}"
+
+
+def refuse_escapes(executor: Executor) -> None:
+    """Raise SettingsError where the database takes backslashes in strings for escapes.
+
+    Sources are read, and sent, as the standard says, unless they say otherwise themselves.
+    It is asked of a session that nothing has been set in.
+    PostgreSQL docs, "Platform and Client Compatibility".
+    """
+    if executor.reads_standard_strings:
+        return
+    name = executor.database
+    raise SettingsError(
+        f"Database {name} has standard_conforming_strings = off, so a backslash in a string "
+        "means something else there than in the sources, which are read as if it were on. "
+        f"Nothing was run. Turn it on there: ALTER DATABASE {name} SET "
+        "standard_conforming_strings = on; or for this run alone: "
+        "PGOPTIONS='-c standard_conforming_strings=on'. A source that wants it off sets it so "
+        "itself."
+    )
 
 
 def entering(settings: Settings, directives: Directives | None = None) -> str:

@@ -19,7 +19,10 @@ _DATABASE_HINT = "a source names its database with `-- pgpipe: database = NAME`"
 _INCLUDE_HINT = "it includes a file only alone on a line, between statements: \\i FILE"
 _SEND_HINT = "end the statement with a semicolon"
 _SHELL_HINT = "a source runs no programs and writes no files; do that in the pipeline"
-_VARIABLE_HINT = "sources have no variables; write the value itself"
+_VARIABLE_HINT = (
+    "sources have no variables; write the value itself, or remove it where it only sets up "
+    "psql, as ON_ERROR_STOP does"
+)
 _BRANCH_HINT = "sources have no branches; use a DO block"
 HINTS = (
     (("c", "connect"), _DATABASE_HINT),

@@ -29,10 +29,11 @@ KEYS = ("transaction", "database", "lock_timeout", "statement_timeout", "role")
 FLAGS = ("retry", "skip")
 NEARLY = re.compile(
     r"--(?P<more>retry|skip)(?=[ \t]*\S)"
-    r"|--[ \t]*(?:(?P<flag>retry|skip)[ \t]*\Z|(?P<bash>MSSDATABASE)\b"
+    r"|--[ \t]*(?:(?P<flag>retry|skip)[ \t]*\Z|(?P<bash>-*[ \t]*MSSDATABASE)\b"
     rf"|pgpipe\b[^\n:\w]*(?:{'|'.join((*KEYS, *FLAGS))})\b)",
     re.I | re.A,
 )
+LIKE_BASH = re.compile(r"--[- \t]*MSSDATABASE\b", re.I | re.A)
 TIMEOUT = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)[ \t]*(us|ms|s|min|h|d)?\Z", re.I | re.A)
 MILLISECONDS = {"us": 0.001, "ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 NO_EFFECT = "a directive has no effect behind SQL; move it to the top of the file"
@@ -89,6 +90,7 @@ class DirectiveReader:
         self._path = path
         self._head = head
         self._found: dict[str, str] = {}
+        self._last: Comment | None = None
         lines = [_line(head, *found) for found in _lines(head)]
         self._places = {(line.line, line.column) for line in lines}
         for line in lines:
@@ -101,12 +103,15 @@ class DirectiveReader:
 
     @property
     def doubts(self) -> tuple[str, ...]:
-        """Return which comments of the header look like directives and are none, and why."""
+        """Return which comments of header and last line are nearly directives, and why."""
         near = [(place(self._head, at), c) for at, c in _header(self._head) if NEARLY.match(c)]
+        lines = {found[0]: c for found, c in near if found not in self._places}
+        last = self._last
+        if last is not None and last.path == self._path and LIKE_BASH.match(last.text):
+            lines[last.line] = last.text
         return tuple(
-            f"{self._path}:{found[0]}: {comment[:80]} {_doubt(comment)}"
-            for found, comment in near
-            if found not in self._places
+            f"{self._path}:{line}: {comment[:80]} {_doubt(comment)}"
+            for line, comment in lines.items()
         )
 
     def see(self, comments: Iterable[Comment]) -> None:
@@ -126,18 +131,20 @@ class DirectiveReader:
         """
         found = list(comments)
         self.see(found[:-1])
-        if found and self._is_late(last := found[-1]):
-            match = DATABASE.match(last.text)
-            if match is None:
-                raise _error(last.path, last, NO_EFFECT)
-            self._add(_Line(last.line, last.column, last.text, "database", match[1]))
+        if found and not self._is_of_header(last := found[-1]):
+            # Behind COMMIT; on the last line it counts as well: the bash tool looked no closer.
+            if match := DATABASE.match(last.text):
+                self._add(_Line(last.line, last.column, last.text, "database", match[1]))
+            self.see([last] if match is None else [])
+            self._last = last if match is None else None
         return _directives(self._found)
 
     def _is_late(self, comment: Comment) -> bool:
-        if not comment.alone or LATE.match(comment.text) is None:
-            return False
-        header = comment.path == self._path and (comment.line, comment.column) in self._places
-        return not header
+        is_directive = comment.alone and LATE.match(comment.text) is not None
+        return is_directive and not self._is_of_header(comment)
+
+    def _is_of_header(self, comment: Comment) -> bool:
+        return comment.path == self._path and (comment.line, comment.column) in self._places
 
     def _add(self, line: _Line) -> None:
         key = _key(self._path, line)

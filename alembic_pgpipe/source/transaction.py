@@ -39,6 +39,10 @@ _MODE = (
     r"|READ WRITE|READ ONLY|(?:NOT )?DEFERRABLE)"
 )
 MODES = re.compile(rf"{_MODE}(?:,? {_MODE})*\Z")
+LEVEL_TO_COME = (
+    "this sets the level of transactions that begin later, and that of this source has begun; "
+    f"write the level behind BEGIN, or {OFF_HINT}"
+)
 READ_ONLY = re.compile(r"\bREAD\s+ONLY\b", re.I | re.A)
 
 
@@ -99,6 +103,7 @@ class Rules:
         self._begin: _Noted | None = None
         self._commit: _Noted | None = None
         self._modes: str | None = None
+        self._level: _Noted | None = None
 
     def see(self, statement: Statement) -> None:
         """Take note of the next statement."""
@@ -112,6 +117,8 @@ class Rules:
         if self._asked is Transaction.OFF:
             return Execution(Mode.AUTOCOMMIT, total=self._seen)
         if self._begin is not None:
+            if self._level is not None:
+                raise self._error(self._level, LEVEL_TO_COME)
             if self._commit is None:
                 message = "this BEGIN is never committed; add COMMIT; as the last statement"
                 raise self._error(self._begin, message)
@@ -165,6 +172,8 @@ class Rules:
         """Take note of SET and RESET; those of a session may stand anywhere."""
         if _is_read_only(statement):
             raise self._error(self._noted(statement), _read_only())
+        if self._begin is None and _is_level_to_come(statement):
+            self._level = self._level or self._noted(statement)
         if not self._settled and not is_session_setting(statement):
             self._meet_ordinary(self._noted(statement))
 
@@ -235,6 +244,14 @@ def is_session_setting(statement: Statement) -> bool:
     if words[:1] != ("SET",) or words[1:3] == ("SESSION", "TRANSACTION"):
         return False
     return len(words) > 1 and words[1] not in NOT_SETTINGS
+
+
+def _is_level_to_come(statement: Statement) -> bool:
+    """Tell whether a statement sets the isolation level of transactions that come later."""
+    names = [word for word in statement.words[1:] if word not in SCOPES]
+    if names[:1] == ["CHARACTERISTICS"]:
+        return "ISOLATION" in names
+    return statement.words[:1] == ("SET",) and names[:1] == ["DEFAULT_TRANSACTION_ISOLATION"]
 
 
 def _control(statement: Statement) -> str:

@@ -1,0 +1,61 @@
+"""How Alembic was called: the commands that messages name have to be for the same project.
+
+``alembic pgpipe skip REV``, typed as a run of ``alembic -n prod`` would say it without this,
+decides in another database.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from alembic.config import Config
+
+COMMAND = re.compile(
+    r"\balembic (?=(?:pgpipe|upgrade|downgrade|stamp|revision|current|history|heads|merge)\b)"
+)
+SECTION = "alembic"
+# Of what -x gives only the tool's own options are known to hold no secret; this one may.
+SHOWN = re.compile(r"pgpipe\.(?!rehearsal_url)")
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """What stands between ``alembic`` and the command: ``-c``, ``-n`` and ``-x``."""
+
+    options: str = ""
+
+    def typed(self, text: str) -> str:
+        """Return a text with its commands as they have to be typed here."""
+        if not self.options:
+            return text
+        return COMMAND.sub(lambda found: f"{found[0]}{self.options} ", text)
+
+
+PLAIN = Invocation()
+
+
+def invocation(config: Config) -> Invocation:
+    """Return how Alembic was called with a configuration."""
+    return Invocation(" ".join(map(_quoted, _options(config))))
+
+
+def _options(config: Config) -> Iterator[str]:
+    for file in _several(getattr(config.cmd_opts, "config", None)):
+        yield from ("-c", file)
+    if config.config_ini_section != SECTION:
+        yield from ("-n", config.config_ini_section)
+    for given in _several(getattr(config.cmd_opts, "x", None)):
+        name, equals, _ = given.partition("=")
+        yield from ("-x", given if SHOWN.match(given) else f"{name}{equals and '=…'}")
+
+
+def _quoted(option: str) -> str:
+    # What stands for a value is there to be read, and not to be typed.
+    return option if option.endswith("=…") else shlex.quote(option)
+
+
+def _several(given: str | Iterable[str] | None) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given or ())
