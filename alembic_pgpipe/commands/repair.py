@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from alembic.config import Config
@@ -25,6 +25,8 @@ from alembic_pgpipe.ledger.build import current_build
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.model import Build, Direction, Outcome, Revision, Status
 from alembic_pgpipe.project import OpenLedger, open_ledger, read_evidence, visit_project
+from alembic_pgpipe.run.resume import unfinished
+from alembic_pgpipe.showable import counted
 
 Answers = Mapping[str, bool]
 
@@ -110,10 +112,12 @@ def _answers(visit: Visit, applied: Sequence[str], not_applied: Sequence[str]) -
 
 def _propose(evidence: Evidence, answers: Answers) -> Proposal:
     found = agreement(evidence)
-    _refuse_answers(evidence.revisions, found.findings, answers)
+    anew = tuple(_begun_anew(evidence, answers))
+    subjects = (*found.findings, *(one.finding for one in anew))
+    _refuse_answers(evidence.revisions, subjects, answers)
     chosen = [(finding, _chosen(finding, answers)) for finding in found.findings]
     return Proposal(
-        tuple(Repair(finding, mending) for finding, mending in chosen if mending is not None),
+        (*(Repair(finding, mending) for finding, mending in chosen if mending), *anew),
         tuple(finding for finding, mending in chosen if mending is None),
         found.notes,
     )
@@ -130,15 +134,29 @@ def _chosen(finding: Finding, answers: Answers) -> Mending | None:
 def _refuse_answers(
     revisions: Iterable[Revision], findings: Iterable[Finding], answers: Answers
 ) -> None:
-    asked = {finding.subject for finding in findings if finding.answers is not None}
+    asked = {one.subject for one in findings if one.answers or one.mending is None}
     for revision in revisions:
         if revision.id in answers and revision.id not in asked:
             raise TransitionError(
                 f"Nothing was changed: nothing contradicts itself about {revision.id} "
                 f"({revision.name}), so there is nothing to answer. To let it count as "
-                "applied: alembic stamp; to run it again: alembic downgrade, or alembic "
-                "pgpipe retry where it is skipped."
+                f"applied: alembic stamp {revision.id}; to run it again: alembic downgrade, or "
+                f"alembic pgpipe retry {revision.id} where it is skipped."
             )
+
+
+def _begun_anew(evidence: Evidence, answers: Answers) -> Iterator[Repair]:
+    """Yield what lets revisions that are done in part begin anew, where a person says so."""
+    history = evidence.history
+    for revision in evidence.revisions:
+        before = unfinished(history.open_try(revision.id, Direction.UPGRADE))
+        row = history.rows.get(revision.id)
+        said = answers.get(revision.id) is False and revision.id not in evidence.passed
+        if said and row is not None and before is not None and before.begun:
+            done = counted(len(before.statement_hashes), "statement")
+            facts = f"{revision.id} ({revision.name}): build {before.build_number} did {done}"
+            finding = Finding(revision.id, revision.path, f"{facts}, which are to run again")
+            yield Repair(finding, SetRow(revision, row, Status.WAITING, applied=False))
 
 
 # -- writing ---------------------------------------------------------------------------

@@ -21,8 +21,8 @@ from alembic_pgpipe.ledger.states import unsettled
 from alembic_pgpipe.model import Direction, Holder, Outcome, Revision, RevisionState, Status
 from alembic_pgpipe.project import OpenLedger, open_ledger, visit_project
 from alembic_pgpipe.revisions.broken import JOIN
-from alembic_pgpipe.run.plan import Action, decide_upgrade
-from alembic_pgpipe.run.step import UNREADABLE, Sources
+from alembic_pgpipe.run.plan import UNREADABLE, Action, decide_upgrade
+from alembic_pgpipe.run.step import Sources
 from alembic_pgpipe.run.ways_out import ways_out
 
 LAST = 50

@@ -76,6 +76,14 @@ class History:
         """Return the latest attempt of a revision in a direction."""
         return self.tries.get((revision, direction))
 
+    def open_try(self, revision: str, direction: Direction) -> Attempt | None:
+        """Return the latest attempt in a direction, unless something has settled it since.
+
+        A repair is no try: behind it there is nothing left to go on from.
+        """
+        last, settled = self.last_try(revision, direction), self.settled.get(revision)
+        return None if last and settled and settled.id > last.id else last
+
 
 def match_history(
     revisions: Iterable[Revision],

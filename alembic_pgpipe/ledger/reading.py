@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, exists, func, select
 
 from alembic_pgpipe.ledger.attempt_rows import attempt_of
-from alembic_pgpipe.ledger.history import SETTLING
+from alembic_pgpipe.ledger.history import DECISIONS, SETTLING
 from alembic_pgpipe.ledger.tables import Tables
 from alembic_pgpipe.model import (
     Attempt,
@@ -110,6 +110,24 @@ class Reading:
         )
         return tuple((id_, checksum) for id_, checksum in self._connection.execute(wanted))
 
+    def begun_texts(self, checksums: Iterable[str]) -> tuple[Attempt, ...]:
+        """Return the tries that stopped behind finished statements of one of some texts.
+
+        Of each revision only the latest, where nothing has settled it since.
+        """
+        table = self.tables.attempts
+        tried = table.c.outcome.not_in([outcome.value for outcome in DECISIONS])
+        latest = select(func.max(table.c.id)).where(tried).group_by(table.c.revision)
+        wanted = select(table).where(
+            table.c.checksum == func.any(list(checksums)),
+            table.c.direction == Direction.UPGRADE.value,
+            table.c.outcome != Outcome.SUCCESS.value,
+            table.c.statements_done > 0,
+            table.c.id.in_(latest),
+        )
+        found = self._connection.execute(wanted)
+        return tuple(attempt_of(values) for values in found.mappings())
+
     def has_unread_rows(self) -> bool:
         """Return whether a row has a status that nobody knows."""
         status = self.tables.migrations.c.applied_status
@@ -145,6 +163,30 @@ class Reading:
         wanted = select(table).where(table.c.id.in_(latest.scalar_subquery()) | still_open)
         found = self._connection.execute(wanted)
         return tuple(attempt_of(values) for values in found.mappings())
+
+    def taken_back_under(self, revision: str, below: Iterable[str]) -> str | None:
+        """Return one of those below a revision that was taken back since that was begun.
+
+        It was begun by the first try since something has settled whether it is applied.
+        """
+        table = self.tables.attempts
+        own = table.c.revision == revision
+        settled = table.c.outcome.in_([outcome.value for outcome in SETTLING])
+        last = select(func.coalesce(func.max(table.c.id), 0)).where(own, settled)
+        first = select(func.min(table.c.id)).where(
+            own,
+            table.c.direction == Direction.UPGRADE.value,
+            (table.c.statements_done > 0) | table.c.under_way.is_not(None),
+            table.c.id > last.scalar_subquery(),
+        )
+        wanted = select(table.c.revision).where(
+            table.c.revision == func.any(list(below)),
+            table.c.direction == Direction.DOWNGRADE.value,
+            table.c.outcome == Outcome.SUCCESS.value,
+            table.c.id > first.scalar_subquery(),
+        )
+        found: str | None = self._connection.scalar(wanted.limit(1))
+        return found
 
     def committing(self, revision: Revision, direction: Direction) -> Attempt | None:
         """Return the latest try of a step that was about to commit in another database.

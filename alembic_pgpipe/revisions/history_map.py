@@ -19,6 +19,7 @@ from functools import cached_property
 from types import ModuleType
 from typing import Any, NamedTuple, cast
 
+from alembic import op
 from alembic.script import Script, ScriptDirectory
 from alembic.script.revision import Revision, RevisionMap
 from alembic.util import load_python_file
@@ -88,12 +89,20 @@ class UnreadModule:
             self.undo = header.undo
 
     def upgrade(self) -> None:
-        """Import it and upgrade: Alembic asks every step that it plans for this function."""
-        self._module.upgrade()
+        """Do what the body of the template does, as the file was when it was read.
+
+        It may be edited, or be gone, while the steps ahead of it take their time.
+        """
+        self._run(self.header.source)
 
     def downgrade(self) -> None:
-        """Import it and downgrade."""
-        self._module.downgrade()
+        """Do the same downwards."""
+        self._run(self.header.undo)
+
+    def _run(self, file: str | None) -> None:
+        # The template's other kind of revision has nothing in its body.
+        if self.header.source is not None:
+            op.run_source(file)  # type: ignore[attr-defined]
 
     @property
     def __doc__(self) -> str | None:  # type: ignore[override]

@@ -145,7 +145,7 @@ class Pipeline:
     def _plan(self) -> None:
         heads = self._read_heads()
         self._passed = self.planner.revisions.applied(heads)
-        planned = self.planner.plan(self._alembic_steps(heads), heads)
+        planned = self.planner.plan(self._alembic_steps(heads), heads, verb_of(self.steps))
         self._count = len(planned)
         for one in planned:
             if one.step is not None:
@@ -182,7 +182,7 @@ class Pipeline:
             self.runner.log.flush()
             if step.runs:
                 row = self._history.rows.get(step.revision.id)
-                last = self._history.last_try(step.revision.id, step.direction)
+                last = self._history.open_try(step.revision.id, step.direction)
                 self.runner.run(step, row, last, lambda: body(**arguments))
 
         return tracked

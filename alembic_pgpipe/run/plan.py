@@ -71,6 +71,8 @@ class Plan:
         return tuple(r for r, d in self.decisions if d.action is Action.HOLD)
 
 
+# In place of a file's checksum.
+UNREADABLE = "unreadable"
 # What a source has decided by ``retry --marked`` is kept as the reason, ahead of any other.
 SAYS_RETRY = "its source says --retry"
 
@@ -148,7 +150,8 @@ def _was_marked(decided: Attempt | None) -> bool:
 
 
 def _has_changed(last: Attempt, fact: Facts) -> bool:
-    edited = last.checksum not in (None, fact.checksum)
+    # What cannot be read has no checksum to compare: the check ahead of the run says why.
+    edited = fact.checksum == UNREADABLE or last.checksum not in (None, fact.checksum)
     return edited or last.directives not in (None, fact.directives)
 
 

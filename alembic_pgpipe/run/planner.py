@@ -20,13 +20,13 @@ from alembic_pgpipe.ledger.agreement import Evidence, agreement, half_undone, re
 from alembic_pgpipe.ledger.history import BEFORE_THE_LEDGER, History, died_in, match_history
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.ledger.states import UNSETTLED
-from alembic_pgpipe.model import Direction, Failure, Outcome, Revision, Status
+from alembic_pgpipe.model import Attempt, Direction, Failure, Outcome, Revision, Status
 from alembic_pgpipe.revisions.project import ProjectRevisions
 from alembic_pgpipe.run.build_log import BuildLog
 from alembic_pgpipe.run.failure import cause_of, describe_failure, indented
 from alembic_pgpipe.run.plan import Action, Decision, Plan, decide_downgrade, plan_upgrade
-from alembic_pgpipe.run.renamed import gone_texts, renamed
-from alembic_pgpipe.run.resume import unfinished
+from alembic_pgpipe.run.renamed import gone_texts, refuse_begun_elsewhere, renamed
+from alembic_pgpipe.run.resume import lost_ground, unfinished
 from alembic_pgpipe.run.step import Sources, Step
 from alembic_pgpipe.run.ways_out import then, ways_out
 from alembic_pgpipe.showable import counted
@@ -108,22 +108,26 @@ class Planner:
         ]
         yield from (file for _, file in sorted(done, key=itemgetter(0))[::-1])
 
-    def plan(self, steps: Iterable[AlembicStep], heads: Iterable[str]) -> list[Planned]:
+    def plan(
+        self, steps: Iterable[AlembicStep], heads: Iterable[str], verb: str = "upgrade"
+    ) -> list[Planned]:
         """Return the steps to hand to Alembic, in order.
+
+        ``verb`` is what was typed: only an upgrade catches up with what was passed.
 
         Raises LedgerError where the ledger contradicts ``alembic_version``, HeldError
         where a failed revision waits for a decision, StepError where a pending source may
         not run, RevisionError where an undo is missing.
         """
         wanted = list(steps)
-        if any(isinstance(step, StampStep) for step in wanted):
+        if verb == "stamp" or any(isinstance(step, StampStep) for step in wanted):
             return [Planned(step) for step in wanted]
         evidence = self.evidence(heads)
         _refuse_contradictions(evidence)
         applied = tuple(r for r in evidence.revisions if r.id in evidence.passed)
         self._adopt(applied, evidence.history)
         moving = [step for step in wanted if isinstance(step, RevisionStep)]
-        if any(step.is_downgrade for step in moving):
+        if verb == "downgrade" or any(step.is_downgrade for step in moving):
             return self._plan_downgrade(moving)
         for note in half_undone(evidence):
             self.log.say(f"note: {note}")
@@ -162,7 +166,7 @@ class Planner:
         self._refuse_held(plan, history)
         self.journal.add_waiting(r for r in pending if r.id not in history.rows)
         self._write_down(plan)
-        checked = self._checked(plan.decisions, evidence.passed)
+        checked = self._checked(plan.decisions, evidence.passed, history)
         late = [self._alembic_step(revision) for revision, _ in plan.catch_up]
         caught_up = [
             Planned(alembic, step, catch_up=True)
@@ -223,15 +227,22 @@ class Planner:
             if outcome is not None:
                 self.journal.note(revision, Direction.UPGRADE, outcome, build, decision.why)
 
-    def _checked(self, decisions: Decisions, passed: Collection[str]) -> list[Step]:
+    def _checked(
+        self, decisions: Decisions, passed: Collection[str], history: History
+    ) -> list[Step]:
         """Check every pending source before the first one runs."""
         checked: list[Step] = []
         refused: list[tuple[Step, SourceError]] = []
         decided = tuple(decisions)
-        gone = self._gone_texts((r for r, d in decided if d.action is Action.RUN), passed)
+        to_run = [r for r, d in decided if d.action is Action.RUN]
+        gone = self._gone_texts(to_run, passed)
+        begun = self._begun_texts(to_run)
         for revision, decision in decided:
             try:
-                checked.append(self._step(revision, decision, gone))
+                step = self._step(revision, decision, gone)
+                self._refuse_lost_ground(step, history)
+                refuse_begun_elsewhere(step, begun)
+                checked.append(step)
             except SourceError as error:
                 refused.append((Step(revision, Direction.UPGRADE, decision), error))
         if refused:
@@ -246,6 +257,17 @@ class Planner:
             raise error
         return step
 
+    def _refuse_lost_ground(self, step: Step, history: History) -> None:
+        """Refuse to go on from a try where what it stood on was taken back since."""
+        revision = step.revision
+        before = unfinished(history.open_try(revision.id, Direction.UPGRADE))
+        if not step.runs or before is None or not before.begun:
+            return
+        below = self.revisions.applied([revision.id]) - {revision.id}
+        found = self.journal.reading.taken_back_under(revision.id, below)
+        if found is not None:
+            raise SourceError(step.file, lost_ground(revision, before, found))
+
     def _gone_texts(
         self, pending: Iterable[Revision], passed: Collection[str]
     ) -> Mapping[str, Revision]:
@@ -255,6 +277,17 @@ class Planner:
         found = [one for one in texts if one[0] in passed]
         by_id = {r.id: r for r in self.revisions.those([id_ for id_, _ in found])}
         return gone_texts(((by_id[id_], checksum) for id_, checksum in found), self.sources)
+
+    def _begun_texts(self, pending: Iterable[Revision]) -> Mapping[str, Attempt]:
+        """Return by checksum what was begun under names that are gone, of the pending texts."""
+        checksums = {self.sources.facts(r).checksum for r in pending if r.source is not None}
+        texts = self.journal.reading.begun_texts(filter(None, checksums))
+        known = {r.id: r for r in self.revisions.those([one.revision for one in texts])}
+        return {
+            str(one.checksum): one
+            for one in texts
+            if one.revision not in known or self.sources.is_gone(known[one.revision])
+        }
 
     def _refuse(self, refused: list[tuple[Step, SourceError]]) -> StepError:
         history = self.history(step.revision for step, _ in refused)
@@ -285,7 +318,7 @@ class Planner:
             checksum=facts.checksum,
             directives=facts.directives,
             total=None,
-            before=unfinished(history.last_try(revision.id, Direction.UPGRADE)),
+            before=unfinished(history.open_try(revision.id, Direction.UPGRADE)),
         )
         self.journal.end_attempt(attempt, Outcome.ERROR, failure)
         row = history.rows[revision.id]

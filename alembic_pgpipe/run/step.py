@@ -8,14 +8,13 @@ from pathlib import Path
 
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.model import Direction, Revision
-from alembic_pgpipe.run.plan import Action, Decision, Facts
+from alembic_pgpipe.run.plan import UNREADABLE, Action, Decision, Facts
 from alembic_pgpipe.settings import Settings
 from alembic_pgpipe.source import Directives
 from alembic_pgpipe.source.directives import Transaction
 from alembic_pgpipe.source.loading import Source, load_source
 from alembic_pgpipe.source.transaction import Execution, Mode
 
-UNREADABLE = "unreadable"
 EMPTY = "holds no statement"
 
 

@@ -233,3 +233,14 @@ def test_a_source_removed_after_it_was_applied_is_named(project: Project) -> Non
 )
 def test_what_is_no_edit_is_not_called_one(project: Project, text: str) -> None:
     assert edited(project, text).alembic("pgpipe", "check").code == 0
+
+
+def test_another_directive_that_is_wrong_is_named_and_not_the_one_before(
+    project: Project,
+) -> None:
+    project.wrapped(a="-- pgpipe: lock_timout = 1s\nSELECT 1;\n")
+    assert "lock_timout" in project.upgrade().text
+    project.source("a", "-- pgpipe: lock_timeout = 1 fortnight\nSELECT 1;\n")
+    result = project.upgrade()
+    assert result.code == 1
+    assert "fortnight" in result.text and "lock_timout" not in result.text
