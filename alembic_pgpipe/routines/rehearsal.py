@@ -1,7 +1,8 @@
 """The rehearsal: a throwaway database at the head, in which nothing that is tried stays.
 
 It is kept in ``PROJECT/.pgpipe/rehearsal`` from one command to the next, so that only new
-revisions have to be run there.  The project's own database has no part in it.
+revisions have to be run there; a project that may not be written to has one each time.
+The project's own database has no part in it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from alembic.config import Config
 from sqlalchemy import Connection
@@ -101,7 +103,10 @@ def rehearsal(
         with _open(settings, elsewhere) as opened:
             yield opened
         return
-    with scratch_server(settings.project / FOLDER, os.environ) as server:
+    with (
+        _folder(settings.project) as folder,
+        scratch_server(folder, os.environ) as server,
+    ):
         name = _name(settings.url)
         elsewhere = _scratch(server.url(name).render_as_string())
         replay = Replay(config, elsewhere, pending)
@@ -110,6 +115,18 @@ def rehearsal(
             replay.bring(database, name, to)
         with _open(settings, replay.elsewhere) as opened:
             yield opened
+
+
+@contextmanager
+def _folder(project: Path) -> Iterator[Path]:
+    """Give the folder of the scratch server; where the project is read-only, for this time."""
+    kept = project / FOLDER
+    nearest = next(place for place in (kept, *kept.parents) if place.exists())
+    if os.access(nearest, os.W_OK):
+        yield kept
+        return
+    with TemporaryDirectory(prefix="pgpipe-") as folder:
+        yield Path(folder)
 
 
 def _given(url: str) -> Elsewhere:

@@ -106,6 +106,21 @@ def wiped(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 # --- the state ---
 
 
+def test_a_project_that_may_not_be_written_to_has_a_server_for_this_time(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.wrapped(a1=TABLE.format("a"))
+    access = os.access
+
+    def barred(path: Path, mode: int) -> bool:
+        within = Path(path).is_relative_to(project.folder)
+        return access(path, mode) and not (within and mode == os.W_OK)
+
+    monkeypatch.setattr(os, "access", barred)
+    assert tables(project) == {"a"}
+    assert not (project.folder / FOLDER.parent).exists()
+
+
 @pytest.mark.usefixtures("shared_rehearsal")
 def test_the_database_is_at_the_head_and_the_project_s_own_is_not_touched(
     project: Project,
