@@ -35,7 +35,8 @@ def log(config: Config, number: str | None = None) -> BuildRecord:
 def _absent(number: str | None, latest: BuildRecord | None, where: str) -> str:
     if latest is None:
         return f"No build has a log in {where}. A run writes one: alembic upgrade head"
+    said = f"No build {number}" if number else "The build's number is empty, and no such build"
     return (
-        f"No build {number} has a log in {where}. The latest one there is {latest.number}: "
+        f"{said} has a log in {where}. The latest one there is {latest.number}: "
         "alembic pgpipe log"
     )

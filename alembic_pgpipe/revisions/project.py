@@ -181,16 +181,17 @@ class ProjectRevisions:
         found = exact or [r for r in known if r.id.startswith(name)]
         if len(found) == 1:
             return found[0]
-        if found:
-            several = ", ".join(f"{r.id} ({r.name})" for r in found[:5])
-            raise RevisionError(f"{name!r} may be any of {several}. Type more of the id.")
         raise self.unknown(name, command)
 
     def unknown(self, name: str, command: str) -> RevisionError:
-        """Return the error for a name that no revision goes by; it names the nearest one.
+        """Return the error for a name that no revision, or more than one, goes by.
 
-        ``command`` is what was typed, with ``{}`` for the name.
+        It names the nearest one.  ``command`` is what was typed, with ``{}`` for the name.
         """
+        begin_so = [f"{r.id} ({r.name})" for r in self.all() if r.id.startswith(name)]
+        if len(begin_so) > 1:
+            several = ", ".join(begin_so[:5])
+            return RevisionError(f"{name!r} may be any of {several}. Type more of the id.")
         names = {text: r for r in self.all() for text in (r.name, r.id)}
         near = [names[text] for text in difflib.get_close_matches(name, names, n=1)]
         meant = "".join(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from operator import itemgetter
@@ -33,6 +33,8 @@ from alembic_pgpipe.showable import counted
 
 AlembicStep = RevisionStep | StampStep
 Decisions = Iterable[tuple[Revision, Decision]]
+# Of what a message lists it shows so many.
+MOST_NAMES = 5
 LONG_AGO = datetime.min.replace(tzinfo=timezone.utc)
 
 
@@ -334,21 +336,18 @@ class Planner:
     def _plan_downgrade(self, steps: list[RevisionStep]) -> list[Planned]:
         revisions = [self.revisions.describe(step.revision) for step in steps]
         history = self.history(revisions)
-        planned = []
+        planned: list[Planned] = []
+        refused: list[tuple[Revision, SourceError]] = []
         for alembic, revision in zip(steps, revisions, strict=True):
             decision = decide_downgrade(revision, history)
-            planned.append(Planned(alembic, self._undo(revision, decision)))
+            try:
+                step = self.sources.step(revision, Direction.DOWNGRADE, decision)
+                planned.append(Planned(alembic, step))
+            except SourceError as error:
+                refused.append((revision, error))
+        if refused:
+            raise _without_undo(refused)
         return planned
-
-    def _undo(self, revision: Revision, decision: Decision) -> Step:
-        try:
-            return self.sources.step(revision, Direction.DOWNGRADE, decision)
-        except SourceError as error:
-            raise RevisionError(
-                f"Revision {revision.id} ({revision.name}) cannot be downgraded: "
-                f"{_ended(error)} "
-                "Nothing was run. Write the undo into that file, then downgrade again."
-            ) from error
 
 
 def _refuse_contradictions(evidence: Evidence) -> None:
@@ -370,3 +369,15 @@ def _sentence(text: str) -> str:
 def _ended(error: SourceError) -> str:
     """Return an error's text as a sentence that another one may follow."""
     return f"{str(error).rstrip('.')}."
+
+
+def _without_undo(refused: Sequence[tuple[Revision, SourceError]]) -> RevisionError:
+    """Return the error for revisions whose undo may not run, or is not there."""
+    revision, error = refused[0]
+    others = [f"{other.id} ({other.name})" for other, _ in refused[1:]]
+    shown = ", ".join(others[:MOST_NAMES]) + (", …" if len(others) > MOST_NAMES else "")
+    too = f"Nor can {counted(len(others), 'other revision')}: {shown}. " if others else ""
+    return RevisionError(
+        f"Revision {revision.id} ({revision.name}) cannot be downgraded: {_ended(error)} {too}"
+        "Nothing was run. Write the undo into that file, then downgrade again."
+    )

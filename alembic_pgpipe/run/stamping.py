@@ -18,6 +18,8 @@ class Stamped:
     downwards: int
 
     def __str__(self) -> str:
+        if not self.upwards and not self.downwards:
+            return "stamped: what counts as applied stays as it was"
         return f"stamped: {self.upwards} upwards, {self.downwards} downwards"
 
 

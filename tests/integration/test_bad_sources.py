@@ -244,3 +244,34 @@ def test_another_directive_that_is_wrong_is_named_and_not_the_one_before(
     result = project.upgrade()
     assert result.code == 1
     assert "fortnight" in result.text and "lock_timout" not in result.text
+
+
+# -- downwards -------------------------------------------------------------------------------
+
+
+def test_a_downgrade_names_all_that_have_no_undo(project: Project) -> None:
+    project.source("a0", "SELECT 1;\n", "SELECT 1;\n")
+    project.wrapped(**{f"a{n}": "SELECT 1;\n" for n in range(1, 9)})
+    project.ok("upgrade", "head")
+    said = refused(project.alembic("downgrade", "-1"), "a8.down.sql: there is no such file")
+    assert "Nor can" not in said
+    said = refused(project.alembic("downgrade", "-3"), "Nor can 2 other revisions: ")
+    assert "(a7), " in said and "(a6). Nothing was run." in said
+    said = refused(project.alembic("downgrade", "base"), "Nor can 7 other revisions: ")
+    assert "(a3), …. Nothing was run." in said and "(a0)" not in said
+
+
+def test_the_beginning_of_several_ids_is_no_name(project: Project) -> None:
+    functions = "def upgrade(): pass\ndef downgrade(): pass\n"
+    for number, below in ((1, None), (2, "abc1")):
+        ids = f"revision = 'abc{number}'\ndown_revision = {below!r}\n"
+        project.write(f"alembic/versions/{number}.py", f"{ids}{functions}")
+    for command in ("upgrade", "downgrade", "stamp"):
+        refused(project.alembic(command, "abc"), "'abc' may be any of abc1 (1), abc2 (2).")
+
+
+def test_a_stamp_that_changes_nothing_says_so(project: Project) -> None:
+    project.wrapped(a="SELECT 1;\n")
+    project.ok("upgrade", "head")
+    said = "stamped: what counts as applied stays as it was"
+    assert said in project.ok("stamp", "--purge", "head").output
