@@ -111,15 +111,14 @@ class Planner:
         yield from (file for _, file in sorted(done, key=itemgetter(0))[::-1])
 
     def plan(
-        self, steps: Iterable[AlembicStep], heads: Iterable[str], verb: str = "upgrade"
+        self, steps: Iterable[AlembicStep], heads: Iterable[str], verb: str
     ) -> list[Planned]:
         """Return the steps to hand to Alembic, in order.
 
-        ``verb`` is what was typed: only an upgrade catches up with what was passed.
-
-        Raises LedgerError where the ledger contradicts ``alembic_version``, HeldError
-        where a failed revision waits for a decision, StepError where a pending source may
-        not run, RevisionError where an undo is missing.
+        ``verb`` is what was typed: only an upgrade catches up with what was passed.  Raises
+        LedgerError where the ledger contradicts ``alembic_version``, HeldError where a failed
+        revision waits for a decision, StepError where a pending source may not run,
+        RevisionError where an undo is missing.
         """
         wanted = list(steps)
         if verb == "stamp" or any(isinstance(step, StampStep) for step in wanted):
