@@ -44,6 +44,8 @@ SAVEPOINT = "pgpipe_batch"
 REFUSED = frozenset({TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INERROR})
 LOCK_TIMED_OUT = "55P03"
 CANCELED = "57014"
+# "Class 23 - Integrity Constraint Violation"
+CONSTRAINT = "23"
 # How long a statement may wait for a lock when it is repeated because one has timed out.
 REPEAT_MILLISECONDS = 100
 TIMEOUTS = """
@@ -108,12 +110,14 @@ class Rows:
 class Tried:
     """What the server said of statements that were one message; nothing of them is left.
 
-    Its first ``heard`` notices have been handed on, and it took so many ``seconds``.
+    Its first ``heard`` notices have been handed on, and it took so many ``seconds``.  It was
+    ``theirs`` where one of them was refused, and not what stood around them.
     """
 
     said: ServerError
     heard: int
     seconds: float
+    theirs: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +242,8 @@ class Executor:
             f"RELEASE SAVEPOINT {SAVEPOINT};{after}COMMIT"
         )
         with self.autocommit():
-            return self._try(text, batch, total, meanwhile, REFUSED)
+            tried = self._try(text, batch, total, meanwhile, REFUSED)
+            return tried and replace(tried, theirs=self._is_within_savepoint())
 
     def run(self, source: Source, tried: Tried | None = None) -> None:
         """Run a source's statements in the transaction that is open.
@@ -348,7 +353,16 @@ class Executor:
                 self._repeat_in_haste(batch, total, tried)
             else:
                 self._repeat(batch, total, tried.heard)
+                _refuse_forgotten(tried, batch, total)
         self.command(f"RELEASE SAVEPOINT {SAVEPOINT}")
+
+    def _is_within_savepoint(self) -> bool:
+        """Return whether the transaction has failed behind our savepoint, and go back to it."""
+        try:
+            self.command(f"ROLLBACK TO SAVEPOINT {SAVEPOINT}")
+        except psycopg2.Error:
+            return False
+        return True
 
     def _try(
         self,
@@ -459,6 +473,18 @@ def _seen_first(batch: Batch) -> str:
     path = batch.statements[0].path.encode("ascii", "backslashreplace").decode()
     text = f"{path}\n{batch.text[:SEEN_CHARACTERS]}"
     return f"/* {text.replace('*/', '* /').replace('/*', '/ *')} */\n"
+
+
+def _refuse_forgotten(tried: Tried, batch: Batch, total: int) -> None:
+    """Raise StatementError where a constraint refused a batch, and the repeat went through.
+
+    A sequence does not go back, so that a key that was taken is another one then.  psql
+    would have stopped.
+    """
+    if tried.theirs and (tried.said.sqlstate or "").startswith(CONSTRAINT):
+        raise StatementError(
+            _one_of(batch, tried.said), batch.statements[0], batch.number, total
+        )
 
 
 def _one_of(batch: Batch, said: ServerError) -> ServerError:
