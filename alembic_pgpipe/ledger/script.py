@@ -46,7 +46,8 @@ def record_statements(
 ) -> Iterator[Executable]:
     """Yield what records a step, in the step's own transaction."""
     yield _row(tables, revision, _status_values(_status(direction, outcome)))
-    yield insert(tables.attempts).values(
+    # Inline: nobody asks a script which id a row was given.
+    yield insert(tables.attempts).inline().values(
         migration_name=revision.name[:NAME_LIMIT],
         revision=revision.id,
         direction=direction.value,
