@@ -31,8 +31,18 @@ SECRETS = "alembic_pgpipe.secrets"
 
 
 def _show(text: str, *, err: bool = False) -> None:
+    """Print what people read, with its commands as they have to be typed here."""
+    _print(_as_called(text), err=err)
+
+
+def _show_json(text: str) -> None:
+    """Print what a program reads."""
+    context = click.get_current_context()
+    _print(invocation(context.obj).typed_in_json(text))
+
+
+def _print(text: str, *, err: bool = False) -> None:
     """Print what may quote others: harmless to a terminal, and as its encoding allows."""
-    text = _as_called(text)
     encoding = getattr(sys.stderr if err else sys.stdout, "encoding", None) or "utf-8"
     click.echo(harmless(text).encode(encoding, "replace").decode(encoding), err=err)
 
@@ -226,7 +236,7 @@ def status(
     if routines:
         if everything or last:
             raise click.UsageError("--all and --last are for revisions, not for --routines.")
-        _show(_drift(config, as_json=as_json, diff=diff))
+        _drift(config, as_json=as_json, diff=diff)
         return
     from alembic_pgpipe.commands.status import LAST
     from alembic_pgpipe.commands.status import status as run
@@ -234,7 +244,7 @@ def status(
 
     report = run(config, last=None if everything else last or LAST)
     if as_json:
-        _show(machine.status_json(report))
+        _show_json(machine.status_json(report))
         return
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else terminal.PIPE_WIDTH
     _show(terminal.status_table(report, width))
@@ -284,7 +294,8 @@ def log(config: Config, build: str | None, as_json: bool) -> None:
     from alembic_pgpipe.render import machine, terminal
 
     record = run(config, build)
-    _show(machine.log_json(record) if as_json else terminal.build_log(record))
+    # It is shown as it was written down.
+    _print(machine.log_json(record) if as_json else terminal.build_log(record))
 
 
 @pgpipe.command()
@@ -424,12 +435,15 @@ def _keep(
         keep_failure(settings, os.environ, f"{verb} (exit code {code})\n{said}", secrets)
 
 
-def _drift(config: Config, *, as_json: bool, diff: bool) -> str:
+def _drift(config: Config, *, as_json: bool, diff: bool) -> None:
     from alembic_pgpipe.commands.drift import drift
     from alembic_pgpipe.render import machine, terminal
 
     report = drift(config)
-    return machine.drift_json(report) if as_json else terminal.drift(report, diff=diff)
+    if as_json:
+        _show_json(machine.drift_json(report))
+    else:
+        _show(terminal.drift(report, diff=diff))
 
 
 def main(arguments: Sequence[str] | None = None, config: Config | None = None) -> int:

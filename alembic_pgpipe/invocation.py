@@ -6,6 +6,7 @@ decides in another database.
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Iterable, Iterator
@@ -32,6 +33,10 @@ class Invocation:
         if not self.options:
             return text
         return COMMAND.sub(lambda found: f"{found[0]}{self.options} ", text)
+
+    def typed_in_json(self, text: str) -> str:
+        """Return JSON whose strings have their commands as they have to be typed here."""
+        return Invocation(json.dumps(self.options)[1:-1]).typed(text)
 
 
 PLAIN = Invocation()

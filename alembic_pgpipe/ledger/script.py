@@ -47,20 +47,24 @@ def record_statements(
     """Yield what records a step, in the step's own transaction."""
     yield _row(tables, revision, _status_values(_status(direction, outcome)))
     # Inline: nobody asks a script which id a row was given.
-    yield insert(tables.attempts).inline().values(
-        migration_name=revision.name[:NAME_LIMIT],
-        revision=revision.id,
-        direction=direction.value,
-        outcome=outcome.value,
-        build_number=build.number,
-        build_id=build.id,
-        commit_hash=build.commit,
-        who=build.who,
-        reason=REASON,
-        checksum=checksum,
-        statements_done=total or 0,
-        statements_total=total,
-        finished_at=NOW,
+    yield (
+        insert(tables.attempts)
+        .inline()
+        .values(
+            migration_name=revision.name[:NAME_LIMIT],
+            revision=revision.id,
+            direction=direction.value,
+            outcome=outcome.value,
+            build_number=build.number,
+            build_id=build.id,
+            commit_hash=build.commit,
+            who=build.who,
+            reason=REASON,
+            checksum=checksum,
+            statements_done=total or 0,
+            statements_total=total,
+            finished_at=NOW,
+        )
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from argparse import Namespace
 
 import pytest
@@ -59,3 +60,9 @@ def test_what_has_its_options_keeps_them() -> None:
     assert "(alembic/sql," in once
     assert typed(once) == once
     assert PLAIN.typed(text) == text
+
+
+def test_json_stays_json_with_any_option() -> None:
+    config = Config(cmd_opts=Namespace(x=['pgpipe.role=say "hi" \\ …']))
+    told = invocation(config).typed_in_json(json.dumps({"next": "alembic upgrade head"}))
+    assert json.loads(told) == {"next": "alembic -x 'pgpipe.role=say \"hi\" \\ …' upgrade head"}
