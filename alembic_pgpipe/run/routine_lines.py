@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from string import ascii_lowercase, ascii_uppercase
 
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.model import ServerError
@@ -28,10 +29,26 @@ HEAD = re.compile(
 BODY = re.compile(r"\bAS\s+(?:(?P<tag>\$(?:[^\W\d]\w*)?\$)|E?')", re.I)
 DO_BODY = re.compile(r"(?P<tag>\$(?:[^\W\d]\w*)?\$)|'")
 # What splits an argument list: brackets, commas, and quotes whose insides do not count.
-MARKS = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|[(),\[\]]")
+MARKS = re.compile(
+    r"(\$(?:[^\W\d]\w*)?\$)[\s\S]*?\1|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|[(),\[\]]"
+)
 DEFAULT = re.compile(r"\s+DEFAULT\b.*|\s*:?=.*", re.I | re.S)
 NOT_PASSED_IN = re.compile(r"\s*(?:OUT|TABLE)\s", re.I)
 MODIFIERS = re.compile(r"\s*\([^)]*\)")
+# What the server does not keep of a type: where it comes from, and how many dimensions.
+CATALOG = re.compile(r"\bpg_catalog\s*\.\s*", re.I)
+ARRAY = re.compile(r"(?:\s+array\b)?(?:\s*\[\d*\])+\Z|\s+array\Z", re.I)
+FLOAT = re.compile(r"\bfloat\s*\(\s*(?P<bits>\d+)\s*\)", re.I)
+FIELDS = re.compile(
+    r"(?<=interval)\s+(?:year|month|day|hour|minute|second)(?:\s+to\s+\w+)?(?=(?:\[\])?\Z)",
+    re.I,
+)
+OF_A_COLUMN = "%type"
+# The server folds no other letters, and keeps no more of a name.
+FOLDED = str.maketrans(ascii_uppercase, ascii_lowercase)
+NAME_BYTES = 63
+# Of more binary digits than these, a float is a double.
+REAL_BITS = 24
 SPELLINGS = {
     "int": "integer",
     "int4": "integer",
@@ -39,6 +56,10 @@ SPELLINGS = {
     "int2": "smallint",
     "bool": "boolean",
     "decimal": "numeric",
+    "dec": "numeric",
+    "bpchar": "character",
+    "nchar": "character",
+    "varbit": "bit varying",
     "varchar": "character varying",
     "char": "character",
     "float4": "real",
@@ -132,9 +153,13 @@ def do_body(statement: Statement) -> Body | None:
 def parts(name: str) -> tuple[str, ...]:
     """Return the parts of a qualified name as the catalogue has them."""
     return tuple(
-        word[1:-1].replace('""', '"') if word.startswith('"') else word.lower()
+        _cut(word[1:-1].replace('""', '"') if word.startswith('"') else word.translate(FOLDED))
         for word in WORD.findall(name)
     )
+
+
+def _cut(name: str) -> str:
+    return name.encode()[:NAME_BYTES].decode(errors="ignore")
 
 
 def passed_in(text: str, opening: int) -> tuple[list[str], int]:
@@ -181,7 +206,11 @@ def _created(frame: Frame, statement: Statement) -> Body | None:
 
 def _has_type(argument: str, type_: str) -> bool:
     """Tell whether an argument, as it is declared, ends with a type."""
-    said = MODIFIERS.sub("", DEFAULT.sub("", argument)).strip().lower()
+    said = CATALOG.sub("", DEFAULT.sub("", argument)).strip().lower()
+    said = MODIFIERS.sub("", FLOAT.sub(_float, said))
+    if said.endswith(OF_A_COLUMN):
+        return True  # which type that is, the text does not say
+    said = FIELDS.sub("", ARRAY.sub("[]", said))
     wanted = MODIFIERS.sub("", type_).strip().lower()
     first, _, last = said.rpartition(" ")
     array = last[len(last.rstrip("[]")) :]
@@ -189,6 +218,10 @@ def _has_type(argument: str, type_: str) -> bool:
     ways = (said, f"{first} {spelled}", last.rpartition(".")[2])
     bare = wanted.rpartition(".")[2]
     return any(f" {way}".endswith((f" {wanted}", f" {bare}")) for way in ways)
+
+
+def _float(match: re.Match[str]) -> str:
+    return "real" if int(match["bits"]) <= REAL_BITS else "double precision"
 
 
 def _body(opening: re.Match[str] | None, statement: Statement) -> Body | None:

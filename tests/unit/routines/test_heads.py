@@ -32,6 +32,11 @@ def creates(text: str, found: DatabaseObject) -> bool:
         ("VARIADIC \"A b\" app.t[] = '{}'", "app.t[]"),
         ("-- the first, (or not)\n a /* x */ timestamptz", "timestamp with time zone"),
         ("a double precision", "double precision"),
+        ("a text DEFAULT $q$x, y)$q$, b int", "text,integer"),
+        ("a pg_catalog.int4, b dec(3, 2), c bpchar", "integer,numeric,character"),
+        ("a float(24), b float(25)", "real,double precision"),
+        ("a interval day to second(3), b interval year[]", "interval,interval[]"),
+        ("a int[3][3], b int array, c text array[4]", "integer[],integer[],text[]"),
     ],
 )
 def test_a_function_is_known_by_what_is_passed_in(arguments: str, types: str) -> None:
@@ -39,6 +44,18 @@ def test_a_function_is_known_by_what_is_passed_in(arguments: str, types: str) ->
     assert creates(text, a_function(types))
     assert not creates(text, a_function("box"))
     assert not creates(text, a_function(types, Kind.PROCEDURE))
+
+
+def test_the_type_of_a_column_may_be_any() -> None:
+    text = "CREATE FUNCTION app.f(app.t.a%TYPE, int) RETURNS int LANGUAGE sql AS '';"
+    assert creates(text, a_function("box,integer"))
+    assert not creates(text, a_function("box,text"))
+
+
+def test_a_name_is_folded_and_cut_as_the_server_does() -> None:
+    text = "CREATE VIEW app.{} AS SELECT 1;"
+    for name, kept in {"ÄB": "Äb", "n" * 70: "n" * 63, "é" * 40: "é" * 31}.items():
+        assert creates(text.replace("{}", name), an_object(Kind.VIEW, "app", kept, kept))
 
 
 @pytest.mark.parametrize(
