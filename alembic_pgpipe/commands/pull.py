@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -23,7 +24,7 @@ from alembic_pgpipe.routines.definitions import read_definitions
 from alembic_pgpipe.routines.heads import Head, heads
 from alembic_pgpipe.routines.naming import file_names
 from alembic_pgpipe.routines.unread import unreadable_bodies
-from alembic_pgpipe.routines.working import changed_routines
+from alembic_pgpipe.routines.working import changed_routines, read_copies, read_snapshots
 from alembic_pgpipe.settings import Settings
 from alembic_pgpipe.source import source_name
 from alembic_pgpipe.source.loading import load_source
@@ -137,7 +138,7 @@ def _refuse_unsaved(settings: Settings, copy: ReadCopy, found: DatabaseObject) -
         raise RoutineError(
             f"{copy.shown} was edited since its last snapshot, and {found.identity} would be "
             "written over that. Keep the edits: alembic pgpipe wrap; or lose them: alembic "
-            f"pgpipe pull {found.name} --force"
+            f"pgpipe pull {shlex.quote(found.identity)} --force"
         )
 
 
@@ -261,13 +262,12 @@ def _write_baseline(
 ) -> Iterator[Pulled]:
     settings, revisions = ledger.visit.settings, ledger.visit.revisions
     user, head = _user(ledger.connection), tuple(now)
-    taken = [c.path.relative_to(settings.routines).as_posix() for c in cut_copies(settings)]
-    files = file_names(objects, taken)
+    files = file_names(objects, _taken(settings))
+    _refuse_present(settings, files.values())
     writer = WrapperWriter(revisions.script, revisions.versions)
     for one in objects:
         file = files[one.address]
-        name = ".".join(PurePosixPath(file).with_suffix("").parts)
-        source, undo = f"{name}.v001.sql", f"{name}.v001.down.sql"
+        source, undo = _first_snapshot(file)
         text = baseline.text_for(user, one)
         _write_file(settings.routines / file, text)
         _write_file(settings.sources / source, text)
@@ -278,6 +278,33 @@ def _write_baseline(
         head = (wrapper.revision,)
         shown = settings.shown(settings.routines / file)
         yield Pulled(one.identity, shown, changed=True, revision=wrapper.revision)
+
+
+def _taken(settings: Settings) -> Iterator[str]:
+    """Yield the paths of files whose snapshots would have the names of others'."""
+    for name in {*read_copies(settings), *read_snapshots(settings)}:
+        yield f"{name}.sql"
+        yield f"{name.replace('.', '/', 1)}.sql"
+
+
+def _refuse_present(settings: Settings, files: Iterable[str]) -> None:
+    """Raise RoutineError where a file would be written over; nothing is written then."""
+    paths: list[Path] = []
+    for file in files:
+        paths.append(settings.routines / file)
+        paths += [settings.sources / name for name in _first_snapshot(file)]
+    there = ", ".join(settings.shown(path) for path in paths if path.exists())
+    if there:
+        raise RoutineError(
+            f"{there}: there already, and never written over. Nothing was written. Move it "
+            "away, then: alembic pgpipe pull --all"
+        )
+
+
+def _first_snapshot(file: str) -> tuple[str, str]:
+    """Return the names of the source for a working copy, and of its undo."""
+    name = ".".join(PurePosixPath(file).with_suffix("").parts)
+    return f"{name}.v001.sql", f"{name}.v001.down.sql"
 
 
 def _write_file(path: Path, text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +90,7 @@ class ReadCopy:
             self.shown,
             f"{found.identity} cannot be written into this file: this statement {why}. Move "
             f"{found.identity} into a file of its own, then: alembic pgpipe pull "
-            f"{found.name}",
+            f"{shlex.quote(found.identity)}",
             line=statement.line,
             column=statement.column,
         )

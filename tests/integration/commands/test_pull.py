@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,6 +163,17 @@ def test_edits_that_no_snapshot_has_are_not_lost(project: Project) -> None:
     assert "SELECT 1" in routine(project, "f.sql")
 
 
+def test_the_command_that_loses_edits_works_as_it_is_told(project: Project) -> None:
+    shipped(project, "f.sql", F.format(1))
+    shipped(project, "text.sql", F.format(1).replace("(n integer)", "(n text)"))
+    project.write("alembic/routines/f.sql", F.format(7))
+    said = project.alembic("pgpipe", "pull", "public.f(integer)").errors
+    told = re.search(r"or lose them: alembic (pgpipe pull .+ --force)", said)
+    assert told is not None
+    project.ok(*shlex.split(told[1]))
+    assert "SELECT 1" in routine(project, "f.sql")
+
+
 def test_an_unknown_name_names_the_nearest(project: Project) -> None:
     project.query("CREATE VIEW customer_list AS SELECT 1 AS one")
     result = project.alembic("pgpipe", "pull", "custmer_list")
@@ -301,6 +313,35 @@ def test_what_the_history_creates_is_not_doubled(project: Project) -> None:
     result = project.ok("pgpipe", "pull", "--all")
     assert "left out: public.f(integer): alembic/sql/001_f.sql creates it\n" in result.output
     assert files(project.folder / "alembic/routines") == ["public/v.sql"]
+
+
+@pytest.mark.parametrize("moved_to", ["core/f.sql", None])
+def test_a_baseline_leaves_the_snapshots_of_files_that_are_gone(
+    project: Project, moved_to: str | None
+) -> None:
+    shipped(project, "public/f.sql", F.format(1))
+    (project.folder / "alembic/routines/public/f.sql").unlink()
+    if moved_to is not None:
+        project.write(f"alembic/routines/{moved_to}", F.format(1))
+    project.ok("pgpipe", "wrap", "--drop")
+    project.ok("upgrade", "head")
+    project.query(F.format(2).replace("integer)", "text)"))
+    project.ok("pgpipe", "pull", "--all")
+    assert (project.folder / "alembic/sql/public.f.v001.sql").read_text("utf-8") == F.format(1)
+    assert routine(project, "public/f-text.sql").startswith("CREATE OR REPLACE FUNCTION")
+    project.ok("stamp", "head")
+    assert project.ok("pgpipe", "wrap").output == "every source has its wrapper\n"
+
+
+def test_a_baseline_that_would_write_over_a_file_writes_nothing(project: Project) -> None:
+    project.query(F.format(1) + F.format(1).replace("public.f", "public.g"))
+    project.write("alembic/sql/public.g.v001.down.sql", "SELECT 1;\n")
+    result = project.alembic("pgpipe", "pull", "--all")
+    assert result.code == 1
+    assert "alembic/sql/public.g.v001.down.sql: there already" in result.errors
+    assert files(project.folder / "alembic/routines") == []
+    assert snapshots(project) == ["public.g.v001.down.sql"]
+    assert list((project.folder / "alembic/versions").glob("*.py")) == []
 
 
 def test_a_schema_limits_the_baseline(project: Project) -> None:
