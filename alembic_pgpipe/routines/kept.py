@@ -28,15 +28,17 @@ FROM (VALUES
     {}
 ) AS old (n, kind, identity, name, becomes, heir), LATERAL (
     SELECT oid, 'pg_proc' AS catalog, proowner AS owner, proacl AS acl,
-        acldefault('f', proowner) AS usual, replace(becomes, 'AGGREGATE', 'FUNCTION') AS granted
+        acldefault('f', proowner) AS usual, CASE becomes
+            WHEN 'AGGREGATE' THEN 'FUNCTION ' || replace(heir, '(*)', '()')
+            ELSE becomes || ' ' || heir END AS granted
     FROM pg_catalog.pg_proc WHERE oid = to_regprocedure(
         CASE WHEN kind IN ('FUNCTION', 'PROCEDURE', 'AGGREGATE') THEN identity END)
     UNION ALL
-    SELECT oid, 'pg_class', relowner, relacl, acldefault('r', relowner), 'TABLE'
+    SELECT oid, 'pg_class', relowner, relacl, acldefault('r', relowner), 'TABLE ' || heir
     FROM pg_catalog.pg_class WHERE oid = to_regclass(
         CASE WHEN kind IN ('VIEW', 'MATERIALIZED VIEW') THEN identity END)
     UNION ALL
-    SELECT oid, 'pg_type', typowner, typacl, acldefault('T', typowner), 'DOMAIN'
+    SELECT oid, 'pg_type', typowner, typacl, acldefault('T', typowner), 'DOMAIN ' || heir
     FROM pg_catalog.pg_type WHERE oid = to_regtype(CASE kind WHEN 'DOMAIN' THEN identity END)
     UNION ALL
     SELECT oid, 'pg_event_trigger', evtowner, NULL, NULL, NULL
@@ -48,33 +50,48 @@ FROM (VALUES
     SELECT oid, 'pg_policy', NULL, NULL, NULL, NULL FROM pg_catalog.pg_policy
     WHERE polname = name AND polrelid = to_regclass(CASE kind WHEN 'POLICY' THEN identity END)
 ) AS found, LATERAL (
+    -- What is usual for the old one may not be what its heir gets by default.
+    SELECT usual IS NOT NULL AND (
+        coalesce(acl, usual) <> usual OR EXISTS (SELECT FROM pg_catalog.pg_default_acl))
+) AS told (privileges), LATERAL (
     SELECT 1 AS place, format('ALTER %s %s OWNER TO %s', becomes, heir, owner::regrole)
     WHERE owner::regrole::text <> quote_ident(current_user)
     UNION ALL
-    SELECT 2, format('REVOKE ALL ON %s %s FROM %s', granted, heir, role) FROM (
+    SELECT 2, format('REVOKE ALL ON %s FROM %s', granted, role) FROM (
         SELECT 'PUBLIC' UNION SELECT owner::regrole::text UNION
         SELECT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END
         FROM pg_catalog.pg_default_acl, aclexplode(defaclacl)
-    ) AS others (role) WHERE acl <> usual
+    ) AS others (role) WHERE told.privileges
     UNION ALL
-    SELECT 3, format('GRANT %s ON %s %s TO %s', privilege_type, granted, heir,
+    SELECT 3, format('GRANT %s ON %s TO %s', privilege_type, granted,
         CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END)
         || CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END
-    FROM aclexplode(CASE WHEN acl <> usual THEN acl END)
+    FROM aclexplode(CASE WHEN told.privileges THEN coalesce(acl, usual) END)
     UNION ALL
     SELECT 4, format('COMMENT ON %s %s IS %L', becomes, heir, obj_description(oid, catalog))
     WHERE obj_description(oid, catalog) IS NOT NULL
     UNION ALL
-    SELECT 5, format('GRANT %s (%I) ON %s TO %s', privilege_type, attname, heir,
-        CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END)
-        || CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END
-    FROM pg_catalog.pg_attribute, aclexplode(attacl)
+    SELECT 5, format('DO %L', format('BEGIN IF EXISTS (SELECT FROM pg_catalog.pg_attribute '
+        'WHERE attrelid = %L::pg_catalog.regclass AND attname = %L AND NOT attisdropped) '
+        'THEN %s; END IF; END', heir, attname, statement))
+    FROM pg_catalog.pg_attribute, LATERAL (
+        SELECT format('GRANT %s (%I) ON %s TO %s', privilege_type, attname, heir,
+            CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END)
+            || CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END
+        FROM aclexplode(attacl)
+        UNION ALL
+        SELECT format('COMMENT ON COLUMN %s.%I IS %L', heir, attname,
+            col_description(attrelid, attnum))
+        WHERE col_description(attrelid, attnum) IS NOT NULL
+    ) AS of_column (statement)
     WHERE catalog = 'pg_class' AND attrelid = oid AND NOT attisdropped
     UNION ALL
-    SELECT 5, format('COMMENT ON COLUMN %s.%I IS %L', heir, attname,
-        col_description(attrelid, attnum))
-    FROM pg_catalog.pg_attribute WHERE catalog = 'pg_class' AND attrelid = oid
-        AND NOT attisdropped AND col_description(attrelid, attnum) IS NOT NULL
+    -- One that could be read must be readable again, whatever its text says.
+    SELECT 6, format('DO %L', format('BEGIN IF NOT (SELECT relispopulated FROM '
+        'pg_catalog.pg_class WHERE oid = %L::pg_catalog.regclass) '
+        'THEN REFRESH MATERIALIZED VIEW %s; END IF; END', heir, heir))
+    FROM pg_catalog.pg_class AS c WHERE catalog = 'pg_class' AND c.oid = found.oid
+        AND relkind = 'm' AND relispopulated AND becomes = 'MATERIALIZED VIEW'
 ) AS kept (place, statement) GROUP BY n;"""
 GIVE_BACK = """\
 DO $wrap$ BEGIN EXECUTE coalesce(nullif(current_setting('pgpipe.kept_{}', true), ''), 'SELECT');
