@@ -143,7 +143,9 @@ class Rebuilding:
             reach.refused.extend(old)
             reach.why.append(error.error.message)
             return old
-        reach.notes.extend(map(_dropped, left))
+        # What is created IF NOT EXISTS is among them, and comes back.
+        reach.refused.extend(left)
+        reach.why.append("it is there already")
         return left
 
     def _join(

@@ -58,8 +58,14 @@ class Definition:
         return "\n".join(filter(None, (self.create, "".join(parts))))
 
 
-def taken_back(now: Definition, was: Definition) -> Iterator[str]:
-    """Yield what gives an object the privileges and comments again that it had."""
+def taken_back(now: Definition, was: Definition, user: str) -> Iterator[str]:
+    """Yield what gives an object the owner, privileges and comments again that it had.
+
+    What belonged to ``user``, who runs it, does so again to whoever runs the downgrade.
+    """
+    if now.owner != was.owner:
+        own = _ownership(was.object, was.owner, "CURRENT_USER")
+        yield own if was.owner == user else was.ownership
     yield from (_opposite(one) for one in now.grants if one not in was.grants)
     yield from (one for one in was.grants if one not in now.grants)
     if now.comment != was.comment:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -16,6 +17,8 @@ from alembic_pgpipe.routines.definitions import Definition, read_definitions
 from alembic_pgpipe.routines.heads import Head
 from alembic_pgpipe.routines.stage import Stage
 from alembic_pgpipe.run.server_errors import StatementError
+
+NOT_FILLED = re.compile(r"(?<=\n  WITH )NO (?=DATA;\n)")
 
 
 class Drifted(str, Enum):
@@ -88,7 +91,7 @@ def compare(project: Definition, database: Definition, stage: Stage) -> Drift | 
     Servers of different versions put one thing into different words.  Words that differ
     are therefore made an object on the rehearsal's server, and read back there.
     """
-    user = _user(stage)
+    user = stage.user()
     sides = [_parts(project, user, project), _parts(database, user, project)]
     changed = [part for part, text in sides[0].items() if sides[1][part] != text]
     if "definition" in changed and _same_there(project, database, stage):
@@ -105,7 +108,7 @@ def _parts(one: Definition, user: str, project: Definition) -> Mapping[str, str]
     Who owns an object that the project gives to nobody depends on who runs the pipeline.
     """
     return {
-        "definition": one.create,
+        "definition": NOT_FILLED.sub("", one.create),  # a REFRESH changes no definition
         "owner": one.ownership if project.owner != user else "",
         "privileges": "".join(sorted(one.grants)),
         "comment": one.comment_statement + "".join(one.part_comments),
@@ -138,7 +141,3 @@ def _read_back(definition: Definition, stage: Stage) -> str | None:
 
 def _by_key(definitions: Iterable[Definition]) -> Mapping[str, Definition]:
     return {key(one.object): one for one in definitions}
-
-
-def _user(stage: Stage) -> str:
-    return str(stage.rehearsal.connection.exec_driver_sql("SELECT current_user").scalar_one())

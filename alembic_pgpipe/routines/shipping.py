@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.model import Problem
 from alembic_pgpipe.routines.anew import Anew, Rebuilding, script, without_directives
+from alembic_pgpipe.routines.baseline import ROUTINES, UNREAD
 from alembic_pgpipe.routines.catalog import DatabaseObject, Kind, key
 from alembic_pgpipe.routines.composed import (
     Copied,
@@ -30,7 +31,7 @@ from alembic_pgpipe.routines.copies import PARTS_OF
 from alembic_pgpipe.routines.definitions import Definition, read_definitions, taken_back
 from alembic_pgpipe.routines.domains import altered, read_domain
 from alembic_pgpipe.routines.heads import head_of
-from alembic_pgpipe.routines.kept import drop
+from alembic_pgpipe.routines.kept import drop, give_back, heirs_of, keep
 from alembic_pgpipe.routines.shipment import Declined, Plan, Shipment, declining, problem
 from alembic_pgpipe.routines.stage import Stage
 from alembic_pgpipe.routines.texts import Objects, Texts
@@ -45,6 +46,8 @@ UNFIT = (
     "{} makes no routine, view or the like, and a downgrade would leave it behind: put it into "
     "a source of its own, which comes ahead"
 )
+NO_WAY_BACK = "its downgrade would not end well: "
+GONE_BEFORE = "the file is gone, and what it created was gone before"
 MOVED = "-- The file was moved, and nothing else.\n"
 
 
@@ -117,8 +120,7 @@ class Shipping:
         if change.old and not left:
             undo = self._undo((change,), before, was)
         else:
-            new = [one for one in created if key(one) not in before]
-            undo = self._dropped(new) + "".join(one.create for one in taken)
+            undo = self._given_back(change, created, taken)
         notes = (f"{one.identity} stays beside it" for one in left)
         return Shipment((change,), (Copied(change.new),), undo, tuple(notes))
 
@@ -196,8 +198,9 @@ class Shipping:
             attached = self.stage.attached()
             anew = self._rebuilding.reach((change,), waiting)
             if not anew.drops:
-                raise Declined(None)  # nothing is in its way
+                return self._with_nothing_to_drop(change)
             parts, notes = self._rebuilding.parts(anew)
+            defined = tuple(reversed(self._definitions(anew.drops)))
             with self.stage.rehearsal.savepoint():
                 self.stage.run(composed(parts), change.path)
                 lost = {*self._lost(anew, before), *(attached - self.stage.attached())}
@@ -205,8 +208,15 @@ class Shipping:
                     names = ", ".join(sorted(lost))
                     raise Declined(problem(change, f"{LOST}{names}"))
         self.texts.ship(*anew.changes)
-        undo = self._undo(anew.changes, before)
+        undo = self._undo(anew.changes, before, defined=defined)
         return Shipment(anew.changes, parts, undo, tuple(notes))
+
+    def _with_nothing_to_drop(self, change: RoutineChange) -> Shipment:
+        if change.new:
+            raise Declined(None)  # nothing is in its way
+        self.texts.ship(change)
+        said = f"-- {GONE_BEFORE}"
+        return Shipment((change,), (Written(said),), f"{said}\n", (GONE_BEFORE,))
 
     def _lost(self, anew: Anew, before: Objects) -> Iterator[str]:
         """Yield what is gone that no changed file has created before."""
@@ -221,20 +231,21 @@ class Shipping:
         changes: Sequence[RoutineChange],
         before: Objects,
         was: Sequence[Definition] = (),
+        defined: Sequence[Definition] = (),
     ) -> str | None:
         """Return what brings the objects back that were there; None: the old snapshot does.
 
-        ``was`` is how those were that are not dropped on the way.  Raises Declined where the
-        way back does not lead there.
+        ``was`` is how those were that are not dropped on the way, ``defined`` how those were
+        that are.  Raises Declined where the way back does not lead there.
         """
         back = tuple(replace(one, old=one.new, new=one.old) for one in reversed(changes))
         with declining(), self.texts.undone():
-            undo = self._way_back(back)
+            undo = self._way_back(back, defined or was)
             left = self._left_behind(was)
             missing = before.keys() ^ self.stage.objects().keys()
         if missing:
             names = ", ".join(sorted(missing))
-            raise Declined(problem(changes[0], f"its downgrade would not end well: {names}"))
+            raise Declined(problem(changes[0], f"{NO_WAY_BACK}{names}"))
         return followed(changes[0].old if undo is None else undo, left) if left else undo
 
     def _left_behind(self, was: Sequence[Definition]) -> str:
@@ -242,9 +253,68 @@ class Shipping:
         there = self.stage.objects()
         old = {key(one.object): one for one in was if key(one.object) in there}
         now = self._definitions([there[name] for name in old])
-        return "".join(s for one in now for s in taken_back(one, old[key(one.object)]))
+        user = self.stage.user()
+        return "".join(s for one in now for s in taken_back(one, old[key(one.object)], user))
 
-    def _way_back(self, back: Sequence[RoutineChange]) -> str | None:
+    def _given_back(
+        self,
+        change: RoutineChange,
+        created: Iterable[DatabaseObject],
+        taken: Sequence[Definition],
+    ) -> str:
+        """Return what makes objects those again that a file has taken over, and drops others.
+
+        Raises Declined where that cannot be done.
+        """
+        with self.texts.undone():
+            try:
+                text = self._by_definitions(created, taken, change.path)
+            except StatementError as error:
+                # Its place is in the undo, which nobody has seen yet.
+                said = error.error
+                why = " ".join(filter(None, (said.message, said.detail)))
+                raise Declined(problem(change, f"{NO_WAY_BACK}{why}")) from error
+            return text + self._left_behind(taken)
+
+    def _way_back(self, back: Sequence[RoutineChange], was: Sequence[Definition]) -> str | None:
+        try:
+            return self._by_texts(back)
+        except (StatementError, Declined):
+            if not was:
+                raise
+        # What the old text names may be called otherwise by now, which the server knows.
+        made = [one for change in back for one in self.texts.created_by(change)]
+        return self._by_definitions(made, was, back[0].path)
+
+    def _by_definitions(
+        self, made: Iterable[DatabaseObject], was: Sequence[Definition], path: str
+    ) -> str:
+        """Run, and return, what makes objects what they were, in the server's words.
+
+        They are replaced where it allows that, so that what depends on them may stay.
+        """
+        old = {key(one.object) for one in was}
+        made = tuple(made)
+        new = [one for one in made if key(one) not in old]
+        with suppress(StatementError):
+            text = self._dropped(new) + _creates(was)
+            self.stage.run(text, path)
+            return text
+        text = self._dropped_and_created(made, was)
+        self.stage.run(text, path)
+        return text
+
+    def _dropped_and_created(
+        self, made: Iterable[DatabaseObject], was: Sequence[Definition]
+    ) -> str:
+        there = self.stage.objects()
+        names = {*map(key, made), *(key(one.object) for one in was)}
+        drops = self.stage.in_order_of_drops(there[name] for name in names & there.keys())
+        heirs = tuple(heirs_of(drops, [one.object for one in was], there))
+        back = map(give_back, heirs)
+        return "\n".join([keep(heirs), *map(drop, drops), _creates(was), *back, ""])
+
+    def _by_texts(self, back: Sequence[RoutineChange]) -> str | None:
         if len(back) == 1:
             with suppress(StatementError, Declined):
                 with self.stage.rehearsal.savepoint():
@@ -261,6 +331,12 @@ class Shipping:
         text = script(parts)
         self.stage.run(text, back[0].path)
         return text
+
+
+def _creates(definitions: Sequence[Definition]) -> str:
+    """Return what creates objects, also where a routine names what is there no more."""
+    unread = UNREAD if any(one.object.kind in ROUTINES for one in definitions) else ""
+    return unread + "".join(one.create for one in definitions)
 
 
 def _moves(changes: Sequence[RoutineChange]) -> Iterator[Shipment]:

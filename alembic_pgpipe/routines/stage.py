@@ -19,7 +19,7 @@ from alembic_pgpipe.routines.catalog import (
 )
 from alembic_pgpipe.routines.composed import is_create
 from alembic_pgpipe.routines.dependencies import read_graph
-from alembic_pgpipe.routines.heads import WITH_ARGUMENTS, head_of
+from alembic_pgpipe.routines.heads import WITH_ARGUMENTS, head_of, heads
 from alembic_pgpipe.routines.order import in_order
 from alembic_pgpipe.routines.rehearsal import Rehearsal
 from alembic_pgpipe.run.server_errors import StatementError
@@ -29,6 +29,7 @@ from alembic_pgpipe.source import Statement, read_statements
 # function or a view, another kind of object, a duplicate of each kind.
 CANNOT_REPLACE = frozenset({"42P13", "42P16", "42809", "42723", "42P07", "42710"})
 MISSING_ROLE = re.compile(r'role "(?P<name>.+)" does not exist')
+IF_NOT_EXISTS = re.compile(r"(\ACREATE\s+MATERIALIZED\s+VIEW\s+)IF\s+NOT\s+EXISTS\s+", re.I)
 REPLACEABLE = re.compile(
     r"\ACREATE\s+(?=(?:FUNCTION|PROCEDURE|AGGREGATE|VIEW|RECURSIVE\s+VIEW|TRIGGER|RULE)\b)",
     re.I,
@@ -142,8 +143,27 @@ class Stage:
         names = (key(one) for one in created.left())
         return tuple(before[name] for name in names if name in before)
 
+    def named_in(self, text: str, path: str) -> tuple[DatabaseObject, ...]:
+        """Return the objects that a text creates, as far as its names tell.
+
+        A name without its schema is taken for one in the current schema.
+        """
+        there = self.objects()
+        schema = self.rehearsal.connection.exec_driver_sql("SELECT current_schema()").scalar()
+        named = (
+            name
+            for _, head in heads(read_statements(text, path))
+            for name, one in there.items()
+            if head.creates(one) and (head.is_qualified or one.schema == schema)
+        )
+        return tuple(there[name] for name in dict.fromkeys(named))
+
+    def user(self) -> str:
+        """Return who runs the texts here."""
+        return str(self.rehearsal.connection.exec_driver_sql("SELECT current_user").scalar())
+
     def _create_over(self, statement: Statement) -> None:
-        body = statement.text[statement.lead :]
+        body = IF_NOT_EXISTS.sub(r"\1", statement.text[statement.lead :])
         replacing = statement._replace(
             text=REPLACEABLE.sub("CREATE OR REPLACE ", body, count=1), lead=0
         )
@@ -155,7 +175,7 @@ class Stage:
             if error.error.sqlstate not in CANNOT_REPLACE or dropped is None:
                 raise
             self.rehearsal.send(statement._replace(text=dropped, lead=0))
-            self.rehearsal.send(statement)
+            self.rehearsal.send(replacing)
 
 
 class _Created:

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 
 from alembic_pgpipe.routines.catalog import DatabaseObject, key
 from alembic_pgpipe.routines.dependencies import Dependant
+from alembic_pgpipe.routines.heads import heads
 from alembic_pgpipe.routines.shipment import Declined, problem
 from alembic_pgpipe.routines.stage import Stage
 from alembic_pgpipe.routines.working import RoutineChange, read_snapshots, shown
 from alembic_pgpipe.run.server_errors import StatementError
 from alembic_pgpipe.settings import Settings
+from alembic_pgpipe.source import read_statements
 
 Objects = Mapping[str, DatabaseObject]
 
@@ -32,12 +34,13 @@ class Texts:
     stage: Stage
     latest: dict[str, Text]
     _owners: dict[str, str] = field(default_factory=dict)
+    _tried: set[str] = field(default_factory=set)
 
     def ship(self, *changes: RoutineChange) -> None:
         """Let changes have run: their new texts are the latest."""
         for change in changes:
             self.latest[change.name] = Text(change.path, change.new)
-        self._owners = {}
+        self._owners, self._tried = {}, set()
 
     @contextmanager
     def undone(self) -> Iterator[None]:
@@ -47,11 +50,17 @@ class Texts:
             with self.stage.undone():
                 yield
         finally:
-            self.latest, self._owners = latest, {}
+            self.latest, self._owners, self._tried = latest, {}, set()
 
     def created_by(self, change: RoutineChange) -> tuple[DatabaseObject, ...]:
         """Return what the text before a change has created, as it is now."""
-        return self.stage.created_by(change.old, change.path) if change.old else ()
+        if not change.old:
+            return ()
+        try:
+            return self.stage.created_by(change.old, change.path)
+        except StatementError:
+            # A table that it names may have other columns by now, or be gone.
+            return self.stage.named_in(change.old, change.path)
 
     def left_over(
         self, old: Iterable[DatabaseObject], created: Iterable[DatabaseObject]
@@ -67,12 +76,20 @@ class Texts:
 
     def owner(self, found: DatabaseObject) -> str | None:
         """Return the working copy whose latest text creates an object."""
-        if not self._owners:
-            for name, text in self.latest.items():
-                with suppress(StatementError):
-                    created = self.stage.created_by(text.text, text.path)
-                    self._owners.update({key(one): name for one in created})
+        untried = [name for name in self.latest if name not in self._tried]
+        # To run them all takes long, and most often the first is the one.
+        for name in sorted(untried, key=lambda name: not _names(self.latest[name], found)):
+            if key(found) in self._owners:
+                break
+            self._try(name)
         return self._owners.get(key(found))
+
+    def _try(self, name: str) -> None:
+        self._tried.add(name)
+        text = self.latest[name]
+        with suppress(StatementError):
+            created = self.stage.created_by(text.text, text.path)
+            self._owners.update({key(one): name for one in created})
 
     def refuse_shared(
         self,
@@ -87,6 +104,11 @@ class Texts:
             if owner is not None and owner != change.name:
                 path = self.latest[owner].path
                 raise Declined(problem(change, f"{path} creates {one.identity} as well"))
+
+
+def _names(text: Text, found: DatabaseObject) -> bool:
+    """Tell whether one of a text's statements says that it creates an object."""
+    return any(head.creates(found) for _, head in heads(read_statements(text.text, text.path)))
 
 
 def latest_texts(settings: Settings) -> dict[str, Text]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
 
-from tests.integration.routines.test_shipping import F, shipped
+from tests.integration.routines.test_shipping import F, shipped, sources, write
 from tests.project import Project
 
 pytestmark = pytest.mark.usefixtures("shared_rehearsal")
@@ -27,6 +28,7 @@ READS_T = {
     "function": OR_REPLACE.replace("(a int)", "()").replace("SELECT a", "SELECT a FROM t"),
     "view": "CREATE OR REPLACE VIEW public.v AS SELECT a AS one FROM public.t;\n",
 }
+UNCHANGED = "as the project made them"
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +44,50 @@ def app(project: Project) -> Iterator[str]:
     project.query(f"CREATE ROLE {name}")
     yield name
     project.query(f"DROP OWNED BY {name} CASCADE; DROP ROLE {name}")
+
+
+# -- the old text, which cannot be run any more ------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", READS_T)
+def test_a_file_may_name_the_new_name_of_a_column(project: Project, kind: str) -> None:
+    project.source("t", T)
+    shipped(project, x=READS_T[kind])
+    project.source("t2", "ALTER TABLE t RENAME a TO b;\n", "ALTER TABLE t RENAME b TO a;\n")
+    shipped(project, x=READS_T[kind].replace("SELECT a", "SELECT b"))
+    project.query("INSERT INTO t VALUES (7)")
+    asked = {"function": "SELECT f()", "view": "SELECT one FROM v"}[kind]
+    assert project.scalar(asked) == 7
+    project.ok("downgrade", "-2")
+    assert project.scalar(asked) == 7
+    project.ok("upgrade", "head")
+    assert project.scalar(asked) == 7
+
+
+def test_the_file_of_a_trigger_goes_after_its_table(project: Project) -> None:
+    project.source("t", T)
+    shipped(project, tf=TF, tr=ON_T)
+    project.source("t2", "DROP TABLE public.t;\n", T)
+    said = shipped(project, "--drop", tr=None)
+    assert "the file is gone, and what it created was gone before" in said
+    assert project.ok("pgpipe", "wrap").output == "every source has its wrapper\n"
+    project.ok("downgrade", "-2")
+    project.ok("upgrade", "head")
+    project.source("t3", T)
+    shipped(project, tr=ON_T)
+    assert project.scalar("SELECT count(*) FROM pg_trigger WHERE tgname = 'x'") == 1
+
+
+def test_the_other_query_of_a_view_that_is_made_if_it_is_not_there_counts(
+    project: Project,
+) -> None:
+    text = M.replace("VIEW", "VIEW IF NOT EXISTS")
+    shipped(project, m=text)
+    said = shipped(project, m=text.replace("1 AS", "2 AS"))
+    assert "public.m: dropped and created anew (it is there already)" in said
+    assert project.scalar("SELECT a FROM m") == 2
+    project.ok("downgrade", "-1")
+    assert project.scalar("SELECT a FROM m") == 1
 
 
 # -- what the database knows of an object, where it is created anew ----------------------------
@@ -100,3 +146,119 @@ def test_a_materialized_view_that_could_be_read_can_be_read_again(project: Proje
     project.query("REFRESH MATERIALIZED VIEW m")
     shipped(project, f=OTHER_NAME)
     assert project.scalar("SELECT a FROM m") == 1
+
+
+def test_a_refresh_is_no_change_of_a_definition(project: Project) -> None:
+    shipped(project, m=M.replace(" AS a", " AS a WITH NO DATA"))
+    project.query("REFRESH MATERIALIZED VIEW m")
+    assert UNCHANGED in project.ok("pgpipe", "status", "--routines").output
+    project.query("DROP MATERIALIZED VIEW m; CREATE MATERIALIZED VIEW m AS SELECT 2 AS a")
+    said = project.ok("pgpipe", "status", "--routines").output
+    assert "public.m" in said and UNCHANGED not in said
+
+
+# -- the way back ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CREATE OR REPLACE VIEW public.v AS SELECT 1 AS a, 2 AS b, 3 AS c;\n",
+        OR_REPLACE.replace("a int", "a int DEFAULT 3"),
+    ],
+    ids=["view", "function"],
+)
+def test_what_a_file_took_over_and_widened_goes_back(project: Project, text: str) -> None:
+    project.wrapped(a1=V + F)
+    shipped(project, x=text)
+    project.ok("downgrade", "-1")
+    columns = "SELECT count(*) FROM pg_attribute WHERE attrelid = 'v'::regclass AND attnum > 0"
+    usual = "SELECT pronargdefaults FROM pg_proc WHERE proname = 'f'"
+    assert (project.scalar(columns), project.scalar(usual)) == (2, 0)
+
+
+def test_what_a_file_took_over_gets_its_privileges_and_comment_back(project: Project) -> None:
+    project.wrapped(a1=F)
+    more = "REVOKE ALL ON FUNCTION f FROM PUBLIC; COMMENT ON FUNCTION f IS 'x';\n"
+    shipped(project, f=OR_REPLACE + more)
+    known = (
+        "SELECT has_function_privilege('public', oid, 'EXECUTE'), "
+        "obj_description(oid, 'pg_proc') FROM pg_proc WHERE proname = 'f'"
+    )
+    assert project.query(known) == [(False, "x")]
+    project.ok("downgrade", "-1")
+    assert project.query(known) == [(True, None)]
+
+
+def test_a_downgrade_gives_the_owner_back(project: Project, app: str) -> None:
+    owner = "SELECT proowner::regrole::text FROM pg_proc WHERE proname = 'f'"
+    shipped(project, f=OR_REPLACE)
+    before = project.scalar(owner)
+    shipped(project, f=f"{OR_REPLACE}ALTER FUNCTION f(int) OWNER TO {app};\n")
+    assert project.scalar(owner) == app
+    project.ok("downgrade", "-1")
+    assert project.scalar(owner) == before
+
+
+def test_a_downgrade_that_cannot_be_done_is_no_way_back(project: Project) -> None:
+    project.source("t", T)
+    project.ok("pgpipe", "wrap")
+    text = F.replace("LANGUAGE sql", "LANGUAGE sql IMMUTABLE")
+    write(project, "f", f"{text}CREATE INDEX ti ON public.t (public.f(a));\n")
+    result = project.alembic("pgpipe", "wrap")
+    assert result.code == 1
+    assert (
+        "alembic/routines/f.sql: its downgrade would not end well: cannot drop function "
+        "f(integer) because other objects depend on it index ti depends on"
+    ) in result.text
+    assert sources(project) == {"t.sql"}
+
+
+# -- names as the server has them --------------------------------------------------------------
+
+
+ARGUMENTS = (
+    "a text DEFAULT $$x, y)$$",
+    "a public.t.a%TYPE",
+    "a pg_catalog.int4",
+    "a dec(3, 2)",
+    "a float(10)",
+    "a bpchar",
+    "a interval day to second",
+    "a int[3][3]",
+)
+
+
+def test_a_signature_is_known_again_however_it_is_spelled(project: Project) -> None:
+    project.source("t", T)
+    function = "CREATE FUNCTION public.{}({}) RETURNS int LANGUAGE sql AS 'SELECT 1';\n"
+    texts = {f"f{n}": function.format(f"f{n}", text) for n, text in enumerate(ARGUMENTS)}
+    shipped(project, **texts)
+    said = project.ok("pgpipe", "status", "--routines").output
+    assert f"{len(ARGUMENTS)} objects compared" in said
+    project.ok("pgpipe", "pull", *texts)
+    files = {path.stem for path in (project.folder / "alembic/routines").rglob("*.sql")}
+    assert files == set(texts)
+
+
+@pytest.mark.parametrize("name", ["ÄPFEL", "very_" * 14])
+def test_a_name_is_known_again_however_the_server_keeps_it(project: Project, name: str) -> None:
+    shipped(project, f=F.replace("public.f", f"public.{name}"))
+    assert "1 object compared" in project.ok("pgpipe", "status", "--routines").output
+
+
+# -- speed -------------------------------------------------------------------------------------
+
+
+def test_one_change_among_many_files_takes_no_longer_for_them(project: Project) -> None:
+    for number in range(200):
+        write(project, f"f{number}", F.replace("public.f", f"public.f{number}"))
+    write(project, "v", "CREATE VIEW public.v AS SELECT public.f7(1) AS one;\n")
+    project.ok("pgpipe", "wrap", "--together", "-m", "all")
+    write(project, "f3", OTHER_NAME.replace("public.f", "public.f3"))
+    project.ok("pgpipe", "wrap")  # brings the rehearsal to the head
+    write(project, "f7", OTHER_NAME.replace("public.f", "public.f7"))
+    began = time.monotonic()
+    project.ok("pgpipe", "wrap")
+    assert time.monotonic() - began < 5
+    assert "f7.v002.sql" in sources(project)
