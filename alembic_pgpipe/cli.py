@@ -20,7 +20,7 @@ from alembic_pgpipe.ending import end_soon
 from alembic_pgpipe.errors import CheckError, PgpipeError
 from alembic_pgpipe.invocation import SECTION, invocation
 from alembic_pgpipe.settings import HIDE
-from alembic_pgpipe.showable import harmless
+from alembic_pgpipe.showable import harmless, redacted
 
 if TYPE_CHECKING:
     from alembic_pgpipe.commands.append import Wrapped
@@ -96,7 +96,7 @@ class Verbs(click.Group):
         except (click.ClickException, CommandError) as error:
             if context.obj is not None:
                 if isinstance(error, CommandError):
-                    error.args = (_as_called(str(error)),)
+                    error.args = (_without_secrets(_as_called(str(error))),)
                 _keep(context, error, secrets)
             raise
 
@@ -113,7 +113,7 @@ def pgpipe(
     context: click.Context, file: str | None, name: str | None, arguments: tuple[str, ...]
 ) -> None:
     """Ship SQL files and routines to PostgreSQL: status, retry, skip, logs."""
-    if context.obj is None or file or name or arguments:
+    if context.obj is None or file or name is not None or arguments:
         context.obj = _config(file, name, arguments, context.obj)
     context.obj.attributes[HIDE] = context.meta[SECRETS].add
 
@@ -313,9 +313,10 @@ def check(config: Config, no_rehearsal: bool) -> None:
     from alembic_pgpipe.render import terminal
 
     report = run(config, rehearse=not no_rehearsal)
+    said = _without_secrets(terminal.problems(report))
     if report.problems:
-        raise Findings(terminal.problems(report))
-    _show(terminal.problems(report))
+        raise Findings(said)
+    _show(said)
 
 
 @pgpipe.command()
@@ -371,7 +372,7 @@ def wait(config: Config, timeout: float) -> None:
 )
 @click.option(
     "--junit",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
     metavar="FILE",
     help="Write a test report: one case for each revision.",
 )
@@ -400,7 +401,7 @@ def close(config: Config, status: str | None, junit: Path | None, timeout: float
     if closed.error is None:
         _show(terminal.closed(closed))
     if junit is not None:
-        _write(junit, _as_called(report(closed)))
+        _write(junit, report(closed, _as_called))
     if closed.error is not None:
         raise closed.error
 
@@ -433,6 +434,15 @@ def _keep(
         settings = read_settings(context.obj)
         verb = f"{PROGRAM} {context.invoked_subcommand or ''}".rstrip()
         keep_failure(settings, os.environ, f"{verb} (exit code {code})\n{said}", secrets)
+
+
+def _without_secrets(text: str) -> str:
+    """Return what quotes files and servers without the secrets that the command has used."""
+    from alembic_pgpipe.run.build_log import spellings
+
+    secrets: set[str] = click.get_current_context().meta[SECRETS]
+    given = filter(None, (*secrets, os.environ.get("PGPASSWORD")))
+    return redacted(text, {spelling for secret in given for spelling in spellings(secret)})
 
 
 def _drift(config: Config, *, as_json: bool, diff: bool) -> None:
@@ -488,7 +498,9 @@ def _config(
         quiet=False,
         raiseerr=False,
     )
-    section = name or (outer.config_ini_section if outer is not None else SECTION)
+    section = outer.config_ini_section if outer is not None else SECTION
+    if name is not None:
+        section = name
     return Config(file_=ini, toml_file=toml, ini_section=section, cmd_opts=options)
 
 

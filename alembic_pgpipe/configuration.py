@@ -41,6 +41,10 @@ def refuse_unreadable(config: Config) -> None:
         config.toml_alembic_config  # noqa: B018  it is read now, and kept
     except (OSError, ValueError) as error:
         raise SettingsError(f"{config.toml_file_name}{_toml_fault(error)}") from None
+    except AttributeError:
+        raise SettingsError(
+            f"{config.toml_file_name}: 'tool' is not a table. Write [tool.alembic], {AGAIN}"
+        ) from None
 
 
 def _refuse_ini(config: Config, file: str | None) -> None:

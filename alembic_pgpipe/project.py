@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import TypeVar
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection
 
 from alembic_pgpipe.connect.database import Database, open_database
@@ -36,19 +38,41 @@ def visit_project(config: Config, look: Callable[[Visit], T]) -> T:
     """Run the project's env.py and give ``look`` what it resolves; return its answer.
 
     The URL may be made in env.py, so that no command of ours can know it otherwise.
-    Raises SettingsError where env.py does not use this package.
+    Raises SettingsError where env.py fails, or does not use this package.
     """
     script = ScriptDirectory.from_config(config)
+    visits: list[Visit] = []
     answers: list[T] = []
-    config.attributes[VISIT] = lambda visit: answers.append(look(visit))
+
+    def visited(visit: Visit) -> None:
+        visits.append(visit)
+        answers.append(look(visit))
+
+    config.attributes[VISIT] = visited
     try:
         with EnvironmentContext(config, script, fn=lambda heads, context: []):
             script.run_env()
+    except CommandError:
+        raise
+    except (Exception, SystemExit) as error:
+        if visits:
+            raise
+        raise SettingsError(_failed_env(script.env_py_location, error)) from error
     finally:
         del config.attributes[VISIT]
     if not answers:
         raise SettingsError(ADOPT.format(env=script.env_py_location))
     return answers[0]
+
+
+def _failed_env(env: str, error: BaseException) -> str:
+    """Return where and how the project's own env.py has failed, ahead of our call."""
+    frames = traceback.extract_tb(error.__traceback__)
+    line = next((f":{one.lineno}" for one in reversed(frames) if one.filename == env), "")
+    return (
+        f"{env}{line}: this fails: {type(error).__name__}: {error}. Mend it, or set what it "
+        "wants, then type the same command again."
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,9 +29,9 @@ SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
 
 def in_ci(environ: Mapping[str, str]) -> bool:
     """Tell whether a CI system has started this process, and no person."""
-    return (
-        environ.get("CI", "").lower() not in ("", "0", "false")
-        or "CODEBUILD_BUILD_ID" in environ
+    # CodeBuild and Azure Pipelines set no CI.
+    return environ.get("CI", "").lower() not in ("", "0", "false") or any(
+        environ.get(name) for name in ("CODEBUILD_BUILD_ID", "TF_BUILD", "BUILD_BUILDID")
     )
 
 

@@ -107,7 +107,6 @@ def _read(ledger: OpenLedger) -> _Found:
     routines, unreadable = _changed(settings)
     problems = (
         *stuck,
-        *_unknown_names(ledger, pending, sources),
         *_unwrapped(revisions, settings),
         *_shared(everything),
         *(p for r in everything for p in _edited(r, history, sources)),
@@ -116,6 +115,7 @@ def _read(ledger: OpenLedger) -> _Found:
     ids = frozenset(r.id for r in pending)
     notes = (
         *(hindrances(ledger.connection, settings.schema, ledger.missing) if pending else ()),
+        *_unknown_names(ledger, pending, sources),
         *agreed.notes,
         *_held(evidence, agreed, sources),
         *_empty(pending, sources),
@@ -208,7 +208,7 @@ def _refusal(
 
 def _unknown_names(
     ledger: OpenLedger, pending: Iterable[Revision], sources: Sources
-) -> Iterable[Problem]:
+) -> Iterable[str]:
     """Return which databases and roles the sources that will run name in vain."""
     if scratch_folder(sources.settings.url, sources.settings.project) is not None:
         # It has only what the project makes.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
 from alembic.config import Config
@@ -13,6 +15,7 @@ from alembic_pgpipe.connect.lock import holder_of
 from alembic_pgpipe.environment import JOURNAL_LOCK_TIMEOUT, Visit
 from alembic_pgpipe.errors import LockError, PgpipeError, SettingsError
 from alembic_pgpipe.ledger.build import (
+    HEADING,
     STATUS_VARIABLES,
     current_build,
     heading,
@@ -132,7 +135,8 @@ def _settle(ledger: OpenLedger, ending: Ending, timeout: float) -> tuple[str, Cl
                 builds.create()
             number, record, free = _own_row(builds, ending.build)
             if free:
-                return number, _write(builds, number, record, ending)
+                kept = replace(ending, log=builds.held(ending.log))
+                return number, _write(builds, number, record, kept)
             alive = holder_of(connection, builds.alive_key(number))
         if time.monotonic() >= deadline:
             raise LockError(_still_at_work(number, alive))
@@ -141,7 +145,7 @@ def _settle(ledger: OpenLedger, ending: Ending, timeout: float) -> tuple[str, Cl
 
 def _own_row(builds: BuildRows, build: Build) -> tuple[str, BuildRecord | None, bool]:
     """Return the number of a build's row, the row, and whether no run of it lives."""
-    own = own_signature(build)
+    own = builds.held(own_signature(build))
     for number in row_numbers(build):
         # Nobody may open the row between a look and the closing.
         free = builds.reserve_build(number)
@@ -169,13 +173,24 @@ def judge(record: BuildRecord | None, ending: Ending) -> Closing:
     if record is None:
         outcome = SUCCESS if ending.succeeded else FAILURE
         return Closing("it had no row", ending.succeeded, f"{outcome}\n")
-    if record.status == FAILURE or (record.status == SUCCESS and ending.succeeded):
-        return Closing("it was closed already", succeeded=record.status == SUCCESS)
+    if record.status == SUCCESS and ending.succeeded:
+        return Closing("it was closed already", succeeded=True)
+    if record.status == FAILURE:
+        # A build that is run again, maybe elsewhere, may fail before its run.
+        more = "" if ending.succeeded else told_apart(record.logs, ending.log)
+        added = f"\n{more}{FAILURE}\n" if more else ""
+        return Closing("it was closed already", succeeded=False, added=added)
     what = DIED if record.status is None else FAILED_LATER
     added = (
         f"{unsaid(record.logs, ending.log)}closed by alembic pgpipe close: {what}\n{FAILURE}\n"
     )
     return Closing(what, succeeded=False, added=added)
+
+
+def told_apart(row: str, file: str) -> str:
+    """Return what a log file has under headings of which a row knows nothing."""
+    parts = re.split(f"^(?={HEADING})", file, flags=re.MULTILINE)
+    return "".join(part for part in parts if part and part.splitlines()[0] not in row)
 
 
 def unsaid(row: str, file: str) -> str:
@@ -189,8 +204,8 @@ def _still_at_work(number: str, alive: Holder | None) -> str:
     who = f" (server process {alive.pid})" if alive is not None else ""
     return (
         f"Build {number} was not closed: a run of it is still at work{who}, and closes it "
-        f"itself. See how far it is: alembic pgpipe log {number}. Where the run is gone, its "
-        "connection ends within a minute; then: alembic pgpipe close"
+        f"itself. See how far it is: alembic pgpipe log {shlex.quote(number)}. Where the run "
+        "is gone, its connection ends within a minute; then: alembic pgpipe close"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from alembic.config import Config
@@ -21,6 +21,7 @@ from alembic_pgpipe.ledger.states import unsettled
 from alembic_pgpipe.model import Direction, Holder, Outcome, Revision, RevisionState, Status
 from alembic_pgpipe.project import OpenLedger, open_ledger, visit_project
 from alembic_pgpipe.revisions.broken import JOIN
+from alembic_pgpipe.revisions.project import ProjectRevisions
 from alembic_pgpipe.run.plan import UNREADABLE, Action, decide_upgrade
 from alembic_pgpipe.run.step import Sources
 from alembic_pgpipe.run.ways_out import ways_out
@@ -74,7 +75,7 @@ def _status(visit: Visit, last: int | None) -> StatusReport:
             heads=heads,
             holder=run,
             agrees=run is not None or not contradicts,
-            following=_following(evidence, sources, shown, visit.revisions.heads()),
+            following=_following(evidence, sources, shown, visit.revisions),
         )
 
 
@@ -82,7 +83,7 @@ def _following(
     evidence: Evidence,
     sources: Sources,
     states: Iterable[RevisionState],
-    heads: Sequence[str],
+    revisions: ProjectRevisions,
 ) -> str | None:
     """Return what to type next; while a run is at work only a decision."""
     _, ways = next(held(evidence, sources), (None, None))
@@ -91,10 +92,20 @@ def _following(
     if evidence.running:
         return None
     for revision, _ in taken_back_in_part(evidence):
-        return taking_back(revision)
+        # Beside a branch that stays, its note says what there is to know.
+        return taking_back(revision) if _is_in_line(revision, evidence, revisions) else None
     if not any(map(_is_to_run, states)):
         return None
-    return JOIN if len(heads) > 1 else UPGRADE
+    return JOIN if len(revisions.heads()) > 1 else UPGRADE
+
+
+def _is_in_line(revision: Revision, evidence: Evidence, known: ProjectRevisions) -> bool:
+    """Return whether taking a revision back takes along only what builds on it."""
+    below = known.parents(revision.id)
+    beside = evidence.passed - {revision.id}
+    if len(below) > 1:
+        return False
+    return not any(set(known.parents(id_)) == set(below) for id_ in beside)
 
 
 def held(evidence: Evidence, sources: Sources) -> Iterator[tuple[Revision, str]]:

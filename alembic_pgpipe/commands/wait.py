@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from alembic.config import Config
 
-from alembic_pgpipe.connect.connector import IMPATIENT
+from alembic_pgpipe.connect.connector import ANSWER_SECONDS, IMPATIENT
 from alembic_pgpipe.connect.database import open_database
 from alembic_pgpipe.environment import Visit
 from alembic_pgpipe.errors import UnreachableError
@@ -35,7 +36,7 @@ def _wait(visit: Visit, timeout: float, say: Callable[[str], None]) -> str:
     told = ""
     while True:
         try:
-            return _ask(visit)
+            return _ask(visit, deadline - time.monotonic())
         except UnreachableError as error:
             if error.final:
                 raise
@@ -47,12 +48,11 @@ def _wait(visit: Visit, timeout: float, say: Callable[[str], None]) -> str:
         time.sleep(PAUSE_SECONDS)
 
 
-def _ask(visit: Visit) -> str:
+def _ask(visit: Visit, seconds: float) -> str:
+    # The loop has its own pauses, and the time that was given; libpq counts from two.
+    once = replace(IMPATIENT, answer=max(2, min(ANSWER_SECONDS, int(seconds))))
     with (
-        # The loop has its own pauses, and the time that was given.
-        open_database(
-            visit.settings, os.environ, hide=visit.hide, waiting=IMPATIENT
-        ) as database,
+        open_database(visit.settings, os.environ, hide=visit.hide, waiting=once) as database,
         database.connect(),
     ):
         return database.label

@@ -19,7 +19,6 @@ from alembic_pgpipe.connect.secret_shape import Access
 APPLICATION = "alembic-pgpipe"
 CONNECT_ARGUMENTS: Mapping[str, object] = MappingProxyType(
     {
-        "connect_timeout": 10,
         "keepalives_idle": 30,
         "keepalives_interval": 10,
         "keepalives_count": 3,
@@ -29,6 +28,7 @@ CONNECT_ARGUMENTS: Mapping[str, object] = MappingProxyType(
         "application_name": APPLICATION,
     }
 )
+ANSWER_SECONDS = 10
 # A rotation changes the database first and the secret a moment later.
 PAUSES = (1.0, 2.0, 4.0, 8.0)
 ROTATED = (
@@ -48,10 +48,14 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """How long newer credentials are waited for, in seconds before each further try."""
+    """How long newer credentials are waited for, in seconds before each further try.
+
+    ``answer`` are the seconds that a server has to let one try in.
+    """
 
     pauses: Sequence[float] = PAUSES
     sleep: Callable[[float], None] = time.sleep
+    answer: int = ANSWER_SECONDS
 
 
 PATIENT = Waiting()
@@ -107,7 +111,8 @@ class Connector:
     def _open(self, dialect: Dialect) -> Any:
         access = self._unused.pop() if self._unused else self._fetch()
         arguments, keywords = dialect.create_connect_args(access.url)
-        keywords = {**CONNECT_ARGUMENTS, **keywords}
+        own = {**CONNECT_ARGUMENTS, "connect_timeout": self.waiting.answer}
+        keywords = {**own, **keywords}
         if access.password is not None:
             keywords["password"] = access.password
         with _seen_by_libpq({**access.variables, **self.environ}):
@@ -131,7 +136,9 @@ def is_not_accepted(text: str) -> bool:
 @contextmanager
 def _seen_by_libpq(environ: Mapping[str, str]) -> Iterator[None]:
     """Let libpq, which asks the process for its variables, see those in ``environ``."""
-    before, wanted = _of_libpq(os.environ), _of_libpq(environ)
+    before = _of_libpq(os.environ)
+    # A CI system sets a variable without a value to nothing, which libpq takes for a mode.
+    wanted = {name: value for name, value in _of_libpq(environ).items() if value}
     _exchange(os.environ, before, wanted)
     try:
         yield

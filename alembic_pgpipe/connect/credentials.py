@@ -97,10 +97,11 @@ class InSecret:
         """Return how to find out why the secret and the database do not agree."""
         if self.is_token:
             return _token_advice(user, self.reference.region)
+        region = f" --region {self.reference.region}" if self.reference.region else ""
         return (
             f"The password in secret {self.reference.name!r} is not that of the database. See "
             "whether a rotation has failed: aws secretsmanager describe-secret --secret-id "
-            f"{shlex.quote(self.reference.name)}"
+            f"{shlex.quote(self.reference.name)}{region}"
         )
 
 

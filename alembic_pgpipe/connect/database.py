@@ -12,6 +12,7 @@ from functools import partial
 from types import MappingProxyType
 
 from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
@@ -230,7 +231,8 @@ def _introduce(
     connection: Connection, application: str, role: str | None, search_path: str | None
 ) -> None:
     settings = {
-        "application_name": application[:NAME_LIMIT],
+        # The server shows no others, and one in LATIN1 would refuse them.
+        "application_name": application.encode("ascii", "replace").decode()[:NAME_LIMIT],
         "role": role,
         "search_path": search_path,
     }
@@ -353,14 +355,14 @@ def _reason(error: DBAPIError) -> str:
 
 def _role_refusal(reason: str, target: URL, role: str) -> LedgerError:
     return LedgerError(
-        f"pgpipe.role cannot be used: {reason}. Let its owner run: GRANT {role} TO "
-        f"{_user(target)}; or name another role in pgpipe.role."
+        f"pgpipe.role cannot be used: {reason}. Let its owner run: GRANT {_quoted(role)} TO "
+        f"{_grantee(target)}; or name another role in pgpipe.role."
     )
 
 
 def _privilege_refusal(reason: str, database: Database, settings: Settings) -> LedgerError:
     target = database.engine.url
-    user = settings.role or _user(target)
+    user = _quoted(settings.role) if settings.role else _grantee(target)
     function = FUNCTION.search(reason)
     if function is not None:
         return _function_refusal(reason, function[1], user, database.again)
@@ -386,11 +388,22 @@ def _user(target: URL) -> str:
     return target.username or os.environ.get("PGUSER") or "this user"
 
 
+def _grantee(target: URL) -> str:
+    name = target.username or os.environ.get("PGUSER")
+    return _quoted(name) if name else "this user"
+
+
+def _quoted(name: str) -> str:
+    dialect: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    return dialect.identifier_preparer.quote(name)
+
+
 def _grant(reason: str, target: URL, schema: str) -> str:
+    schema = _quoted(schema)
     if "for schema" in reason:
         return f"CREATE, USAGE ON SCHEMA {schema}"
     if "for database" in reason:
-        return f"CREATE ON DATABASE {target.database or '…'}"
+        return f"CREATE ON DATABASE {_quoted(target.database) if target.database else '…'}"
     if "for sequence" in reason:
         return f"USAGE ON ALL SEQUENCES IN SCHEMA {schema}"
     return f"SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema}"

@@ -14,6 +14,7 @@ import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
@@ -37,7 +38,7 @@ TRY_BOTH = text(
 HOLDER = text(
     """
     SELECT l.pid, a.application_name, a.xact_start,
-           pg_catalog.clock_timestamp() - a.xact_start AS age
+           EXTRACT(epoch FROM pg_catalog.clock_timestamp() - a.xact_start)::float8 AS age
     FROM pg_catalog.pg_locks AS l
     LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
     WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
@@ -65,7 +66,9 @@ def holder_of(connection: Connection, key: int) -> Holder | None:
     if found is None:
         return None
     build = str(found.application_name or "").removeprefix(APPLICATION).strip() or "unknown"
-    return Holder(pid=found.pid, build=build, since=found.xact_start, age=found.age)
+    # As a number: an interval of the server's style may be one that the driver cannot read.
+    age = timedelta(seconds=found.age) if found.age is not None else None
+    return Holder(pid=found.pid, build=build, since=found.xact_start, age=age)
 
 
 @contextmanager

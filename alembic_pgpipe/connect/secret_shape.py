@@ -91,7 +91,7 @@ def _json(name: str, text: str) -> Any:
         return text
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         # The error's own text has the whole secret as an attribute.
         raise _unusable(name, f"holds JSON that cannot be read. {EXPECTED}") from None
 

@@ -129,8 +129,10 @@ def _parse(url: str) -> URL:
     except (ArgumentError, ValueError):
         # The parser's own message may quote the URL, and with it a password.
         raise SettingsError(UNREADABLE) from None
-    if "@" in (parsed.host or ""):
-        # What the parser takes for the host's beginning is a password's end.
+    names = (parsed.host, parsed.database if parsed.password else None)
+    if any("@" in name for name in names if name) or "\0" in str(parsed.password or ""):
+        # What the parser takes for the beginning of the host, or of the database where there
+        # is a slash as well, is a password's end.  No password has a NUL.
         raise SettingsError(UNREADABLE)
     return parsed
 

@@ -201,7 +201,9 @@ def _case(revision: Revision, evidence: Evidence) -> _Case:
 
 def _judge(case: _Case, *, watched: bool) -> Finding | None:
     """Return what contradicts itself about a revision, or None."""
-    if case.applied:
+    if case.begun_unseen:
+        doubtful, known = True, None
+    elif case.applied:
         doubtful, known = _judge_applied(case)
     elif case.status is None:
         doubtful, known = _judge_without_row(case, watched=watched)
@@ -248,8 +250,6 @@ def _judge_without_row(case: _Case, *, watched: bool) -> tuple[bool, Status | No
 
 def _judge_not_applied(case: _Case) -> bool:
     """Return whether a row contradicts attempts that know nothing of its being applied."""
-    if case.begun_unseen:
-        return True
     if case.passed:
         lost = case.status in (Status.WAITING, Status.ROLLED_BACK)
         return lost or (case.status is Status.SUCCESS and case.taken_back)

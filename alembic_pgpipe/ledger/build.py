@@ -123,9 +123,13 @@ def current_build(environ: Mapping[str, str], number_variable: str | None = None
 
 
 def said_to_succeed(environ: Mapping[str, str]) -> bool | None:
-    """Return whether the CI system says that the build succeeds; None where it is silent."""
-    said = (known.get(environ.get(name, "")) for name, known in STATUS_VARIABLES.items())
-    return next((one for one in said if one is not None), None)
+    """Return whether the CI system says that the build succeeds; None where it is silent.
+
+    One system's runner may live in another one's build: any failure is one.
+    """
+    said = [known.get(environ.get(name, "")) for name, known in STATUS_VARIABLES.items()]
+    told = [one for one in said if one is not None]
+    return all(told) if told else None
 
 
 def signature(number: str | None, id_: str | None) -> str:

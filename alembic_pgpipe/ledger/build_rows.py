@@ -62,11 +62,11 @@ class BuildRows:
         self.stay_alive(number)
         table = self.tables.builds
         adding = postgresql.insert(table).values(build_number=number, logs=heading)
-        logs = table.c.logs + literal("\n") + heading
+        logs = table.c.logs + literal("\n") + literal(heading, table.c.logs.type)
         again = adding.on_conflict_do_update(
             index_elements=[table.c.build_number],
             set_={"logs": logs, "status": None, "timestamp": func.localtimestamp()},
-            where=func.strpos(table.c.logs, signature) > 0,
+            where=self._has(signature),
         )
         opened = bool(self.connection.execute(again).rowcount)
         if not opened:
@@ -102,7 +102,7 @@ class BuildRows:
         ``own`` is the number of the build that found it, ``line`` what it found.
         """
         table = self.tables.builds
-        dead = (table.c.status.is_(None), func.strpos(table.c.logs, signature) > 0)
+        dead = (table.c.status.is_(None), self._has(signature))
         self.connection.execute(
             update(table)
             .where(*dead, table.c.build_number != own)
@@ -116,7 +116,7 @@ class BuildRows:
         alive while it waits for its turn, too; what it holds then is in ``open_build``.
         """
         table = self.tables.builds
-        left_open = (table.c.status.is_(None), func.strpos(table.c.logs, sign) > 0)
+        left_open = (table.c.status.is_(None), self._has(sign))
         wanted = select(table.c.build_number).where(*left_open, table.c.build_number != own)
         for number in self.connection.scalars(wanted).all():
             nobody = func.pg_catalog.pg_try_advisory_xact_lock(self._alive(number))
@@ -127,8 +127,15 @@ class BuildRows:
             )
 
     def _alive(self, number: str) -> Any:
-        name = f"alembic-pgpipe {self.schema} build {number}"
+        name = f"alembic-pgpipe {self.schema} build {self.held(number)}"
         return func.pg_catalog.hashtextextended(name, 0)
+
+    def held(self, text: str) -> str:
+        """Return a text as a row of this database holds it."""
+        return self.tables.encoding.hold(text)
+
+    def _has(self, sign: str) -> Any:
+        return func.strpos(self.tables.builds.c.logs, self.held(sign)) > 0
 
     def append_log(self, number: str, lines: str) -> int:
         """Append lines to a build's log; returns how many characters it has then."""

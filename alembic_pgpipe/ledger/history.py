@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 
 from alembic_pgpipe.errors import LedgerError
+from alembic_pgpipe.ledger.script import BEGUN
 from alembic_pgpipe.model import (
     Attempt,
     Direction,
@@ -55,13 +56,15 @@ class History:
         return revision in self.rows or revision in self.unread
 
     def is_begun_unseen(self, revision: str) -> bool:
-        """Return whether a row says that it was begun, and no attempt is there to tell how far.
+        """Return whether a row says that it was begun, and no attempt tells how far.
 
         A row of the bash tool, which has an id of its own, never had one.
         """
         row = self.rows.get(revision)
         if row is None or row.id != revision or row.status not in WITH_ATTEMPT:
             return False
+        if row.status is Status.RUNNING and row.logs == BEGUN:
+            return True
         known = (self.last_try(revision, Direction.UPGRADE), self.settled.get(revision))
         return known == (None, None) and revision not in self.decisions
 

@@ -113,7 +113,7 @@ class Reading:
     def begun_texts(self, checksums: Iterable[str]) -> tuple[Attempt, ...]:
         """Return the tries that stopped behind finished statements of one of some texts.
 
-        Of each revision only the latest, where nothing has settled it since.
+        Only where that try is the last thing that is known of its revision, but for decisions.
         """
         table = self.tables.attempts
         tried = table.c.outcome.not_in([outcome.value for outcome in DECISIONS])
@@ -182,7 +182,7 @@ class Reading:
         wanted = select(table.c.revision).where(
             table.c.revision == func.any(list(below)),
             table.c.direction == Direction.DOWNGRADE.value,
-            table.c.outcome == Outcome.SUCCESS.value,
+            settled,
             table.c.id > first.scalar_subquery(),
         )
         found: str | None = self._connection.scalar(wanted.limit(1))

@@ -14,6 +14,8 @@ from alembic_pgpipe.model import Build, Direction, Outcome, Revision, Status
 
 NOW = func.clock_timestamp()
 REASON = "alembic --sql"
+# In the place of an error: a row that a run has moved to RUNNING has none.
+BEGUN = "begun by a script of alembic --sql"
 
 
 def ledger_statements(tables: Tables) -> Iterator[Executable]:
@@ -28,10 +30,9 @@ def ledger_statements(tables: Tables) -> Iterator[Executable]:
 def beginning_statement(tables: Tables, revision: Revision) -> Executable:
     """Return what says, ahead of it, that a step has begun which no failure takes back.
 
-    A script that stops in it leaves a row without an attempt: a person has to look.
+    A script that stops in it leaves a row that says so: a person has to look.
     """
-    values = _status_values(Status.RUNNING)
-    return _row(tables, revision, values)
+    return _row(tables, revision, {**_status_values(Status.RUNNING), "logs": BEGUN})
 
 
 def record_statements(

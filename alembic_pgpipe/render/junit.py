@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from xml.etree import ElementTree as ET
 
 from alembic_pgpipe.commands.close import ClosedBuild
@@ -19,9 +19,10 @@ UNFIT = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 ORDER = {Verdict.FAILED: 0, Verdict.SKIPPED: 1, Verdict.PASSED: 2}
 
 
-def junit(build: ClosedBuild) -> str:
+def junit(build: ClosedBuild, typed: Callable[[str], str] = str) -> str:
     """Return the report: one case for each revision, and one for the build itself.
 
+    ``typed`` returns a text with its commands as they have to be typed here.
     The build's own case fails where the build did and no revision that it tried.  Of more
     cases than a report holds, the failed ones come first and one case counts the rest.
     """
@@ -31,6 +32,10 @@ def junit(build: ClosedBuild) -> str:
         suite.append(_element(case))
     if build.database:
         ET.SubElement(suite, "system-out").text = _fit(_about(build))
+    for element in suite.iter():
+        element.text = typed(element.text) if element.text else None
+        if (message := element.get("message")) is not None:
+            element.set("message", typed(message))
     root = ET.Element("testsuites")
     root.append(suite)
     ET.indent(root)

@@ -108,7 +108,8 @@ def unknown_version(revision: str, versions: Path, settings: Settings) -> Revisi
     if source is not None:
         return RevisionError(
             f"alembic_version names revision {nowhere}. Its source, {source}, is there: only "
-            f"its wrapper was lost. {get} back, or have it written again: alembic pgpipe wrap"
+            f"its wrapper was lost. {get} back; or, where no other was added since, have it "
+            "written again: alembic pgpipe wrap"
         )
     return RevisionError(
         f"alembic_version names revision {nowhere}; it may have been applied from another "

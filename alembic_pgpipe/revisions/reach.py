@@ -16,7 +16,7 @@ from alembic_pgpipe.errors import UPGRADE, RevisionError
 # "-3:", or the same with the end written out.
 AHEAD = re.compile(r"(?:heads?|\+\d{1,4})\Z", re.A)
 # Where Alembic's parser puts the revisions that its commands are given.
-NAMING = ("revision", "revisions", "rev", "head")
+NAMING = ("revision", "revisions", "rev", "head", "depends_on")
 LATEST = re.compile(r"\s*-(\d{1,4}):(?:heads?)?\s*\Z", re.A)
 
 

@@ -17,7 +17,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TextIO
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 from alembic.util import CommandError
 from sqlalchemy.exc import SQLAlchemyError
@@ -285,7 +285,9 @@ def spellings(secret: str) -> frozenset[str]:
     """Return a secret as it is, and as SQL, a URL, Python and JSON would write it."""
     written = {secret, secret.replace("'", "''"), repr(secret)[1:-1]}
     written |= {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
-    return frozenset(written | {quote(secret), quote(secret, safe="")})
+    # SQLAlchemy leaves blanks and plus signs in a URL, and reads them so.
+    written |= {quote(secret), quote(secret, safe=""), quote(secret, safe=" +")}
+    return frozenset(written | {quote_plus(secret)})
 
 
 def log_of(build: Build, file: Path | None) -> str:

@@ -76,7 +76,7 @@ class Offline:
         """Write a source's statements; what ``op.run_source`` comes to offline."""
         source = self.sources.load(file)
         if file not in self._own:
-            refuse_apart(source)
+            refuse_apart(source, self.sources.settings.role)
         if source.execution.mode is Mode.AUTOCOMMIT:
             self.context.execute(beginning_statement(self.tables, self._own[file]))
             with self.context.autocommit_block():
@@ -122,7 +122,8 @@ class Offline:
                 "says --skip, so only the ledger knows whether there is something to undo. Let "
                 "a run do it: alembic downgrade",
             )
-        return self.sources.step(revision, Direction.DOWNGRADE, Decision(Action.RUN))
+        database = self.sources.database(revision)
+        return self.sources.undo(revision, Decision(Action.RUN), database)
 
     def _record(self, revision: Revision, *, up: bool, stamped: bool) -> None:
         direction = Direction.UPGRADE if up else Direction.DOWNGRADE
@@ -148,7 +149,7 @@ class Offline:
         statements = execution.sent(source.statements())
         first = next(statements, None)
         sets_level = first is not None and first.words[:2] == ("SET", "TRANSACTION")
-        if not self.heads and (execution.begin or sets_level):
+        if not self.heads and source.file in self._own and (execution.begin or sets_level):
             # The version table is created ahead of it, and a level must be what comes first.
             with self.context.autocommit_block():
                 pass

@@ -14,7 +14,7 @@ from typing import TypeAlias
 from sqlalchemy import Connection, text
 
 from alembic_pgpipe.connect.database import Database
-from alembic_pgpipe.errors import SettingsError, SourceError, UnreachableError
+from alembic_pgpipe.errors import SourceError, UnreachableError
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.model import Attempt
 from alembic_pgpipe.run.build_log import BuildLog
@@ -94,10 +94,8 @@ class OtherDatabase:
     def _run_in(
         self, session: Session, running: Running, source: Source, alone: RunAlone
     ) -> None:
-        try:
-            refuse_escapes(session.executor)
-        except SettingsError as error:
-            raise SourceError(source.path, str(error)) from error
+        if not session.executor.reads_standard_strings:
+            refuse_escapes(source, session.executor.database)
         session.prepare(source.directives)
         with rationed(self.log.say) as say, session.executor.notices_to(say):
             if source.execution.mode is Mode.AUTOCOMMIT:

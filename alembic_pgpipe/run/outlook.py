@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 from sqlalchemy.sql.elements import TextClause
 
-from alembic_pgpipe.model import Problem
+from alembic_pgpipe.ledger.steps import plain_dialect
 from alembic_pgpipe.source.loading import Source
 
 READ_ONLY = text(
@@ -18,10 +18,10 @@ READ_ONLY = text(
 # A schema that does not exist yet would be created.
 MAY_CREATE = text(
     """
-    SELECT current_user, COALESCE(
-        (SELECT pg_catalog.has_schema_privilege(oid, 'CREATE')
-            FROM pg_catalog.pg_namespace WHERE nspname = :schema),
-        pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE'))
+    SELECT current_user, pg_catalog.current_database(), (
+        SELECT pg_catalog.has_schema_privilege(oid, 'CREATE')
+        FROM pg_catalog.pg_namespace WHERE nspname = :schema
+    ), pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE')
     """
 )
 DATABASES = text(
@@ -61,39 +61,48 @@ def hindrances(connection: Connection, schema: str, lacking: Sequence[str]) -> I
     """
     if connection.scalar(READ_ONLY):
         yield (
-            "this server is read-only, as a standby is: an upgrade here would write nothing. "
-            "Let it connect to the primary server"
+            "an upgrade could write nothing here: this is a standby, or sessions are read-only "
+            "by default. Let it connect to the primary server, or end that"
         )
         return
-    user, may_create = connection.execute(MAY_CREATE, {"schema": schema}).one()
-    if lacking and not may_create:
+    user, database, in_schema, a_schema = connection.execute(
+        MAY_CREATE, {"schema": schema}
+    ).one()
+    if lacking and not (a_schema if in_schema is None else in_schema):
+        right = f"CREATE, USAGE ON SCHEMA {_quoted(schema)}"
+        if in_schema is None:
+            right = f"CREATE ON DATABASE {_quoted(database)}"
         yield (
             f"an upgrade would have to create {', '.join(lacking)} in schema {schema}, which "
-            f"{user} may not: GRANT CREATE, USAGE ON SCHEMA {schema} TO {user}"
+            f"{user} may not: GRANT {right} TO {_quoted(user)}"
         )
 
 
-def unknown_names(connection: Connection, sources: Sequence[Source]) -> Iterator[Problem]:
-    """Yield the directives whose database or role the server does not have for this user.
+def unknown_names(connection: Connection, sources: Sequence[Source]) -> Iterator[str]:
+    """Yield, as notes, which databases and roles of directives this user does not find there.
 
     ``sources`` are what is pending, in its order.  What one ahead of it speaks of may be
-    there by then.
+    there by then; a pooler may know a database by another name, and whoever only looks need
+    not be the one who runs.
     """
     for kind, wanted in _wanted(sources):
         names = {"names": sorted(set(wanted.values()))}
         rows = connection.execute(kind.known, names)
         found = {row[0]: bool(row[1]) for row in rows}
-        for number, name in wanted.items():
-            if not found.get(name) and not _is_spoken_of(name, sources[:number]):
+        lacking = {number: name for number, name in wanted.items() if not found.get(name)}
+        spoken_of = _first_spoken_of(lacking, sources)
+        for number, name in lacking.items():
+            if spoken_of.get(name, number) >= number:
                 user = connection.scalar(USER) if name in found else None
-                yield Problem(sources[number].path, _unknown(kind, name, user))
+                yield f"{sources[number].path}: {_unknown(kind, name, user)}"
 
 
 def _wanted(sources: Sequence[Source]) -> Iterator[tuple[_Kind, Mapping[int, str]]]:
     """Yield what of a kind is wanted, by the number of the source."""
     directives = [source.directives for source in sources]
     databases = {n: one.database for n, one in enumerate(directives) if one.database}
-    roles = {n: one.role for n, one in enumerate(directives) if one.role}
+    # SET ROLE none is the user's own again.
+    roles = {n: one.role for n, one in enumerate(directives) if one.role not in (None, "none")}
     yield from ((kind, some) for kind, some in ((DATABASE, databases), (ROLE, roles)) if some)
 
 
@@ -102,12 +111,22 @@ def _unknown(kind: _Kind, name: str, barred: str | None) -> str:
     what = f"its directive names {kind.word} {name!r}, which"
     if barred is None:
         return f"{what} is not on this server. Create it there, or mend the directive"
-    grant = kind.grant.format(name, barred)
-    return f"{what} {barred} may not use. Let its owner run: {grant}"
+    grant = kind.grant.format(_quoted(name), _quoted(barred))
+    return f"{what} {barred} may not use. If that user runs it: {grant}"
 
 
-def _is_spoken_of(name: str, sources: Iterable[Source]) -> bool:
-    wanted = name.lower()
-    return any(
-        wanted in statement.text.lower() for one in sources for statement in one.statements()
-    )
+def _quoted(name: str) -> str:
+    return plain_dialect().identifier_preparer.quote(name)
+
+
+def _first_spoken_of(wanted: Mapping[int, str], sources: Sequence[Source]) -> Mapping[str, int]:
+    """Return by name the number of the first source that speaks of it; each is read once."""
+    found: dict[str, int] = {}
+    for number, source in enumerate(sources[: max(wanted, default=0)]):
+        sought = set(wanted.values()) - found.keys()
+        if not sought:
+            break
+        for statement in source.statements():
+            text = statement.text.lower()
+            found |= {name: number for name in sought - found.keys() if name.lower() in text}
+    return found

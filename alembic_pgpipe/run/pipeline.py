@@ -26,6 +26,7 @@ from alembic_pgpipe.model import Direction, Status
 from alembic_pgpipe.revisions.broken import two_heads
 from alembic_pgpipe.revisions.history_map import UnreadModule
 from alembic_pgpipe.revisions.reach import verb_of
+from alembic_pgpipe.run.other_database import is_elsewhere
 from alembic_pgpipe.run.planner import AlembicStep, Planned, Planner, runs
 from alembic_pgpipe.run.runner import ENDED, Runner, Small
 from alembic_pgpipe.run.session import refuse_escapes
@@ -89,7 +90,7 @@ class Pipeline:
             self.runner.log.bury_abandoned()
             self._run_alembic()
             return
-        refuse_escapes(self.runner.executor)
+        escapes = not self.runner.executor.reads_standard_strings
         settings, log = self.runner.settings, self.runner.log
         with run_lock(
             self.runner.database, settings.schema, log.number, settings.lock_wait, self._say_now
@@ -100,7 +101,17 @@ class Pipeline:
                 self._plan_purge()
             else:
                 self._plan()
+            if escapes:
+                self._refuse_escapes()
             self._run_alembic()
+
+    def _refuse_escapes(self) -> None:
+        """Refuse, ahead of the first step, what this database would read in another way."""
+        executor = self.runner.executor
+        for planned in self._remaining:
+            source = planned.step.source if planned.step is not None else None
+            if source is not None and not is_elsewhere(source, executor.database):
+                refuse_escapes(source, executor.database)
 
     def next_steps(self, heads: Any, context: MigrationContext) -> Iterator[AlembicStep]:
         """Give Alembic one step after the other; it asks for the next after a commit.

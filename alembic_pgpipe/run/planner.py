@@ -30,6 +30,7 @@ from alembic_pgpipe.run.resume import lost_ground, unfinished
 from alembic_pgpipe.run.step import Sources, Step
 from alembic_pgpipe.run.ways_out import then, ways_out
 from alembic_pgpipe.showable import counted
+from alembic_pgpipe.source.directives import said_database
 
 AlembicStep = RevisionStep | StampStep
 Decisions = Iterable[tuple[Revision, Decision]]
@@ -340,13 +341,25 @@ class Planner:
         for alembic, revision in zip(steps, revisions, strict=True):
             decision = decide_downgrade(revision, history)
             try:
-                step = self.sources.step(revision, Direction.DOWNGRADE, decision)
+                runs_it = decision.action is Action.RUN
+                database = self._ran_in(revision, history) if runs_it else None
+                step = self.sources.undo(revision, decision, database)
                 planned.append(Planned(alembic, step))
             except SourceError as error:
                 refused.append((revision, error))
         if refused:
             raise _without_undo(refused)
         return planned
+
+    def _ran_in(self, revision: Revision, history: History) -> str | None:
+        """Return the database that a revision was applied in; None for the run's own.
+
+        Where no run has recorded that, its source says it.
+        """
+        settled = history.settled.get(revision.id)
+        if settled is not None and settled.directives is not None:
+            return said_database(settled.directives)
+        return self.sources.database(revision)
 
 
 def _refuse_contradictions(evidence: Evidence) -> None:

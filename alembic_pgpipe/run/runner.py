@@ -394,7 +394,7 @@ class Runner:
 
     def _run_loaded(self, running: Running, source: Source, *, own: bool) -> None:
         if not own:
-            refuse_apart(source, self.executor.database)
+            refuse_apart(source, self.settings.role, self.executor.database)
         if own and source.execution.mode is Mode.TRANSACTION:
             refuse_transaction(source.path, running.last)
         if own and running.last is not None and self._other.has_committed(running, source):
@@ -403,7 +403,8 @@ class Runner:
             self._other.run(running, source, self._watching, self._run_alone)
         elif source.execution.mode is Mode.TRANSACTION:
             tried, self.tried = self.tried, None
-            self.executor.run(source, tried)
+            with self.session.heeding(None if own else source.directives):
+                self.executor.run(source, tried)
         else:
             self._run_alone(running, source, self.executor)
 

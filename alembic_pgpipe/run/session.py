@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -12,11 +14,12 @@ from alembic_pgpipe.connect.database import (
     SERVER_KEEPALIVES,
     without_limits,
 )
-from alembic_pgpipe.errors import SettingsError
-from alembic_pgpipe.ledger.steps import quoted
-from alembic_pgpipe.run.executor import Executor
+from alembic_pgpipe.errors import SourceError
+from alembic_pgpipe.ledger.steps import plain_dialect, quoted
+from alembic_pgpipe.run.executor import TIMEOUTS, Executor
 from alembic_pgpipe.settings import Settings
-from alembic_pgpipe.source import Directives
+from alembic_pgpipe.source import Directives, Statement
+from alembic_pgpipe.source.loading import Source
 
 # A server that works on a statement does not notice that the client died: without this it
 # would go on, and the next run would meet it.  Each with the first version that knows it.
@@ -44,6 +47,8 @@ OWN_PATH = f"SET LOCAL search_path = {OWN_SEARCH_PATH};"
 AS_IT_IS = MappingProxyType({"no_parameters": True})
 FORGET = "SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET ALL;"
 OWN = f"SET application_name = '{APPLICATION}';{OWN_ENCODING}"
+# Strings with an E, and what stands between dollars.
+SAME_EITHER_WAY = re.compile(r"\b[eE]'(?:\\.|''|[^'\\])*'|(\$(?:[^\W\d]\w*)?\$).*?\1", re.S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,19 @@ class Session:
         """
         before = f"BEGIN;{DISCARD}{self._ledgers_own()}{beginning}COMMIT;"
         return before + self._prepared(directives), self._left() + settling
+
+    @contextmanager
+    def heeding(self, directives: Directives | None) -> Iterator[None]:
+        """Use the time-outs of a source that is a part of a step for as long as it takes."""
+        if directives is None or not (directives.lock_timeout or directives.statement_timeout):
+            yield
+            return
+        before = self.executor.ask(TIMEOUTS, {})
+        self.executor.command(_limits(self.settings, directives))
+        yield
+        # Where it has failed, the step's transaction takes them back.
+        for name, value in before:
+            self.executor.command(f"SET {name} = {value}")
 
     def between(self) -> None:
         """Take back what a step has set, and use our own search path until the next one.
@@ -123,37 +141,47 @@ class Session:
         return f"{UNLIMITED}{role_of(self.settings)}{OWN_ENCODING}{OWN_PATH}"
 
 
-def refuse_escapes(executor: Executor) -> None:
-    """Raise SettingsError where the database takes backslashes in strings for escapes.
+def refuse_escapes(source: Source, database: str) -> None:
+    """Raise SourceError for a source that a database with escapes in strings reads otherwise.
 
     Sources are read, and sent, as the standard says, unless they say otherwise themselves.
-    It is asked of a session that nothing has been set in.
     PostgreSQL docs, "Platform and Client Compatibility".
     """
-    if executor.reads_standard_strings:
-        return
-    name = executor.database
-    raise SettingsError(
-        f"Database {name} has standard_conforming_strings = off, so a backslash in a string "
-        "means something else there than in the sources, which are read as if it were on. "
-        f"Nothing was run. Turn it on there: ALTER DATABASE {name} SET "
-        "standard_conforming_strings = on; or for this run alone: "
-        "PGOPTIONS='-c standard_conforming_strings=on'. A source that wants it off sets it so "
-        "itself."
+    for statement in source.statements():
+        if "STANDARD_CONFORMING_STRINGS" in statement.words:
+            return
+        if "\\" in SAME_EITHER_WAY.sub("", statement.text):
+            raise _other_strings(statement, database)
+
+
+def _other_strings(statement: Statement, database: str) -> SourceError:
+    name = plain_dialect().identifier_preparer.quote(database)
+    return SourceError(
+        statement.path,
+        f"database {database} has standard_conforming_strings = off, so a backslash in a "
+        "string means something else there than in this file, which is read as if it were on. "
+        "Say in the file which it is, with SET standard_conforming_strings = on; or off; or "
+        f"turn it on there: ALTER DATABASE {name} SET standard_conforming_strings = on; or, "
+        "where the role has it, ALTER ROLE",
+        line=statement.line,
+        column=statement.column,
     )
 
 
 def entering(settings: Settings, directives: Directives | None = None) -> str:
     """Return what a step's session begins with: the project's values, then the source's."""
     own = directives or Directives()
-    lock = own.lock_timeout or settings.lock_timeout
-    statement = own.statement_timeout or settings.statement_timeout
     return (
-        f"SET lock_timeout = {quoted(lock)};"
-        f"SET statement_timeout = {quoted(statement)};"
+        f"{_limits(settings, own)}"
         "SET idle_in_transaction_session_timeout = 0; SET client_min_messages = notice;"
         f"SET standard_conforming_strings = on;{_set_role(own.role or settings.role)}"
     )
+
+
+def _limits(settings: Settings, own: Directives) -> str:
+    lock = own.lock_timeout or settings.lock_timeout
+    statement = own.statement_timeout or settings.statement_timeout
+    return f"SET lock_timeout = {quoted(lock)};SET statement_timeout = {quoted(statement)};"
 
 
 def leaving(settings: Settings) -> str:

@@ -11,7 +11,6 @@ from alembic_pgpipe.model import Direction, Revision
 from alembic_pgpipe.run.plan import UNREADABLE, Action, Decision, Facts
 from alembic_pgpipe.settings import Settings
 from alembic_pgpipe.source import Directives
-from alembic_pgpipe.source.directives import Transaction
 from alembic_pgpipe.source.loading import Source, load_source
 from alembic_pgpipe.source.transaction import Execution, Mode
 
@@ -55,25 +54,24 @@ class Step:
         return self.source.path if self.source is not None else self.revision.path
 
 
-def refuse_apart(source: Source, database: str | None = None) -> None:
+def refuse_apart(source: Source, role: str | None, database: str | None = None) -> None:
     """Raise SourceError for a source that cannot be a part of a Python revision's step.
 
-    Such a step has one transaction, role and ``database`` for all that it runs.
+    Such a step has one transaction, ``role`` and ``database`` for all that it runs.
     """
-    said = source.directives
-    if said.transaction is Transaction.ON:
-        said = replace(said, transaction=Transaction.AUTO)
-    if said.database == database:
-        said = replace(said, database=None)
-    needed = str(said)
-    if not needed and source.execution.mode is Mode.AUTOCOMMIT:
-        needed = "to be outside a transaction"
+    said, needed = source.directives, []
+    if said.role not in (None, role):
+        needed.append(f"role = {said.role}")
+    if said.database not in (None, database):
+        needed.append(f"database = {said.database}")
+    if source.execution.mode is Mode.AUTOCOMMIT:
+        needed.append("to be outside a transaction")
     if needed:
         raise SourceError(
             source.path,
-            f"it needs {needed}, which a Python revision that runs it cannot give: all of it "
-            "has one transaction, role and database. Give the source a wrapper of its own: "
-            "alembic pgpipe wrap",
+            f"it needs {' and '.join(needed)}, which a Python revision that runs it cannot "
+            "give: all of it has one transaction, role and database. Give the source a wrapper "
+            "of its own: alembic pgpipe wrap",
         )
 
 
@@ -147,19 +145,20 @@ class Sources:
             checksum = self._python_checksum(revision)
             return Step(revision, direction, decision, checksum=checksum)
         source = self.load(file)
-        if direction is Direction.DOWNGRADE:
-            source = self._where_it_ran(source, revision.source)
         return Step(revision, direction, decision, source, source.execution, source.checksum)
 
-    def _where_it_ran(self, undo: Source, file: str) -> Source:
-        """Return an undo that runs where its source did, unless it names another database."""
-        try:
-            database = self.load(file).directives.database
-        except SourceError:
-            return undo
-        if database is None or undo.directives.database is not None:
-            return undo
-        return replace(undo, directives=replace(undo.directives, database=database))
+    def undo(self, revision: Revision, decision: Decision, database: str | None) -> Step:
+        """Return a step downwards, which runs in ``database`` unless its undo names another."""
+        step = self.step(revision, Direction.DOWNGRADE, decision)
+        source = step.source
+        if source is None or database is None or source.directives.database is not None:
+            return step
+        directives = replace(source.directives, database=database)
+        return replace(step, source=replace(source, directives=directives))
+
+    def database(self, revision: Revision) -> str | None:
+        """Return the database that a revision's source names now; raises SourceError."""
+        return self.load(revision.source).directives.database if revision.source else None
 
     def _python_checksum(self, revision: Revision) -> str:
         path = Path(self.settings.project, revision.path)

@@ -34,6 +34,9 @@ NEARLY = re.compile(
     re.I | re.A,
 )
 LIKE_BASH = re.compile(r"--[- \t]*MSSDATABASE\b", re.I | re.A)
+SAID_DATABASE = re.compile(
+    r"(?:\A|, )database = (.*?)(?=, (?:lock_timeout|statement_timeout|role) = |\Z)", re.S
+)
 TIMEOUT = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)[ \t]*(us|ms|s|min|h|d)?\Z", re.I | re.A)
 MILLISECONDS = {"us": 0.001, "ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 NO_EFFECT = "a directive has no effect behind SQL; move it to the top of the file"
@@ -66,6 +69,12 @@ class Directives:
         given = {key: getattr(self, key) for key in KEYS}
         given["transaction"] = None if auto else self.transaction.value
         return ", ".join(f"{key} = {given[key]}" for key in KEYS if given[key] is not None)
+
+
+def said_database(directives: str) -> str | None:
+    """Return the database in directives as ``str`` has written them, or None."""
+    found = SAID_DATABASE.search(directives)
+    return found[1] if found else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +141,13 @@ class DirectiveReader:
         found = list(comments)
         self.see(found[:-1])
         if found and not self._is_of_header(last := found[-1]):
-            # Behind COMMIT; on the last line it counts as well: the bash tool looked no closer.
-            if match := DATABASE.match(last.text):
+            match = DATABASE.match(last.text)
+            # Behind a last COMMIT it counts as well, unless it is a sentence.
+            if match and (last.alone or " " not in match[1]):
                 self._add(_Line(last.line, last.column, last.text, "database", match[1]))
-            self.see([last] if match is None else [])
-            self._last = last if match is None else None
+            else:
+                self.see([last])
+                self._last = last
         return _directives(self._found)
 
     def _is_late(self, comment: Comment) -> bool:

@@ -39,9 +39,8 @@ _MODE = (
     r"|READ WRITE|READ ONLY|(?:NOT )?DEFERRABLE)"
 )
 MODES = re.compile(rf"{_MODE}(?:,? {_MODE})*\Z")
-LEVEL_TO_COME = (
-    "this sets the level of transactions that begin later, and that of this source has begun; "
-    f"write the level behind BEGIN, or {OFF_HINT}"
+LEVEL = re.compile(
+    r"\b(?:SERIALIZABLE|REPEATABLE\s+READ|READ\s+(?:UN)?COMMITTED)\b", re.I | re.A
 )
 READ_ONLY = re.compile(r"\bREAD\s+ONLY\b", re.I | re.A)
 
@@ -58,8 +57,9 @@ class Execution:
     """How to send a source.
 
     ``envelope`` holds the numbers, from 1, of the BEGIN and COMMIT that the step's
-    transaction absorbs, and ``begin`` the modes that stood behind that BEGIN, for SET
-    TRANSACTION.  ``total`` counts the statements that are sent, so without those two.
+    transaction absorbs, and ``begin`` the modes that stood behind that BEGIN, or ahead of
+    it as a default, for SET TRANSACTION.  ``total`` counts the statements that are sent, so
+    without those two.
     """
 
     mode: Mode
@@ -103,7 +103,7 @@ class Rules:
         self._begin: _Noted | None = None
         self._commit: _Noted | None = None
         self._modes: str | None = None
-        self._level: _Noted | None = None
+        self._level: str | None = None
 
     def see(self, statement: Statement) -> None:
         """Take note of the next statement."""
@@ -117,13 +117,11 @@ class Rules:
         if self._asked is Transaction.OFF:
             return Execution(Mode.AUTOCOMMIT, total=self._seen)
         if self._begin is not None:
-            if self._level is not None:
-                raise self._error(self._level, LEVEL_TO_COME)
             if self._commit is None:
                 message = "this BEGIN is never committed; add COMMIT; as the last statement"
                 raise self._error(self._begin, message)
             envelope = self._begin.number, self._commit.number
-            return Execution(Mode.TRANSACTION, self._modes, envelope, self._seen - 2)
+            return Execution(Mode.TRANSACTION, self._begun(), envelope, self._seen - 2)
         if self._forbidden is not None:
             return Execution(Mode.AUTOCOMMIT, total=self._seen)
         if self._required and self._first is not None:
@@ -132,7 +130,13 @@ class Rules:
                 "around it; put BEGIN; before this and COMMIT; at the end"
             )
             raise self._error(self._first, message)
-        return Execution(Mode.TRANSACTION, total=self._seen)
+        return Execution(Mode.TRANSACTION, self._begun(), total=self._seen)
+
+    def _begun(self) -> str | None:
+        """Return the transaction's modes: BEGIN's, and a level that was set ahead of it."""
+        if self._level is None or "ISOLATION" in (self._modes or ""):
+            return self._modes
+        return ", ".join(filter(None, (f"ISOLATION LEVEL {self._level}", self._modes)))
 
     def _look(self, statement: Statement) -> None:
         """Tell the kinds of statements apart."""
@@ -172,8 +176,9 @@ class Rules:
         """Take note of SET and RESET; those of a session may stand anywhere."""
         if _is_read_only(statement):
             raise self._error(self._noted(statement), _read_only())
-        if self._begin is None and _is_level_to_come(statement):
-            self._level = self._level or self._noted(statement)
+        if self._begin is None and self._ordinary is None and _sets_level(statement):
+            found = LEVEL.search(statement.text)
+            self._level = " ".join(found[0].upper().split()) if found else None
         if not self._settled and not is_session_setting(statement):
             self._meet_ordinary(self._noted(statement))
 
@@ -246,9 +251,9 @@ def is_session_setting(statement: Statement) -> bool:
     return len(words) > 1 and words[1] not in NOT_SETTINGS
 
 
-def _is_level_to_come(statement: Statement) -> bool:
-    """Tell whether a statement sets the isolation level of transactions that come later."""
-    names = [word for word in statement.words[1:] if word not in SCOPES]
+def _sets_level(statement: Statement) -> bool:
+    """Tell whether a statement sets the isolation level of the transactions behind it."""
+    names = [word.upper() for word in statement.words[1:] if word not in SCOPES]
     if names[:1] == ["CHARACTERISTICS"]:
         return "ISOLATION" in names
     return statement.words[:1] == ("SET",) and names[:1] == ["DEFAULT_TRANSACTION_ISOLATION"]

@@ -60,6 +60,17 @@ def test_what_stood_on_something_that_was_taken_back_asks(
     assert project.ledger() == {"a": "SUCCESS", "b": "SUCCESS"}
 
 
+def test_ground_that_a_stamp_has_taken_back_is_gone_as_well(project: Project) -> None:
+    project.source("a", "CREATE TABLE a (i int);\n", "DROP TABLE a;\n")
+    project.source("b", ON_A.format("1/0"))
+    project.wrapped()
+    assert project.upgrade().code == 1
+    project.query("DROP TABLE a")
+    project.ok("stamp", "base")
+    project.source("b", ON_A.format("1"))
+    assert f"since then {A}, on which it builds, was taken back" in project.upgrade().text
+
+
 def test_what_stands_beside_something_that_was_taken_back_goes_on(project: Project) -> None:
     project.source("a", TWO.format("1/0"))
     project.source("b", "SELECT 1;\n", "SELECT 1;\n")

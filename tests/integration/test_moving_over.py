@@ -94,6 +94,25 @@ def test_an_undo_does_not_run_in_another_database_than_what_it_undoes(
     assert other.scalar("SELECT to_regclass('public.t')") is None
 
 
+@pytest.mark.parametrize("now", [None, "SELECT 1;\n", "SELECT 'never closed;\n"])
+def test_an_undo_runs_where_the_ledger_says_its_source_ran(
+    project: Project, second_database: URL, now: str | None
+) -> None:
+    project.query("CREATE TABLE public.t AS SELECT 1 AS precious")
+    there = f"--MSSDATABASE={second_database.database}\n"
+    project.source("a1", f"CREATE TABLE public.t (i int);\n{there}", "DROP TABLE public.t;\n")
+    project.wrapped()
+    project.ok("upgrade", "head")
+    if now is None:
+        (project.folder / "alembic/sql/a1.sql").unlink()
+    else:
+        project.write("alembic/sql/a1.sql", now)
+    project.ok("downgrade", "base")
+    assert project.query("TABLE public.t") == [(1,)]
+    other = Project(project.folder / "other", second_database)
+    assert other.scalar("SELECT to_regclass('public.t')") is None
+
+
 def test_an_undo_may_name_a_database_of_its_own(project: Project, second_database: URL) -> None:
     assert isinstance(project.url, URL)
     project.source(
@@ -107,6 +126,7 @@ def test_an_undo_may_name_a_database_of_its_own(project: Project, second_databas
     assert project.query("TABLE public.undone") == []
 
 
+ON = "-- pgpipe: transaction = on\n"
 PYTHON = """\
 from alembic import op
 
@@ -128,8 +148,7 @@ def downgrade():
     [
         ("-- pgpipe: database = nowhere", "database = nowhere"),
         ("-- pgpipe: role = nobody", "role = nobody"),
-        ("-- pgpipe: lock_timeout = 5s", "lock_timeout = 5s"),
-        ("-- pgpipe: transaction = off", "transaction = off"),
+        ("-- pgpipe: transaction = off", "to be outside a transaction"),
         ("VACUUM;", "to be outside a transaction"),
     ],
 )
@@ -145,9 +164,22 @@ def test_a_python_revision_says_what_it_cannot_heed(
     assert "alembic pgpipe wrap" in result.text
 
 
+def test_a_python_revision_uses_the_time_outs_of_what_it_runs(project: Project) -> None:
+    limits = "current_setting('lock_timeout'), current_setting('statement_timeout')"
+    project.query("CREATE TABLE seen (a text, b text)")
+    put = f"INSERT INTO seen SELECT {limits};\n"
+    project.source("parts/one", f"-- pgpipe: lock_timeout = 5s\n{put}")
+    behind = f"    op.execute({put!r})\n\n\ndef downgrade"
+    project.write("alembic/versions/py.py", PYTHON.replace("\n\ndef downgrade", behind, 1))
+    project.configure(statement_timeout="1min")
+    project.ok("upgrade", "head")
+    assert project.query("TABLE seen") == [("5s", "1min"), ("0", "1min")]
+
+
 def test_a_python_revision_runs_what_needs_nothing_else(project: Project) -> None:
     assert isinstance(project.url, URL)
-    own = f"-- pgpipe: transaction = on\nSELECT 1;\n--MSSDATABASE={project.url.database}\n"
+    own = f"{ON}-- pgpipe: role = postgres\nSELECT 1;\n--MSSDATABASE={project.url.database}\n"
+    project.configure(role="postgres")
     project.source("parts/one", own)
     project.write("alembic/versions/py.py", PYTHON)
     project.ok("upgrade", "head")
@@ -162,6 +194,16 @@ def test_the_database_behind_the_commit_on_the_last_line_counts(
     other = Project(project.folder / "other", second_database)
     assert other.query("TABLE public.t") == []
     assert project.scalar("SELECT to_regclass('public.t')") is None
+
+
+def test_a_sentence_behind_the_last_statement_names_no_database(project: Project) -> None:
+    said = "-- MSSDATABASE = where it was before the move"
+    project.wrapped(a1=f"CREATE TABLE public.t (i int); {said}\n")
+    assert f"a1.sql:1: {said} is only a comment" in (
+        project.ok("pgpipe", "check", "--no-rehearsal").output
+    )
+    project.ok("upgrade", "head")
+    assert project.query("TABLE public.t") == []
 
 
 @pytest.mark.parametrize("last", ["--MSSDATABASE other", "---MSSDATABASE=other"])
@@ -209,6 +251,17 @@ def test_the_commands_that_ours_name_are_for_their_section(prod: Project) -> Non
     assert f"See them all: {PROD} status --all" in result.text
 
 
+def test_a_line_of_a_file_is_shown_as_it_is(prod: Project) -> None:
+    line = "SELECT 'then: alembic upgrade head', 1/0;"
+    prod.source("a1", f"{line}\n")
+    assert f"  1 | {line}\n" in prod.alembic("-n", "prod", "upgrade", "head").output
+
+
+def test_an_empty_section_is_none(prod: Project) -> None:
+    for way in (("-n", "", "pgpipe"), ("pgpipe", "-n", "")):
+        assert "has no section []" in prod.alembic(*way, "status").text
+
+
 def test_what_stands_ahead_of_the_group_counts_behind_it(prod: Project) -> None:
     assert prod.alembic("-n", "prod", "upgrade", "head").code == 1
     output = prod.ok("-n", "prod", "pgpipe", "-x", "pgpipe.retries=1", "status").output
@@ -230,13 +283,27 @@ def test_strings_mean_what_they_mean_in_a_database_that_escapes_in_them(
     other.wrapped(a1=text)
     result = other.upgrade()
     assert result.code == 1
-    assert (
-        f"ALTER DATABASE {ours.database} SET standard_conforming_strings = on;" in result.text
-    )
-    project.query("SELECT 1")
-    other.query(f"ALTER DATABASE {ours.database} SET standard_conforming_strings = on")
+    assert "alembic/sql/a1.sql:2:1: database" in result.text
+    turned_on = f"ALTER DATABASE {ours.database} SET standard_conforming_strings = on;"
+    assert turned_on in result.text
+    other.ok("stamp", "head")
+    other.ok("stamp", "base")
+    for value, stored in (("off", "C:\\temp"), ("on", "C:\\\\temp")):
+        other.source("a1", f"SET standard_conforming_strings = {value};\n{text}")
+        other.ok("upgrade", "head")
+        assert other.scalar("SELECT path FROM public.p") == stored
+        other.query("DROP TABLE public.p")
+        other.ok("stamp", "base")
+
+
+@pytest.mark.parametrize("string", ["'C:/temp'", "E'C:\\\\temp'", "$$C:\\temp$$"])
+def test_what_means_the_same_runs_in_a_database_that_escapes(
+    project: Project, made: Made, string: str
+) -> None:
+    other = Project(project.folder / "other", made("", "SET standard_conforming_strings = off"))
+    other.wrapped(a1=f"CREATE TABLE p AS SELECT {string} AS path;\n")
     other.ok("upgrade", "head")
-    assert other.scalar("SELECT path FROM public.p") == "C:\\\\temp"
+    assert str(other.scalar("SELECT path FROM p")).startswith("C:")
 
 
 def test_a_database_that_a_source_names_has_to_read_strings_as_it_is_read(
@@ -246,9 +313,7 @@ def test_a_database_that_a_source_names_has_to_read_strings_as_it_is_read(
     project.wrapped(a1=f"SELECT 'a\\b';\n--MSSDATABASE={other}\n")
     result = project.upgrade()
     assert result.code == 1
-    assert (
-        f"alembic/sql/a1.sql: Database {other} has standard_conforming_strings" in result.text
-    )
+    assert f"a1.sql:1:1: database {other} has standard_conforming_strings" in result.text
 
 
 @pytest.mark.parametrize(
@@ -260,10 +325,6 @@ def test_a_database_that_a_source_names_has_to_read_strings_as_it_is_read(
 )
 def test_a_level_that_is_set_ahead_of_begin_is_not_lost(project: Project, ahead: str) -> None:
     project.wrapped(a1=f"{ahead}BEGIN;\n{ISOLATION}COMMIT;\n")
-    result = project.upgrade()
-    assert result.code == 1
-    assert "alembic/sql/a1.sql:1:1: this sets the level of transactions" in result.text
-    project.source("a1", f"BEGIN ISOLATION LEVEL SERIALIZABLE;\n{ISOLATION}COMMIT;\n")
     project.ok("upgrade", "head")
     assert project.scalar("SELECT i FROM seen") == "serializable"
 
@@ -384,3 +445,53 @@ def test_what_a_script_has_begun_outside_a_transaction_is_not_done_twice(
     project.ok("pgpipe", "repair", "--not-applied", "a2", "--yes")
     project.ok("upgrade", "head")
     assert project.query("SELECT i FROM t ORDER BY i") == [(1,), (2,)]
+
+
+TWICE = "-- pgpipe: transaction = off\nINSERT INTO t VALUES (1);\nINSERT INTO t VALUES ({});\n"
+
+
+@pytest.mark.parametrize("before", ["failed", "taken back"])
+def test_a_script_that_stops_is_remembered_whatever_was_tried_before(
+    project: Project, before: str
+) -> None:
+    project.source("a1", "CREATE TABLE t (i int);\n", "DROP TABLE t;\n")
+    project.source("a2", "SELECT 1/0;\n", "DELETE FROM t;\n")
+    project.wrapped()
+    assert project.upgrade().code == 1
+    if before == "taken back":
+        project.source("a2", "SELECT 1;\n", "DELETE FROM t;\n")
+        project.ok("upgrade", "head")
+        project.ok("downgrade", "-1")
+    project.source("a2", TWICE.format("1/0"), "DELETE FROM t;\n")
+    assert isinstance(project.url, URL)
+    ends = f"{revision_id('a1')}:{revision_id('a2')}"
+    psql(project.url, project.ok("upgrade", ends, "--sql").output, *STOP)
+    project.source("a2", TWICE.format(2), "DELETE FROM t;\n")
+    assert "a2): its row says RUNNING" in project.upgrade().text
+    assert project.query("TABLE t") == [(1,)]
+
+
+def test_a_script_downwards_that_stops_asks_as_well(project: Project) -> None:
+    project.source("a1", "CREATE TABLE t (i int);\n", "DROP TABLE t;\n")
+    project.source("a2", "SELECT 1;\n", TWICE.format("1/0"))
+    project.wrapped()
+    project.ok("upgrade", "head")
+    assert isinstance(project.url, URL)
+    ends = f"{revision_id('a2')}:{revision_id('a1')}"
+    psql(project.url, project.ok("downgrade", ends, "--sql").output, *STOP)
+    assert project.query("TABLE t") == [(1,)]
+    project.source("a2", "SELECT 1;\n", TWICE.format("2"))
+    assert project.alembic("pgpipe", "repair", "--yes").code == 6
+    assert project.alembic("downgrade", "-1").code == 1
+    assert project.query("TABLE t") == [(1,)]
+
+
+def test_a_script_keeps_a_python_revision_in_one_piece(project: Project) -> None:
+    level = "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE;\nSELECT 1/0;\n"
+    project.source("parts/one", level)
+    made = '    op.execute("CREATE TABLE public.left_behind ()")\n    op.run_source'
+    project.write("alembic/versions/py.py", PYTHON.replace("    op.run_source", made))
+    assert isinstance(project.url, URL)
+    done = psql(project.url, project.ok("upgrade", "head", "--sql").output, *STOP)
+    assert done.returncode != 0
+    assert project.scalar("SELECT to_regclass('public.left_behind')") is None

@@ -777,6 +777,22 @@ def test_a_revision_that_is_taken_back_in_part_is_not_forgotten(project: Project
     assert said not in project.ok("pgpipe", "check").output
 
 
+def test_status_names_no_downgrade_that_takes_a_sibling_along(project: Project) -> None:
+    down = f"{OFF}DROP TABLE t;\nSELECT 1/0;\n"
+    project.source("a", "SELECT 1;\n", "SELECT 1;\n")
+    project.source("b", "CREATE TABLE t (a int);\n", down)
+    project.source("c", "SELECT 1;\n", "SELECT 1;\n")
+    project.ok("pgpipe", "wrap")
+    [wrapper] = (project.folder / "alembic/versions").glob(f"{revision_id('c')}*")
+    text = wrapper.read_text()
+    wrapper.write_text(text.replace(f"= '{revision_id('b')}'", f"= '{revision_id('a')}'"))
+    project.ok("upgrade", "heads")
+    assert project.alembic("downgrade", f"{revision_id('b')}@{revision_id('a')}").code == 1
+    status = project.ok("pgpipe", "status").output
+    assert "its downgrade stopped half way" in status
+    assert "next: " not in status
+
+
 # -- another database -----------------------------------------------------------------------
 
 

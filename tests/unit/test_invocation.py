@@ -63,6 +63,8 @@ def test_what_has_its_options_keeps_them() -> None:
 
 
 def test_json_stays_json_with_any_option() -> None:
-    config = Config(cmd_opts=Namespace(x=['pgpipe.role=say "hi" \\ …']))
+    config = Config(cmd_opts=Namespace(x=['pgpipe.role=say "hi" \\ now']))
     told = invocation(config).typed_in_json(json.dumps({"next": "alembic upgrade head"}))
-    assert json.loads(told) == {"next": "alembic -x 'pgpipe.role=say \"hi\" \\ …' upgrade head"}
+    assert json.loads(told) == {
+        "next": "alembic -x 'pgpipe.role=say \"hi\" \\ now' upgrade head"
+    }
