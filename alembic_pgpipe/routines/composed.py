@@ -7,7 +7,7 @@ share one source, a line ahead of each says whose version it is::
     -- wrap: billing.total v002
 
     -- wrap: begin, written by alembic pgpipe wrap
-    DROP FUNCTION IF EXISTS billing.total(integer);
+    DROP FUNCTION billing.total(integer);
     -- wrap: end
     CREATE FUNCTION billing.total(integer, integer) …
 """

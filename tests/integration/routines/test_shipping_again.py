@@ -7,8 +7,16 @@ from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import URL
 
-from tests.integration.routines.test_shipping import F, shipped, sources, write
+from tests.integration.routines.test_shipping import (
+    F_WIDER,
+    F,
+    shipped,
+    signatures,
+    sources,
+    write,
+)
 from tests.project import Project
 
 pytestmark = pytest.mark.usefixtures("shared_rehearsal")
@@ -155,6 +163,21 @@ def test_a_refresh_is_no_change_of_a_definition(project: Project) -> None:
     project.query("DROP MATERIALIZED VIEW m; CREATE MATERIALIZED VIEW m AS SELECT 2 AS a")
     said = project.ok("pgpipe", "status", "--routines").output
     assert "public.m" in said and UNCHANGED not in said
+
+
+def test_an_old_function_in_another_schema_is_not_left_over_without_a_word(
+    project: Project,
+) -> None:
+    assert isinstance(project.url, URL)
+    project.query("CREATE SCHEMA app")
+    project.query(f"ALTER DATABASE {project.url.database} SET search_path = app, public")
+    shipped(project, f=F.replace("public.", ""))
+    write(project, "f", F_WIDER.replace("public.", ""))
+    project.ok("pgpipe", "wrap")
+    result = project.upgrade()
+    assert result.code != 0
+    assert "function public.f(integer) does not exist" in result.text
+    assert signatures(project) == ["f(integer)"]
 
 
 # -- the way back ------------------------------------------------------------------------------
