@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from alembic_pgpipe.errors import SourceError
@@ -20,6 +21,7 @@ from alembic_pgpipe.source import (
     decode,
     is_storable,
     natural_key,
+    read_directives,
     read_statements,
 )
 
@@ -94,27 +96,47 @@ def changed_routines(settings: Settings) -> tuple[RoutineChange, ...]:
 
     Raises SourceError for a file that cannot be read, or has nothing to ship.
     """
-    copies, latest = read_copies(settings), read_snapshots(settings)
+    copies, latest = read_copies(settings), _latest(settings)
     changed = [
-        RoutineChange(
-            copy.name,
-            settings.shown(copy.path),
-            before.text if (before := latest.get(copy.name)) else "",
-            copy.text,
-            before,
-        )
+        _changed(settings, copy, latest.get(copy.name, ()))
         for copy in copies.values()
-        if copy.name not in latest or checksum(latest[copy.name].text) != checksum(copy.text)
+        if not _is_snapshot_of(copy, latest.get(copy.name, ()))
     ]
     for change in changed:
         _refuse_blank(change)
         _refuse_marks(change)
     gone = [
         RoutineChange(name, shown(settings, name), before.text, "", before)
-        for name, before in latest.items()
-        if name not in copies and _has_objects(before)
+        for name, found in latest.items()
+        for before in [one for one in found if _has_objects(one)][-1:]
+        if name not in copies
     ]
     return (*changed, *gone)
+
+
+def _changed(
+    settings: Settings, copy: WorkingCopy, latest: Sequence[Snapshot]
+) -> RoutineChange:
+    before = latest[-1] if latest else None
+    old = before.text if before is not None else ""
+    return RoutineChange(copy.name, settings.shown(copy.path), old, copy.text, before)
+
+
+def _is_snapshot_of(copy: WorkingCopy, latest: Sequence[Snapshot]) -> bool:
+    """Tell whether each snapshot of the latest version holds what a working copy says."""
+    return bool(latest) and all(
+        checksum(one.text) == checksum(copy.text)
+        and _directives(one.text) == _directives(copy.text)
+        for one in latest
+    )
+
+
+def _directives(text: str) -> str | None:
+    """Return what a text's header sets, or None where it cannot be read."""
+    try:
+        return str(read_directives(text, ""))
+    except SourceError:  # which has its place where the file is tried
+        return None
 
 
 def _has_objects(snapshot: Snapshot) -> bool:
@@ -165,10 +187,23 @@ def read_copies(settings: Settings) -> Mapping[str, WorkingCopy]:
 
 def read_snapshots(settings: Settings) -> Mapping[str, Snapshot]:
     """Return the latest snapshot of each working copy there ever was, by its name."""
-    latest: dict[str, Snapshot] = {}
-    for found in sorted(_snapshots(settings), key=lambda s: (natural_key(s.name), s.version)):
-        latest[found.name] = found
+    return {name: found[-1] for name, found in _latest(settings).items()}
+
+
+def _latest(settings: Settings) -> Mapping[str, Sequence[Snapshot]]:
+    """Return the snapshots of each working copy's latest version, by its name.
+
+    There are several where each of two branches has made that version, among others.
+    """
+    latest: dict[str, Sequence[Snapshot]] = {}
+    for name, found in groupby(sorted(_snapshots(settings), key=_age), lambda one: one.name):
+        ordered = list(found)
+        latest[name] = [one for one in ordered if one.version == ordered[-1].version]
     return latest
+
+
+def _age(snapshot: Snapshot) -> tuple[object, ...]:
+    return natural_key(snapshot.name), snapshot.version, natural_key(snapshot.file)
 
 
 def _refuse_blank(change: RoutineChange) -> None:

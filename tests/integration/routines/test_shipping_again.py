@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator
 from uuid import uuid4
@@ -268,6 +269,43 @@ def test_a_signature_is_known_again_however_it_is_spelled(project: Project) -> N
 def test_a_name_is_known_again_however_the_server_keeps_it(project: Project, name: str) -> None:
     shipped(project, f=F.replace("public.f", f"public.{name}"))
     assert "1 object compared" in project.ok("pgpipe", "status", "--routines").output
+
+
+# -- what counts as a change -------------------------------------------------------------------
+
+
+def test_a_directive_alone_is_shipped(project: Project, app: str) -> None:
+    shipped(project, f=OR_REPLACE)
+    project.query(f"GRANT CREATE ON SCHEMA public TO {app}; DROP FUNCTION f")
+    shipped(project, f=f"-- pgpipe: role = {app}\n{OR_REPLACE}")
+    owner = "SELECT proowner::regrole::text FROM pg_proc WHERE proname = 'f'"
+    assert project.scalar(owner) == app
+    assert project.ok("pgpipe", "wrap").output == "every source has its wrapper\n"
+
+
+@pytest.mark.parametrize("ours", ["1", "2"])
+def test_what_two_branches_have_changed_is_what_the_file_says(
+    project: Project, ours: str
+) -> None:
+    def text(name: str, number: str) -> str:
+        return OR_REPLACE.replace("public.f", f"public.{name}").replace("T a", f"T {number}")
+
+    shipped(project, **{name: text(name, "0") for name in "fgh"})
+    alembic, base = project.folder / "alembic", project.folder / "base"
+    shutil.copytree(alembic, base)
+    for number, other in (("1", "g"), ("2", "h")):
+        for name in ("f", other):
+            write(project, name, text(name, number))
+        project.ok("pgpipe", "wrap", "--together", "-m", f"branch {number}")
+        shutil.move(alembic, project.folder / number)
+        shutil.copytree(base, alembic)
+    for number in "12":
+        shutil.copytree(project.folder / number, alembic, dirs_exist_ok=True)
+    for name, number in {"f": ours, "g": "1", "h": "2"}.items():
+        write(project, name, text(name, number))
+    project.ok("pgpipe", "wrap", "--merge")
+    project.ok("upgrade", "head")
+    assert project.scalar("SELECT f(9)") == int(ours)
 
 
 # -- speed -------------------------------------------------------------------------------------

@@ -48,6 +48,45 @@ def test_an_older_text_is_a_change_like_any_other(settings: Settings) -> None:
     assert found(settings) == [("routines/v.sql", "changed", 3)]
 
 
+@pytest.mark.parametrize("text", [V, "SELECT 2;\n", "SELECT 3;\n"])
+def test_one_version_of_two_branches_is_a_change(settings: Settings, text: str) -> None:
+    for branch, ours in {"g": V, "h": "SELECT 2;\n"}.items():
+        path = settings.sources / f"{branch}.routines.sql"
+        path.write_text(composed((Section("v", 2), Copied(ours))), encoding="utf-8")
+    write(settings, routines__v_sql=text)
+    assert found(settings) == [("routines/v.sql", "changed", 3)]
+    write(settings, sql__v_v003_sql=text)
+    assert found(settings) == []
+
+
+def test_one_version_of_two_branches_with_one_text_is_none(settings: Settings) -> None:
+    for branch in "gh":
+        path = settings.sources / f"{branch}.routines.sql"
+        path.write_text(composed((Section("v", 2), Copied(V))), encoding="utf-8")
+    write(settings, routines__v_sql=V)
+    assert found(settings) == []
+
+
+def test_a_file_that_one_branch_changed_and_another_dropped_is_asked_for(
+    settings: Settings,
+) -> None:
+    for branch, text in {"g": V, "h": ""}.items():
+        path = settings.sources / f"{branch}.routines.sql"
+        path.write_text(composed((Section("v", 2), Copied(text))), encoding="utf-8")
+    assert found(settings) == [("routines/v.sql", "gone", 3)]
+
+
+@pytest.mark.parametrize("header", ["-- pgpipe: role = x\n", "-- pgpipe: rule = x\n"])
+def test_a_directive_alone_is_a_change(settings: Settings, header: str) -> None:
+    write(settings, routines__v_sql=f"{header}{V}", sql__v_v001_sql=V)
+    assert found(settings) == [("routines/v.sql", "changed", 2)]
+
+
+def test_a_decision_about_a_snapshot_is_no_change(settings: Settings) -> None:
+    write(settings, routines__v_sql=V, sql__v_v001_sql=f"--skip\n{V}")
+    assert found(settings) == []
+
+
 def test_what_wrap_has_written_is_no_part_of_a_snapshot(settings: Settings) -> None:
     parts = (Section("v", 3), Written("DROP VIEW v;"), Copied(V), Section("w", 1), Told(V))
     write(settings, sql__v_v002_sql="SELECT 2;", sql__x_routines_sql=composed(parts))
