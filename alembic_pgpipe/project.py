@@ -90,6 +90,13 @@ class OpenLedger:
         """Return what ``alembic_version`` says."""
         return self.visit.heads(self.connection)
 
+    def schema_of_sources(self) -> str | None:
+        """Return the schema that an unqualified name in a source means, if there is any."""
+        with self.database.connect(own=False) as connection:
+            found = connection.exec_driver_sql("SELECT pg_catalog.current_schema()")
+            schema: str | None = found.scalar_one()
+        return schema
+
     def status(self, revision: str, history: History) -> Status:
         """Return a revision's status; SUCCESS where it was applied before there was one."""
         if revision not in history.rows and self._passed(revision):

@@ -87,8 +87,8 @@ def _created(visit: Visit, applied: frozenset[str]) -> Iterator[Head]:
 
 
 def _found(visit: Visit, stage: Stage, own: Sequence[DatabaseObject]) -> tuple[FoundDrift, ...]:
-    copies = tuple(cut_copies(visit.settings))
     with open_ledger(visit) as ledger:
+        copies = tuple(cut_copies(visit.settings, ledger.schema_of_sources()))
         drifted = find_drift(ledger.connection, stage, own)
         return tuple(FoundDrift(one, _file(one.object, copies)) for one in drifted)
 

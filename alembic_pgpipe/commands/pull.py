@@ -98,48 +98,71 @@ def pull_all(config: Config, schemas: Sequence[str] = ()) -> PullReport:
 
 
 def _pull(ledger: OpenLedger, names: Sequence[str], force: bool) -> PullReport:
-    settings, connection = ledger.visit.settings, ledger.connection
+    connection = ledger.connection
     objects = read_objects(connection)
     wanted = list(dict.fromkeys(_named(name, objects) for name in names))
     definitions = read_definitions(connection, wanted)
+    pulling = _Pulling(ledger, objects, ledger.schema_of_sources(), force)
     user = _user(connection)
-    pulled = []
-    for one in wanted:
-        text = definitions[one.address].text_for(user)
-        pulled.append(_write(settings, one, objects, text, force))
+    pulled = (pulling.write(one, definitions[one.address].text_for(user)) for one in wanted)
     return PullReport(ledger.database.label, tuple(pulled))
 
 
-def _write(
-    settings: Settings,
-    found: DatabaseObject,
-    objects: Sequence[DatabaseObject],
-    text: str,
-    force: bool,
-) -> Pulled:
-    copies = tuple(cut_copies(settings))
-    copy = copy_of(found, copies)
-    if copy is None:
-        taken = {c.path.relative_to(settings.routines).as_posix() for c in copies}
-        without = [o for o in objects if o == found or copy_of(o, copies) is None]
-        path = settings.routines / file_names(without, taken)[found.address]
+@dataclass(frozen=True, slots=True)
+class _Pulling:
+    """Writes objects into working copies; ``schema`` is that of unqualified names there."""
+
+    ledger: OpenLedger
+    objects: Sequence[DatabaseObject]
+    schema: str | None
+    force: bool
+
+    @property
+    def settings(self) -> Settings:
+        return self.ledger.visit.settings
+
+    def write(self, found: DatabaseObject, text: str) -> Pulled:
+        copies = tuple(cut_copies(self.settings, self.schema))
+        copy = copy_of(found, copies)
+        if copy is None:
+            return self._write_new(found, text, copies)
+        new = copy.with_object(found, text)
+        if new != copy.text:
+            if not self.force:
+                self._refuse_unsaved(copy, found)
+                self._refuse_pending(copy, found)
+            _write_file(copy.path, new)
+        return Pulled(found.identity, copy.shown, changed=new != copy.text)
+
+    def _write_new(
+        self, found: DatabaseObject, text: str, copies: Sequence[ReadCopy]
+    ) -> Pulled:
+        taken = {c.path.relative_to(self.settings.routines).as_posix() for c in copies}
+        without = [o for o in self.objects if o == found or copy_of(o, copies) is None]
+        path = self.settings.routines / file_names(without, taken)[found.address]
         _write_file(path, text)
-        return Pulled(found.identity, settings.shown(path), changed=True)
-    new = copy.with_object(found, text)
-    if new != copy.text:
-        if not force:
-            _refuse_unsaved(settings, copy, found)
-        _write_file(copy.path, new)
-    return Pulled(found.identity, copy.shown, changed=new != copy.text)
+        return Pulled(found.identity, self.settings.shown(path), changed=True)
 
+    def _refuse_unsaved(self, copy: ReadCopy, found: DatabaseObject) -> None:
+        if any(change.name == copy.name for change in changed_routines(self.settings)):
+            raise RoutineError(
+                f"{copy.shown} was edited since its last snapshot, and {found.identity} would "
+                "be written over that. Keep the edits: alembic pgpipe wrap; or lose them: "
+                f"alembic pgpipe pull {shlex.quote(found.identity)} --force"
+            )
 
-def _refuse_unsaved(settings: Settings, copy: ReadCopy, found: DatabaseObject) -> None:
-    if any(change.name == copy.name for change in changed_routines(settings)):
-        raise RoutineError(
-            f"{copy.shown} was edited since its last snapshot, and {found.identity} would be "
-            "written over that. Keep the edits: alembic pgpipe wrap; or lose them: alembic "
-            f"pgpipe pull {shlex.quote(found.identity)} --force"
-        )
+    def _refuse_pending(self, copy: ReadCopy, found: DatabaseObject) -> None:
+        """Raise RoutineError where the database has an older version than the file is."""
+        revisions = self.ledger.visit.revisions
+        applied = revisions.applied(self.ledger.heads)
+        latest = read_snapshots(self.settings)[copy.name].file
+        if any(one.source == latest and one.id not in applied for one in revisions.all()):
+            raise RoutineError(
+                f"{self.ledger.database.label} has not run {latest}, and its older "
+                f"{found.identity} would be written over what {copy.shown} says. First: "
+                "alembic upgrade head; or write it all the same: alembic pgpipe pull "
+                f"{shlex.quote(found.identity)} --force"
+            )
 
 
 def _named(name: str, objects: Sequence[DatabaseObject]) -> DatabaseObject:

@@ -24,13 +24,17 @@ LITERAL = re.compile(r"'(?:[^']|'')*'|(\$(?:[^\W\d]\w*)?\$).*?\1", re.S)
 
 @dataclass(frozen=True, slots=True)
 class ReadCopy:
-    """A working copy cut into statements; ``shown`` is its path as people are shown it."""
+    """A working copy cut into statements; ``shown`` is its path as people are shown it.
+
+    ``schema`` is that of unqualified names; None: it may be any.
+    """
 
     name: str
     path: Path
     shown: str
     text: str
     statements: tuple[Statement, ...]
+    schema: str | None
 
     def heads(self) -> tuple[tuple[Statement, Head], ...]:
         """Return the statements that create objects of our kinds, and what they create."""
@@ -38,11 +42,15 @@ class ReadCopy:
 
     def creates(self, found: DatabaseObject) -> bool:
         """Tell whether the file creates an object."""
-        return any(head.creates(found) for _, head in self.heads())
+        return any(self._means(head, found) for _, head in self.heads())
 
     def names_in_full(self, found: DatabaseObject) -> bool:
         """Tell whether the file creates an object by its name with the schema."""
         return any(head.creates(found) and head.is_qualified for _, head in self.heads())
+
+    def _means(self, head: Head, found: DatabaseObject) -> bool:
+        its_schema = head.is_qualified or self.schema in (None, found.schema)
+        return its_schema and head.creates(found)
 
     def with_object(self, found: DatabaseObject, text: str) -> str:
         """Return the file's text with what it says of an object replaced; the rest stays.
@@ -60,7 +68,7 @@ class ReadCopy:
         return re.sub(r"\n{3,}\Z", "\n", "".join(pieces).rstrip() + "\n")
 
     def _about(self, found: DatabaseObject) -> list[Statement]:
-        created = [statement for statement, head in self.heads() if head.creates(found)]
+        created = [statement for statement, head in self.heads() if self._means(head, found)]
         others = [head for statement, head in self.heads() if statement not in created]
         if len(created) > 1:
             raise self._refusal(created[1], found, "creates it a second time")
@@ -101,15 +109,18 @@ def names_in(statement: Statement) -> frozenset[str]:
     return frozenset(parts(LITERAL.sub(" ", statement.text)))
 
 
-def cut_copies(settings: Settings) -> Iterator[ReadCopy]:
+def cut_copies(settings: Settings, schema: str | None = None) -> Iterator[ReadCopy]:
     """Yield the project's working copies, in the natural order of their paths.
 
+    ``schema`` is that of unqualified names, but in a file with settings of its own.
     Raises SourceError for a file that cannot be read.
     """
     for copy in read_copies(settings).values():
         shown = settings.shown(copy.path)
         statements = read_statements(copy.text, shown)
-        yield ReadCopy(copy.name, copy.path, shown, copy.text, statements)
+        sets = any(statement.words[:1] == ("SET",) for statement in statements)
+        its_schema = None if sets else schema
+        yield ReadCopy(copy.name, copy.path, shown, copy.text, statements, its_schema)
 
 
 def copy_of(found: DatabaseObject, copies: Iterable[ReadCopy]) -> ReadCopy | None:

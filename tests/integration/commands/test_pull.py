@@ -174,6 +174,38 @@ def test_the_command_that_loses_edits_works_as_it_is_told(project: Project) -> N
     assert "SELECT 1" in routine(project, "f.sql")
 
 
+def test_a_newer_version_that_is_pending_is_not_lost(project: Project) -> None:
+    shipped(project, "f.sql", F.format(1))
+    project.write("alembic/routines/f.sql", F.format(7))
+    project.ok("pgpipe", "wrap")
+    result = project.alembic("pgpipe", "pull", "f")
+    assert result.code == 1
+    assert "has not run f.v002.sql, and its older public.f(integer) would be" in result.errors
+    assert routine(project, "f.sql") == F.format(7)
+    project.ok("upgrade", "head")
+    project.ok("pgpipe", "pull", "f")
+    assert "SELECT 7" in routine(project, "f.sql")
+
+
+def test_an_object_of_another_schema_is_not_taken_for_the_one_of_the_file(
+    project: Project,
+) -> None:
+    unqualified = F.format(1).replace("public.", "")
+    shipped(project, "f.sql", unqualified)
+    project.query(f"CREATE SCHEMA app; {F.format(2).replace('public.', 'app.')}")
+    project.ok("pgpipe", "pull", "app.f")
+    assert routine(project, "f.sql") == unqualified
+    assert "SELECT 2" in routine(project, "app/f.sql")
+
+
+def test_a_file_that_sets_its_search_path_may_mean_any_schema(project: Project) -> None:
+    text = "SET search_path = app;\n" + F.format(1).replace("public.", "")
+    shipped(project, "f.sql", text, before="CREATE SCHEMA app;\n")
+    project.query(F.format(2).replace("public.", "app.").replace("CREATE", "CREATE OR REPLACE"))
+    project.ok("pgpipe", "pull", "app.f")
+    assert "SELECT 2" in routine(project, "f.sql")
+
+
 def test_an_unknown_name_names_the_nearest(project: Project) -> None:
     project.query("CREATE VIEW customer_list AS SELECT 1 AS one")
     result = project.alembic("pgpipe", "pull", "custmer_list")
