@@ -19,6 +19,7 @@ from alembic_pgpipe.routines.composed import (
 )
 from alembic_pgpipe.routines.copies import names_in
 from alembic_pgpipe.routines.dependencies import Dependant, read_dependants
+from alembic_pgpipe.routines.guard import guard
 from alembic_pgpipe.routines.kept import drop, give_back, heirs_of, keep, without_heirs
 from alembic_pgpipe.routines.order import Order, try_in_order
 from alembic_pgpipe.routines.shipment import Declined, problem
@@ -179,7 +180,8 @@ class Rebuilding:
         heirs = tuple(heirs_of(anew.drops, made, before))
         new = [one for one in made if key(one) not in before]
         notes = (*_fates(anew, made), *anew.notes, *without_heirs(anew.drops, heirs, new))
-        ahead = "\n".join(filter(None, [keep(heirs), *map(drop, anew.drops)]))
+        guarded = guard(self.stage.rehearsal.connection, anew.drops)
+        ahead = "\n".join(filter(None, [guarded, keep(heirs), *map(drop, anew.drops)]))
         several = len(anew.changes) > 1
         parts: list[Part] = []
         for each in created:

@@ -30,6 +30,7 @@ from alembic_pgpipe.routines.composed import (
 from alembic_pgpipe.routines.copies import PARTS_OF
 from alembic_pgpipe.routines.definitions import Definition, read_definitions, taken_back
 from alembic_pgpipe.routines.domains import altered, read_domain
+from alembic_pgpipe.routines.guard import guard
 from alembic_pgpipe.routines.heads import head_of
 from alembic_pgpipe.routines.kept import drop, give_back, heirs_of, keep
 from alembic_pgpipe.routines.shipment import Declined, Plan, Shipment, declining, problem
@@ -312,7 +313,8 @@ class Shipping:
         drops = self.stage.in_order_of_drops(there[name] for name in names & there.keys())
         heirs = tuple(heirs_of(drops, [one.object for one in was], there))
         back = map(give_back, heirs)
-        return "\n".join([keep(heirs), *map(drop, drops), _creates(was), *back, ""])
+        guarded = guard(self.stage.rehearsal.connection, drops)
+        return "\n".join([guarded, keep(heirs), *map(drop, drops), _creates(was), *back, ""])
 
     def _by_texts(self, back: Sequence[RoutineChange]) -> str | None:
         if len(back) == 1:

@@ -181,6 +181,48 @@ def test_an_old_function_in_another_schema_is_not_left_over_without_a_word(
     assert signatures(project) == ["f(integer)"]
 
 
+BY_HAND = {
+    "trigger i on public.v": (
+        "CREATE TRIGGER i INSTEAD OF INSERT ON v FOR EACH ROW EXECUTE FUNCTION tf()",
+        "DROP TRIGGER i ON v",
+    ),
+    "rule r on public.v": (
+        "CREATE RULE r AS ON DELETE TO v DO INSTEAD NOTHING",
+        "DROP RULE r ON v",
+    ),
+    "default value for public.v.a": (
+        "ALTER VIEW v ALTER a SET DEFAULT 5",
+        "ALTER VIEW v ALTER a DROP DEFAULT",
+    ),
+    "index public.mi": ("CREATE UNIQUE INDEX mi ON m (a)", "DROP INDEX mi"),
+    "statistics object public.s": ("CREATE STATISTICS s ON a, b FROM m", "DROP STATISTICS s"),
+}
+
+
+@pytest.mark.parametrize("what", BY_HAND)
+def test_what_hangs_on_a_view_in_one_database_alone_stops_the_revision(
+    project: Project, what: str
+) -> None:
+    made, dropped = BY_HAND[what]
+    m = M.replace(" AS a", " AS a, 2 AS b") + "CREATE INDEX ours ON public.m (a);\n"
+    shipped(project, v=V, m=m, tf=TF)
+    project.query(made)
+    for name, text in {"v": NARROW, "m": m.replace("1 AS", "3 AS")}.items():
+        write(project, name, text)
+    project.ok("pgpipe", "wrap")
+    result = project.upgrade()
+    assert result.code != 0
+    assert f"{what}: only this database has it, and it would be lost" in result.text
+    assert "Drop it here, then run again" in result.text
+    project.query(dropped)
+    project.ok("pgpipe", "retry")
+    project.ok("upgrade", "head")
+    assert project.scalar("SELECT a FROM m") == 3
+    project.query(made)
+    down = project.alembic("downgrade", "base")
+    assert f"{what}: only this database has it" in down.text
+
+
 # -- the way back ------------------------------------------------------------------------------
 
 
