@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from alembic.config import Config
 
@@ -11,6 +12,7 @@ from alembic_pgpipe.environment import Visit
 from alembic_pgpipe.ledger.states import refuse_retry
 from alembic_pgpipe.model import Revision, Status
 from alembic_pgpipe.project import OpenLedger, open_ledger, visit_project
+from alembic_pgpipe.routines.working import names_in_snapshot
 from alembic_pgpipe.run.plan import SAYS_RETRY, Facts
 from alembic_pgpipe.run.step import Sources
 
@@ -29,7 +31,8 @@ def retry(
     ``names`` are revision ids, unique prefixes or names of sources.  Without names it
     is every failed revision, except those whose source says ``--skip``; with
     ``marked`` only those whose source says ``--retry``.  Raises RevisionError for an
-    unknown name and TransitionError for a revision that neither failed nor was skipped.
+    unknown name and TransitionError for a revision that neither failed nor was skipped, and
+    for a skipped version of a routine file of which a newer one is applied.
     """
 
     def look(visit: Visit) -> tuple[Change, ...]:
@@ -37,9 +40,34 @@ def retry(
         with open_ledger(visit) as ledger:
             wanted = named or _failed(ledger, _says_retry if marked else _says_no_skip)
             why = "; ".join(filter(None, (SAYS_RETRY, reason))) if marked else reason
-            return decide(ledger, wanted, Status.RETRY, why, refuse_retry)
+            refuse = partial(_refuse, ledger)
+            return decide(ledger, wanted, Status.RETRY, why, refuse)
 
     return visit_project(config, look)
+
+
+def _refuse(ledger: OpenLedger, revision: Revision, status: Status) -> str | None:
+    why = refuse_retry(revision, status)
+    if why is None and status is Status.SKIPPED and (later := _newer(ledger, revision)):
+        return (
+            f"{revision.id} ({revision.name}) would be put over {later.name}, a newer version "
+            "of it that is applied. If it is this text that is wanted, write it into the file "
+            "among the routines, then: alembic pgpipe wrap"
+        )
+    return why
+
+
+def _newer(ledger: OpenLedger, revision: Revision) -> Revision | None:
+    """Return the last applied revision that ships a routine file of this one once more."""
+    settings, everything = ledger.visit.settings, ledger.visit.revisions.all()
+    names = names_in_snapshot(settings, revision.source or "")
+    if not names:
+        return None
+    later = everything[everything.index(revision) + 1 :]
+    newer = [one for one in later if names & names_in_snapshot(settings, one.source or "")]
+    history = ledger.history(newer)
+    applied = (r for r in reversed(newer) if ledger.status(r.id, history) is Status.SUCCESS)
+    return next(applied, None)
 
 
 def _failed(ledger: OpenLedger, chosen: Callable[[Facts], bool]) -> list[Revision]:

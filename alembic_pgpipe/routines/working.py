@@ -91,6 +91,19 @@ def is_snapshot(source: str) -> bool:
     return source.endswith(SEVERAL) or SINGLE.match(source) is not None
 
 
+def names_in_snapshot(settings: Settings, source: str) -> frozenset[str]:
+    """Return the working copies of which a source is a snapshot; one that is gone has none.
+
+    Raises SourceError where it cannot be read.
+    """
+    if match := SINGLE.match(source):
+        return frozenset({match["name"]})
+    path = settings.sources / source
+    if not source.endswith(SEVERAL) or not path.is_file():
+        return frozenset()
+    return frozenset(name for name, _, _ in sections(_text(path, settings.shown(path))))
+
+
 def changed_routines(settings: Settings) -> tuple[RoutineChange, ...]:
     """Return the working copies that differ from their latest snapshot, gone ones last.
 

@@ -313,6 +313,29 @@ def test_a_name_is_known_again_however_the_server_keeps_it(project: Project, nam
     assert "1 object compared" in project.ok("pgpipe", "status", "--routines").output
 
 
+# -- retry -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [(), ("--together", "-m", "x")], ids=["alone", "together"])
+def test_a_skipped_version_is_not_put_over_a_newer_one(
+    project: Project, options: tuple[str, ...]
+) -> None:
+    shipped(project, f=OR_REPLACE)
+    write(project, "f", OR_REPLACE.replace("SELECT a", "SELECT a + 2"))
+    project.ok("pgpipe", "wrap", *options)
+    skipped = project.ok("heads").output.split()[0]
+    project.ok("pgpipe", "skip", skipped, "--reason", "fails on prod")
+    project.ok("upgrade", "head")
+    shipped(project, f=OR_REPLACE.replace("SELECT a", "SELECT a + 3"))
+    result = project.alembic("pgpipe", "retry", skipped)
+    assert result.code == 1
+    assert "would be put over f.v003, a newer version of it that is applied" in result.errors
+    project.ok("upgrade", "head")
+    assert project.scalar("SELECT f(0)") == 3
+    project.ok("downgrade", "-1")
+    project.ok("pgpipe", "retry", skipped)
+
+
 # -- what counts as a change -------------------------------------------------------------------
 
 
