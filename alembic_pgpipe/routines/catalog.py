@@ -107,6 +107,23 @@ SELECT pg_catalog.pg_describe_object('pg_catalog.pg_attrdef'::pg_catalog.regclas
 FROM pg_catalog.pg_attrdef AS d JOIN pg_catalog.pg_class AS c ON c.oid = d.adrelid
 WHERE c.relkind = 'v'
 """
+OF_TABLES = """
+WITH own AS (SELECT oid FROM pg_catalog.pg_class WHERE relkind IN ('r', 'p') AND oid >= 16384)
+SELECT pg_catalog.pg_describe_object('pg_catalog.pg_class'::pg_catalog.regclass, own.oid,
+    a.attnum) AS description
+FROM pg_catalog.pg_attribute AS a JOIN own ON own.oid = a.attrelid
+WHERE a.attnum > 0 AND NOT a.attisdropped
+UNION ALL
+SELECT pg_catalog.pg_describe_object('pg_catalog.pg_attrdef'::pg_catalog.regclass, d.oid, 0)
+FROM pg_catalog.pg_attrdef AS d JOIN own ON own.oid = d.adrelid
+UNION ALL
+SELECT pg_catalog.pg_describe_object('pg_catalog.pg_constraint'::pg_catalog.regclass, c.oid, 0)
+FROM pg_catalog.pg_constraint AS c JOIN own ON own.oid = c.conrelid
+UNION ALL
+SELECT pg_catalog.pg_describe_object('pg_catalog.pg_class'::pg_catalog.regclass,
+    i.indexrelid, 0)
+FROM pg_catalog.pg_index AS i JOIN own ON own.oid = i.indrelid
+"""
 INDEXES = """
 SELECT pg_catalog.pg_get_indexdef(indexrelid) || ';' AS statement
 FROM pg_catalog.pg_index WHERE indrelid = %s ORDER BY 1
@@ -159,6 +176,12 @@ def read_attached(connection: Connection) -> frozenset[str]:
     """Return the rules, statistics and view defaults of a database, as the server says."""
     with catalogue(connection) as source:
         return frozenset(row.description for row in source.rows(ATTACHED))
+
+
+def read_parts_of_tables(connection: Connection) -> frozenset[str]:
+    """Return the columns, defaults, constraints and indexes of tables, as the server says."""
+    with catalogue(connection) as source:
+        return frozenset(row.description for row in source.rows(OF_TABLES))
 
 
 def read_indexes(connection: Connection, found: DatabaseObject) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ and created anew, with those that depend on them, if the project has their texts
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from alembic_pgpipe.errors import SourceError
@@ -27,7 +27,7 @@ from alembic_pgpipe.routines.composed import (
     is_create,
     without_creates,
 )
-from alembic_pgpipe.routines.copies import PARTS_OF
+from alembic_pgpipe.routines.copies import PARTS_OF, names_in
 from alembic_pgpipe.routines.definitions import Definition, read_definitions, taken_back
 from alembic_pgpipe.routines.domains import altered, read_domain
 from alembic_pgpipe.routines.guard import guard
@@ -41,6 +41,7 @@ from alembic_pgpipe.run.server_errors import StatementError
 from alembic_pgpipe.source import read_statements
 
 LOST = "what it created has to go, and with it what no file here creates again: "
+ITS_DROP = "its own DROP takes along what this file does not create again: "
 # Parts of an object of ours, what ends with the session, and what can be run twice.
 FITTING = PARTS_OF | {"TEMP", "TEMPORARY", "IF"}
 UNFIT = (
@@ -115,7 +116,8 @@ class Shipping:
         with declining(), self.stage.rehearsal.savepoint():
             old = self.texts.created_by(change)
             was = self._definitions(old)
-            created, left = self._simply(change, old, keep_old=self.keep_old)
+            with self._nothing_lost(change, old):
+                created, left = self._simply(change, old, keep_old=self.keep_old)
             self.texts.refuse_shared(change, set(map(key, old)), created, before)
         self.texts.ship(change)
         if change.old and not left:
@@ -137,6 +139,23 @@ class Shipping:
             names = ", ".join(one.identity for one in left)
             raise Declined(problem(change, f"{names} would be left over"))
         return created, left
+
+    @contextmanager
+    def _nothing_lost(
+        self, change: RoutineChange, own: Iterable[DatabaseObject]
+    ) -> Iterator[None]:
+        """Decline a text that takes along, with a DROP of its own, what is not its own."""
+        if not _drops(change):
+            yield
+            return
+        before = self._others(own)
+        yield
+        if lost := before - self._others(own):
+            raise Declined(problem(change, f"{ITS_DROP}{', '.join(sorted(lost))}"))
+
+    def _others(self, own: Iterable[DatabaseObject]) -> frozenset[str]:
+        others = self.stage.objects().keys() - set(map(key, own))
+        return frozenset({*others, *self.stage.attached(), *self.stage.parts_of_tables()})
 
     def _taken_over(self, change: RoutineChange) -> Sequence[Definition]:
         """Return how objects are defined that a file may take over and must give back."""
@@ -353,6 +372,11 @@ def _moves(changes: Sequence[RoutineChange]) -> Iterator[Shipment]:
                 Section(gone.name, gone.version),
             )
             yield Shipment((change, gone), parts, MOVED, (f"{gone.path}: moved to here",))
+
+
+def _drops(change: RoutineChange) -> bool:
+    statements = read_statements(change.new, change.path)
+    return any({"drop", "cascade"} & names_in(statement) for statement in statements)
 
 
 def _unfit(change: RoutineChange) -> Problem | None:

@@ -16,6 +16,7 @@ from alembic_pgpipe.routines.catalog import (
     read_attached,
     read_indexes,
     read_objects,
+    read_parts_of_tables,
 )
 from alembic_pgpipe.routines.composed import is_create
 from alembic_pgpipe.routines.dependencies import read_graph
@@ -69,6 +70,10 @@ class Stage:
     def attached(self) -> frozenset[str]:
         """Return what hangs on views and goes with them: rules, statistics, defaults."""
         return read_attached(self.rehearsal.connection)
+
+    def parts_of_tables(self) -> frozenset[str]:
+        """Return what a DROP with CASCADE takes from tables: columns, defaults and more."""
+        return read_parts_of_tables(self.rehearsal.connection)
 
     def command(self, sql: str) -> None:
         """Run a statement of wrap's own."""

@@ -313,6 +313,50 @@ def test_a_name_is_known_again_however_the_server_keeps_it(project: Project, nam
     assert "1 object compared" in project.ok("pgpipe", "status", "--routines").output
 
 
+# -- a text with a DROP of its own -------------------------------------------------------------
+
+
+def test_a_new_file_takes_no_view_of_others_along(project: Project) -> None:
+    project.wrapped(a1=f"{V}CREATE VIEW public.w AS SELECT a FROM public.v;\n")
+    write(project, "v", f"DROP VIEW IF EXISTS public.v CASCADE;\n{V}")
+    result = project.alembic("pgpipe", "wrap")
+    assert result.code == 1
+    said = "alembic/routines/v.sql: its own DROP takes along what this file does not create"
+    assert f"{said} again: VIEW public.w" in result.text
+
+
+PARTS = {
+    "default value for column a of table public.t": "a int DEFAULT public.f(1)",
+    "constraint t_a_check on table public.t": "a int CHECK (public.f(a) > 0)",
+    "column b of table public.t": "b int GENERATED ALWAYS AS (public.f(1)) STORED",
+    "index public.i": "a int); CREATE INDEX i ON public.t (public.f(a)",
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_changed_file_takes_no_part_of_a_table_along(project: Project, part: str) -> None:
+    text = F.replace("LANGUAGE", "IMMUTABLE LANGUAGE")
+    shipped(project, f=text)
+    project.wrapped(t=f"CREATE TABLE public.t ({PARTS[part]});\n")
+    changed = text.replace("SELECT a", "SELECT a + 1")
+    write(project, "f", f"DROP FUNCTION IF EXISTS public.f(int) CASCADE;\n{changed}")
+    result = project.alembic("pgpipe", "wrap")
+    assert result.code == 1
+    assert part in result.text
+    shipped(project, f=changed.replace("CREATE", "CREATE OR REPLACE"))
+    assert project.scalar("SELECT f(1)") == 2
+
+
+def test_a_file_may_drop_what_it_creates_again(project: Project) -> None:
+    text = (
+        f"DROP MATERIALIZED VIEW IF EXISTS public.m CASCADE;\n{M}"
+        "CREATE INDEX mi ON public.m (a);\nCREATE VIEW public.v AS SELECT a FROM public.m;\n"
+    )
+    shipped(project, m=text)
+    shipped(project, m=text.replace("1 AS", "2 AS"))
+    assert project.scalar("SELECT a FROM v") == 2
+
+
 # -- retry -------------------------------------------------------------------------------------
 
 
