@@ -15,7 +15,7 @@ from alembic_pgpipe.routines.drift import Drift, find_drift, own_objects
 from alembic_pgpipe.routines.heads import Head, heads
 from alembic_pgpipe.routines.rehearsal import rehearsal
 from alembic_pgpipe.routines.stage import Stage
-from alembic_pgpipe.routines.working import is_snapshot
+from alembic_pgpipe.source import is_snapshot
 from alembic_pgpipe.source.loading import load_source
 
 

@@ -24,9 +24,8 @@ from alembic_pgpipe.source import (
     read_directives,
     read_statements,
 )
+from alembic_pgpipe.source.files import SEVERAL, SINGLE
 
-SINGLE = re.compile(r"(?P<name>.+)\.v(?P<version>\d{3,})\.sql\Z")
-SEVERAL = ".routines.sql"
 MARK = re.compile(r"^-- wrap: (?:begin|end\b|not run|\S.* v\d{3,}\r?$)", re.M)
 BLANK = "there is no statement in this file. Write one, or remove the file"
 GONE = (
@@ -84,11 +83,6 @@ class RoutineChange:
         if not self.new:
             return "gone"
         return "changed" if self.old else "new"
-
-
-def is_snapshot(source: str) -> bool:
-    """Tell whether a source, by its name, is a snapshot of working copies."""
-    return source.endswith(SEVERAL) or SINGLE.match(source) is not None
 
 
 def names_in_snapshot(settings: Settings, source: str) -> frozenset[str]:

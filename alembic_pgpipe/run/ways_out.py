@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from alembic_pgpipe.model import Revision
 from alembic_pgpipe.settings import RetryFailed
+from alembic_pgpipe.source import is_snapshot
 
 
 def ways_out(
@@ -16,11 +17,15 @@ def ways_out(
     """
     retry = f"alembic pgpipe retry {revision.id}"
     skip = f'alembic pgpipe skip {revision.id} --reason "…"'
+    edit = f"edit {file}"
+    if is_snapshot(file):
+        # The next wrap would take the mend back, which is not in its own text.
+        edit += ", and the routine file that it is a copy of likewise,"
     if retry_failed is RetryFailed.DIRECTIVE:
-        return f"edit {file} if it is to blame, then: {retry}, or: {skip}"
+        return f"{edit} if it is to blame, then: {retry}, or: {skip}"
     if refused:
-        return f"edit {file} and run again, or: {skip}"
-    return f"edit {file} and run again, or: {retry}, or: {skip}"
+        return f"{edit} and run again, or: {skip}"
+    return f"{edit} and run again, or: {retry}, or: {skip}"
 
 
 def then(revision: Revision, retry_failed: RetryFailed) -> str:

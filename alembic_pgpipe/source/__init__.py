@@ -16,6 +16,7 @@ from alembic_pgpipe.source.directives import (
 from alembic_pgpipe.source.files import (
     SourceFile,
     discover,
+    is_snapshot,
     is_storable,
     locate,
     natural_key,
@@ -41,6 +42,7 @@ __all__ = [
     "checksum",
     "decode",
     "discover",
+    "is_snapshot",
     "is_storable",
     "locate",
     "natural_key",

@@ -22,6 +22,10 @@ DOWN = "down.sql"
 IN_FOLDER = (*FOLDER_FILES, DOWN)
 ENDING = re.compile(r"(?:\.up|\.down)?\.sql\Z", re.I | re.A)
 
+# Snapshots of one routine file, and of several.
+SINGLE = re.compile(r"(?P<name>.+)\.v(?P<version>\d{3,})\.sql\Z")
+SEVERAL = ".routines.sql"
+
 NaturalKey = tuple[tuple[tuple[str, int, str], ...], str]
 
 
@@ -53,6 +57,11 @@ def discover(folder: Path, project: Path) -> tuple[SourceFile, ...]:
         path = shown_path(folder, exc.filename or ".", project)
         raise SourceError(path, f"this folder cannot be read: {exc.strerror}") from exc
     return tuple(sorted(found.values(), key=lambda source: natural_key(source.name)))
+
+
+def is_snapshot(source: str) -> bool:
+    """Tell whether a source, by its name, is a snapshot of routine files."""
+    return source.endswith(SEVERAL) or SINGLE.match(source) is not None
 
 
 class _NameError(Exception):

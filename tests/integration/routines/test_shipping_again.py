@@ -380,6 +380,27 @@ def test_a_skipped_version_is_not_put_over_a_newer_one(
     project.ok("pgpipe", "retry", skipped)
 
 
+def test_a_mend_of_a_failed_snapshot_is_told_to_be_made_in_its_file_too(
+    project: Project,
+) -> None:
+    shipped(project, f=OR_REPLACE)
+    project.query("CREATE VIEW by_hand AS SELECT f(1) AS a")
+    write(project, "f", OTHER_NAME)
+    project.ok("pgpipe", "wrap")
+    said = (
+        "edit alembic/sql/f.v002.sql, and the routine file that it is a copy of likewise, and "
+        "run again"
+    )
+    assert said in project.upgrade().text
+    assert said in project.alembic("pgpipe", "status").text
+    mended = OR_REPLACE.replace("SELECT a", "SELECT a + 5")
+    project.write("alembic/sql/f.v002.sql", mended)
+    write(project, "f", mended)
+    project.ok("upgrade", "head")
+    assert project.scalar("SELECT f(0)") == 5
+    assert project.ok("pgpipe", "wrap").output == "every source has its wrapper\n"
+
+
 # -- what counts as a change -------------------------------------------------------------------
 
 
