@@ -137,12 +137,17 @@ def bare(text: str, path: str) -> str:
     return "".join(f"{statement};\n" for statement in kept)
 
 
-def without_creates(text: str, path: str) -> str:
-    """Return a text's statements but for those that create something."""
+def without_domain(text: str, path: str) -> str:
+    """Return a text's statements but for those that make up its domain."""
     statements = read_statements(text, path)
     refuse_control(statements)
-    kept = (s.text.rstrip(";") for s in statements if not is_create(s))
+    kept = (s.text.rstrip(";") for s in statements if not _makes_up_domain(s))
     return "".join(f"{statement};\n" for statement in kept)
+
+
+def _makes_up_domain(statement: Statement) -> bool:
+    alters = statement.words[:2] == ("ALTER", "DOMAIN") and not _tells_rights(statement)
+    return alters or is_create(statement)
 
 
 def _tells_rights(statement: Statement) -> bool:

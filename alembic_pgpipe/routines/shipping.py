@@ -25,7 +25,7 @@ from alembic_pgpipe.routines.composed import (
     followed,
     header,
     is_create,
-    without_creates,
+    without_domain,
 )
 from alembic_pgpipe.routines.copies import PARTS_OF, names_in
 from alembic_pgpipe.routines.definitions import Definition, read_definitions, taken_back
@@ -208,7 +208,7 @@ class Shipping:
         statements = altered(old[0].identity, was, new) if same else None
         if statements is None:
             raise Declined(problem(change, "a domain of another name or type is a new one"))
-        return statements + without_creates(change.new, change.path)
+        return statements + without_domain(change.new, change.path)
 
     # -- objects that are dropped and created anew ----------------------------------------
 

@@ -357,6 +357,24 @@ def test_a_file_may_drop_what_it_creates_again(project: Project) -> None:
     assert project.scalar("SELECT a FROM v") == 2
 
 
+# -- domains and policies ----------------------------------------------------------------------
+
+
+def test_a_check_that_a_domain_gets_by_a_statement_of_its_own_can_change(
+    project: Project, app: str
+) -> None:
+    add = "ALTER DOMAIN public.d ADD CONSTRAINT c CHECK (VALUE > 0);\n"
+    text = f"CREATE DOMAIN public.d AS int;\n{add}ALTER DOMAIN public.d OWNER TO {app};\n"
+    shipped(project, d=text)
+    project.wrapped(t="CREATE TABLE public.t (a public.d);\n")
+    shipped(project, d=text.replace("> 0", "> 1"))
+    check = "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'c'"
+    assert project.scalar(check) == "CHECK ((VALUE > 1))"
+    assert project.ok("pgpipe", "wrap").output == "every source has its wrapper\n"
+    project.ok("downgrade", "-1")
+    assert project.scalar(check) == "CHECK ((VALUE > 0))"
+
+
 # -- retry -------------------------------------------------------------------------------------
 
 
