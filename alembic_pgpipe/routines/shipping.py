@@ -38,12 +38,13 @@ from alembic_pgpipe.routines.stage import Stage
 from alembic_pgpipe.routines.texts import Objects, Texts
 from alembic_pgpipe.routines.working import RoutineChange, moved
 from alembic_pgpipe.run.server_errors import StatementError
-from alembic_pgpipe.source import read_statements
+from alembic_pgpipe.source import Statement, read_statements
 
 LOST = "what it created has to go, and with it what no file here creates again: "
 ITS_DROP = "its own DROP takes along what this file does not create again: "
 # Parts of an object of ours, what ends with the session, and what can be run twice.
 FITTING = PARTS_OF | {"TEMP", "TEMPORARY", "IF"}
+ROW_SECURITY = frozenset({"row", "level", "security"})
 UNFIT = (
     "{} makes no routine, view or the like, and a downgrade would leave it behind: put it into "
     "a source of its own, which comes ahead"
@@ -383,8 +384,15 @@ def _unfit(change: RoutineChange) -> Problem | None:
     """Return where a text creates what its downgrade would leave behind."""
     with suppress(SourceError):  # which has its place when the text is tried
         for statement in read_statements(change.new, change.path):
-            words = frozenset(statement.words)
-            if is_create(statement) and not words & FITTING and head_of(statement) is None:
+            if _stays_behind(statement):
                 said = UNFIT.format(" ".join(statement.words[:2]))
                 return Problem(change.path, said, statement.line, statement.column)
     return None
+
+
+def _stays_behind(statement: Statement) -> bool:
+    if is_create(statement):
+        return not FITTING & set(statement.words) and head_of(statement) is None
+    # Without the policies that were to follow, it hides all rows from everybody.
+    alters = statement.words[:2] == ("ALTER", "TABLE")
+    return alters and names_in(statement) >= ROW_SECURITY

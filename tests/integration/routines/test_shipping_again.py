@@ -375,6 +375,17 @@ def test_a_check_that_a_domain_gets_by_a_statement_of_its_own_can_change(
     assert project.scalar(check) == "CHECK ((VALUE > 0))"
 
 
+def test_what_a_downgrade_would_leave_on_without_its_policies_is_refused(
+    project: Project,
+) -> None:
+    project.wrapped(t=T)
+    write(project, "p", "CREATE POLICY p ON t;\nALTER TABLE t ENABLE ROW LEVEL SECURITY;\n")
+    result = project.alembic("pgpipe", "wrap")
+    assert result.code == 1
+    assert "alembic/routines/p.sql:2:1: ALTER TABLE makes no routine" in result.text
+    shipped(project, p="CREATE POLICY p ON t;\n")
+
+
 # -- retry -------------------------------------------------------------------------------------
 
 
