@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -96,15 +96,22 @@ WHERE t.typtype = 'd' AND t.oid NOT IN (
 """
 ATTACHED = """
 SELECT pg_catalog.pg_describe_object('pg_catalog.pg_rewrite'::pg_catalog.regclass, w.oid, 0)
-    AS description
+    AS description,
+    pg_catalog.format('DROP RULE %%I ON %%s', w.rulename, w.ev_class::pg_catalog.regclass)
+    AS undo
 FROM pg_catalog.pg_rewrite AS w WHERE w.rulename <> '_RETURN' AND w.oid >= 16384
 UNION ALL
 SELECT pg_catalog.pg_describe_object(
-    'pg_catalog.pg_statistic_ext'::pg_catalog.regclass, s.oid, 0)
+    'pg_catalog.pg_statistic_ext'::pg_catalog.regclass, s.oid, 0),
+    'DROP STATISTICS ' || (pg_catalog.pg_identify_object(
+        'pg_catalog.pg_statistic_ext'::pg_catalog.regclass, s.oid, 0)).identity
 FROM pg_catalog.pg_statistic_ext AS s
 UNION ALL
-SELECT pg_catalog.pg_describe_object('pg_catalog.pg_attrdef'::pg_catalog.regclass, d.oid, 0)
+SELECT pg_catalog.pg_describe_object('pg_catalog.pg_attrdef'::pg_catalog.regclass, d.oid, 0),
+    pg_catalog.format('ALTER VIEW %%s ALTER %%I DROP DEFAULT',
+        d.adrelid::pg_catalog.regclass, a.attname)
 FROM pg_catalog.pg_attrdef AS d JOIN pg_catalog.pg_class AS c ON c.oid = d.adrelid
+JOIN pg_catalog.pg_attribute AS a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
 WHERE c.relkind = 'v'
 """
 OF_TABLES = """
@@ -172,10 +179,10 @@ def read_objects(connection: Connection) -> tuple[DatabaseObject, ...]:
         return tuple(sorted(_objects(source), key=_place))
 
 
-def read_attached(connection: Connection) -> frozenset[str]:
-    """Return the rules, statistics and view defaults of a database, as the server says."""
+def read_attached(connection: Connection) -> Mapping[str, str]:
+    """Return rules, statistics and view defaults, as the server says, and what drops them."""
     with catalogue(connection) as source:
-        return frozenset(row.description for row in source.rows(ATTACHED))
+        return {row.description: row.undo for row in source.rows(ATTACHED)}
 
 
 def read_parts_of_tables(connection: Connection) -> frozenset[str]:

@@ -7,7 +7,7 @@ and created anew, with those that depend on them, if the project has their texts
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
@@ -52,6 +52,14 @@ UNFIT = (
 NO_WAY_BACK = "its downgrade would not end well: "
 GONE_BEFORE = "the file is gone, and what it created was gone before"
 MOVED = "-- The file was moved, and nothing else.\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What the stage held before a change: objects, and what hangs on views."""
+
+    objects: Objects
+    attached: Mapping[str, str]
 
 
 @dataclass(slots=True)
@@ -112,19 +120,19 @@ class Shipping:
     # -- a text that simply runs ---------------------------------------------------------
 
     def _run(self, change: RoutineChange, _waiting: Sequence[RoutineChange]) -> Shipment:
-        before = self.stage.objects()
+        before = self._now()
         taken = self._taken_over(change)
         with declining(), self.stage.rehearsal.savepoint():
             old = self.texts.created_by(change)
             was = self._definitions(old)
             with self._nothing_lost(change, old):
                 created, left = self._simply(change, old, keep_old=self.keep_old)
-            self.texts.refuse_shared(change, set(map(key, old)), created, before)
+            self.texts.refuse_shared(change, set(map(key, old)), created, before.objects)
         self.texts.ship(change)
         if change.old and not left:
             undo = self._undo((change,), before, was)
         else:
-            undo = self._given_back(change, created, taken)
+            undo = self._given_back(change, created, taken, before)
         notes = (f"{one.identity} stays beside it" for one in left)
         return Shipment((change,), (Copied(change.new),), undo, tuple(notes))
 
@@ -181,7 +189,7 @@ class Shipping:
     # -- a domain, which is altered --------------------------------------------------------
 
     def _alter(self, change: RoutineChange, _waiting: Sequence[RoutineChange]) -> Shipment:
-        before = self.stage.objects()
+        before = self._now()
         with declining():
             statements = self._alterations(change)
             with self.stage.rehearsal.savepoint():
@@ -214,9 +222,8 @@ class Shipping:
     # -- objects that are dropped and created anew ----------------------------------------
 
     def _replace(self, change: RoutineChange, waiting: Sequence[RoutineChange]) -> Shipment:
-        before = self.stage.objects()
+        before = self._now()
         with declining():
-            attached = self.stage.attached()
             anew = self._rebuilding.reach((change,), waiting)
             if not anew.drops:
                 return self._with_nothing_to_drop(change)
@@ -224,8 +231,7 @@ class Shipping:
             defined = tuple(reversed(self._definitions(anew.drops)))
             with self.stage.rehearsal.savepoint():
                 self.stage.run(composed(parts), change.path)
-                lost = {*self._lost(anew, before), *(attached - self.stage.attached())}
-                if lost:
+                if lost := set(self._lost(anew, before)):
                     names = ", ".join(sorted(lost))
                     raise Declined(problem(change, f"{LOST}{names}"))
         self.texts.ship(*anew.changes)
@@ -239,18 +245,21 @@ class Shipping:
         said = f"-- {GONE_BEFORE}"
         return Shipment((change,), (Written(said),), f"{said}\n", (GONE_BEFORE,))
 
-    def _lost(self, anew: Anew, before: Objects) -> Iterator[str]:
+    def _lost(self, anew: Anew, before: Before) -> Iterator[str]:
         """Yield what is gone that no changed file has created before."""
-        there = self.stage.objects()
-        gone = (name for name in before if name not in there)
-        yield from (name for name in gone if name not in anew.own)
+        now = self._now()
+        yield from before.objects.keys() - now.objects.keys() - anew.own
+        yield from before.attached.keys() - now.attached.keys()
+
+    def _now(self) -> Before:
+        return Before(self.stage.objects(), self.stage.attached())
 
     # -- the way back ----------------------------------------------------------------------
 
     def _undo(
         self,
         changes: Sequence[RoutineChange],
-        before: Objects,
+        before: Before,
         was: Sequence[Definition] = (),
         defined: Sequence[Definition] = (),
     ) -> str | None:
@@ -262,26 +271,30 @@ class Shipping:
         back = tuple(replace(one, old=one.new, new=one.old) for one in reversed(changes))
         with declining(), self.texts.undone():
             undo = self._way_back(back, defined or was)
-            left = self._left_behind(was)
-            missing = before.keys() ^ self.stage.objects().keys()
+            left = self._left_behind(was, before)
+            missing = before.objects.keys() ^ self.stage.objects().keys()
         if missing:
             names = ", ".join(sorted(missing))
             raise Declined(problem(changes[0], f"{NO_WAY_BACK}{names}"))
         return followed(changes[0].old if undo is None else undo, left) if left else undo
 
-    def _left_behind(self, was: Sequence[Definition]) -> str:
-        """Return what takes back the privileges and comments that a new text has given."""
+    def _left_behind(self, was: Sequence[Definition], before: Before) -> str:
+        """Return what takes back what a new text has given besides what it creates."""
+        attached = self.stage.attached().items()
+        new = (f"{undo};\n" for what, undo in attached if what not in before.attached)
         there = self.stage.objects()
         old = {key(one.object): one for one in was if key(one.object) in there}
         now = self._definitions([there[name] for name in old])
         user = self.stage.user()
-        return "".join(s for one in now for s in taken_back(one, old[key(one.object)], user))
+        back = (s for one in now for s in taken_back(one, old[key(one.object)], user))
+        return "".join([*new, *back])
 
     def _given_back(
         self,
         change: RoutineChange,
         created: Iterable[DatabaseObject],
         taken: Sequence[Definition],
+        before: Before,
     ) -> str:
         """Return what makes objects those again that a file has taken over, and drops others.
 
@@ -295,7 +308,7 @@ class Shipping:
                 said = error.error
                 why = " ".join(filter(None, (said.message, said.detail)))
                 raise Declined(problem(change, f"{NO_WAY_BACK}{why}")) from error
-            return text + self._left_behind(taken)
+            return text + self._left_behind(taken, before)
 
     def _way_back(self, back: Sequence[RoutineChange], was: Sequence[Definition]) -> str | None:
         try:

@@ -67,8 +67,8 @@ class Stage:
             return ()
         return read_indexes(self.rehearsal.connection, found)
 
-    def attached(self) -> frozenset[str]:
-        """Return what hangs on views and goes with them: rules, statistics, defaults."""
+    def attached(self) -> Mapping[str, str]:
+        """Return what goes with views, and what drops it: rules, statistics, defaults."""
         return read_attached(self.rehearsal.connection)
 
     def parts_of_tables(self) -> frozenset[str]:

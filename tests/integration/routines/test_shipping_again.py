@@ -266,6 +266,27 @@ def test_a_downgrade_gives_the_owner_back(project: Project, app: str) -> None:
     assert project.scalar(owner) == before
 
 
+@pytest.mark.parametrize("ours", [True, False], ids=["changed", "taken over"])
+def test_a_downgrade_takes_a_rule_and_a_default_of_a_view_back(
+    project: Project, ours: bool
+) -> None:
+    view = V.replace("CREATE", "CREATE OR REPLACE")
+    if ours:
+        shipped(project, v=view)
+    else:
+        project.wrapped(a1=V)
+    project.wrapped(w="CREATE VIEW public.w AS SELECT a FROM public.v;\n")
+    rule = "CREATE RULE r AS ON DELETE TO v DO INSTEAD NOTHING;\n"
+    shipped(project, v=f"{view}{rule}ALTER VIEW v ALTER a SET DEFAULT 5;\n")
+    count = (
+        "SELECT (SELECT count(*) FROM pg_rules WHERE rulename = 'r'), "
+        "(SELECT count(*) FROM pg_attrdef WHERE adrelid = 'v'::regclass)"
+    )
+    assert project.query(count) == [(1, 1)]
+    project.ok("downgrade", "-1")
+    assert project.query(count) == [(0, 0)]
+
+
 def test_a_downgrade_that_cannot_be_done_is_no_way_back(project: Project) -> None:
     project.source("t", T)
     project.ok("pgpipe", "wrap")
