@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from alembic_pgpipe.routines.catalog import DatabaseObject
+from alembic_pgpipe.routines.creation import literal
+from alembic_pgpipe.routines.kept import GIVE_BACK
 from alembic_pgpipe.routines.session import catalogue
 
 FACTS = """
@@ -16,6 +18,12 @@ SELECT pg_catalog.format_type(typbasetype, typtypmod) || ' ' || typcollation AS 
         SELECT pg_catalog.jsonb_object_agg(conname, pg_catalog.pg_get_constraintdef(oid))
         FROM pg_catalog.pg_constraint WHERE contypid = t.oid AND contype = 'c'), '{}') AS checks
 FROM pg_catalog.pg_type AS t WHERE oid = %s
+"""
+KEEP_COMMENT = """\
+SELECT set_config('pgpipe.kept_check_{number}', format(
+    'COMMENT ON CONSTRAINT %I ON DOMAIN %s IS %L',
+    conname, {domain}, obj_description(oid, 'pg_constraint')), true)
+FROM pg_catalog.pg_constraint WHERE contypid = to_regtype({domain}) AND conname = {check};
 """
 
 
@@ -41,7 +49,16 @@ def altered(identity: str, old: Domain, new: Domain) -> str | None:
     if old.base != new.base:
         return None
     actions = [*_actions(old, new), *_checks(old, new)]
-    return "".join(f"ALTER DOMAIN {identity} {action};\n" for action in actions)
+    alters = "".join(f"ALTER DOMAIN {identity} {action};\n" for action in actions)
+    replaced = [name for name, text in old.checks.items() if text != new.checks.get(name, text)]
+    kept = "".join(_comment_kept(identity, *check) for check in enumerate(replaced, 1))
+    back = "".join(f"{GIVE_BACK.format(f'check_{n}')}\n" for n in range(1, len(replaced) + 1))
+    return kept + alters + back
+
+
+def _comment_kept(identity: str, number: int, name: str) -> str:
+    """Return what remembers the comment that a database has on a check, which goes with it."""
+    return KEEP_COMMENT.format(number=number, domain=literal(identity), check=literal(name))
 
 
 def _actions(old: Domain, new: Domain) -> Iterator[str]:

@@ -396,6 +396,20 @@ def test_a_check_that_a_domain_gets_by_a_statement_of_its_own_can_change(
     assert project.scalar(check) == "CHECK ((VALUE > 0))"
 
 
+def test_the_comment_on_a_check_outlives_its_change(project: Project) -> None:
+    text = "CREATE DOMAIN public.d AS int CONSTRAINT c CHECK (VALUE > 0);\n"
+    shipped(project, d=text)
+    project.wrapped(t="CREATE TABLE public.t (a public.d);\n")
+    comment = "SELECT obj_description(oid) FROM pg_constraint WHERE conname = 'c'"
+    shipped(project, d=text.replace("> 0", "> 1"))
+    assert project.scalar(comment) is None
+    project.query("COMMENT ON CONSTRAINT c ON DOMAIN d IS 'it''s by hand'")
+    shipped(project, d=text.replace("> 0", "> 2"))
+    assert project.scalar(comment) == "it's by hand"
+    project.ok("downgrade", "-1")
+    assert project.scalar(comment) == "it's by hand"
+
+
 def test_what_a_downgrade_would_leave_on_without_its_policies_is_refused(
     project: Project,
 ) -> None:
