@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,11 @@ class Definition:
     part_comments: tuple[str, ...] = ()
 
     @property
+    def shown_owner(self) -> str:
+        """Return the owner as a grant has it, or nothing."""
+        return self.ownership.rpartition(" OWNER TO ")[2].removesuffix(";\n")
+
+    @property
     def comment_statement(self) -> str:
         """Return the statement that sets the comment, or nothing."""
         if self.comment is None:
@@ -56,6 +61,12 @@ class Definition:
         owner = "" if self.owner == user else self.ownership
         parts = (owner, "".join(self.grants), self.comment_statement, *self.part_comments)
         return "\n".join(filter(None, (self.create, "".join(parts))))
+
+
+def gives_to(grant: str, owners: Container[str]) -> bool:
+    """Tell whether one of ``grants`` gives something to one of these owners."""
+    match = GIVEN.fullmatch(grant)
+    return match is not None and match["role"] in owners
 
 
 def taken_back(now: Definition, was: Definition, user: str) -> Iterator[str]:

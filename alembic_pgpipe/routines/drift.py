@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.routines.catalog import DatabaseObject, key, read_objects
-from alembic_pgpipe.routines.definitions import Definition, read_definitions
+from alembic_pgpipe.routines.definitions import Definition, gives_to, read_definitions
 from alembic_pgpipe.routines.heads import Head
 from alembic_pgpipe.routines.stage import Stage
 from alembic_pgpipe.run.server_errors import StatementError
@@ -92,7 +92,10 @@ def compare(project: Definition, database: Definition, stage: Stage) -> Drift | 
     are therefore made an object on the rehearsal's server, and read back there.
     """
     user = stage.user()
-    sides = [_parts(project, user, project), _parts(database, user, project)]
+    # Who owns an object that the project gives to nobody depends on who runs the pipeline.
+    owned = project.owner != user
+    owners = () if owned else (project.shown_owner, database.shown_owner)
+    sides = [_parts(one, owners, owned=owned) for one in (project, database)]
     changed = [part for part, text in sides[0].items() if sides[1][part] != text]
     if "definition" in changed and _same_there(project, database, stage):
         changed.remove("definition")
@@ -102,15 +105,12 @@ def compare(project: Definition, database: Definition, stage: Stage) -> Drift | 
     return Drift(project.object, Drifted.CHANGED, tuple(changed), *texts)
 
 
-def _parts(one: Definition, user: str, project: Definition) -> Mapping[str, str]:
-    """Return what is compared, by its name.
-
-    Who owns an object that the project gives to nobody depends on who runs the pipeline.
-    """
+def _parts(one: Definition, owners: Container[str], *, owned: bool) -> Mapping[str, str]:
+    """Return what is compared, by its name: owners may do what they are granted anyway."""
     return {
         "definition": NOT_FILLED.sub("", one.create),  # a REFRESH changes no definition
-        "owner": one.ownership if project.owner != user else "",
-        "privileges": "".join(sorted(one.grants)),
+        "owner": one.ownership if owned else "",
+        "privileges": "".join(sorted(g for g in one.grants if not gives_to(g, owners))),
         "comment": one.comment_statement + "".join(one.part_comments),
     }
 

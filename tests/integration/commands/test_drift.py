@@ -164,6 +164,23 @@ def test_an_owner_counts_where_the_project_names_one(shipped: Shipped) -> None:
         shipped.query(f"DROP OWNED BY {role}, {role}_2; DROP ROLE {role}, {role}_2")
 
 
+def test_a_grant_to_who_owns_it_anyway_is_no_change(shipped: Shipped) -> None:
+    role = f"owner_{uuid4().hex[:8]}"
+    shipped.query(f"CREATE ROLE {role}")
+    try:
+        grant = f"GRANT SELECT ON public.names TO {role};\n"
+        shipped.write("alembic/routines/names.sql", FILES["names"] + grant)
+        shipped.ship()
+        shipped.query(f"ALTER VIEW names OWNER TO {role}")
+        assert found(shipped) == {}
+        shipped.query("GRANT SELECT ON names TO PUBLIC")
+        assert found(shipped)["public.names"]["parts"] == ["privileges"]
+    finally:
+        with shipped.other() as other:
+            other.query(f"DROP OWNED BY {role}")
+        shipped.query(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
 def test_what_is_pending_is_not_drift(shipped: Shipped) -> None:
     shipped.write("alembic/routines/names.sql", FILES["names"].replace("> 0", "> 1"))
     shipped.ok("pgpipe", "wrap")
