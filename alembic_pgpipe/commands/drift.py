@@ -15,7 +15,8 @@ from alembic_pgpipe.routines.drift import Drift, find_drift, own_objects
 from alembic_pgpipe.routines.heads import Head, heads
 from alembic_pgpipe.routines.rehearsal import rehearsal
 from alembic_pgpipe.routines.stage import Stage
-from alembic_pgpipe.source import is_snapshot
+from alembic_pgpipe.routines.working import read_snapshots
+from alembic_pgpipe.source import checksum, is_snapshot
 from alembic_pgpipe.source.loading import load_source
 
 
@@ -32,13 +33,15 @@ class DriftReport:
     """How many of the project's objects were compared, and which drifted.
 
     ``pending`` revisions have not been run on the database; what it holds is compared with
-    what the others make.
+    what the others make.  ``unmade`` are the routine files whose objects the project itself
+    has dropped since, in a source: there is nothing to compare.
     """
 
     database: str
     compared: int
     found: tuple[FoundDrift, ...]
     pending: int
+    unmade: tuple[str, ...] = ()
 
 
 def drift(config: Config) -> DriftReport:
@@ -53,20 +56,26 @@ def drift(config: Config) -> DriftReport:
         return DriftReport(run.database, 0, (), run.pending)
     # env.py may run for one database at a time: the rehearsal's is done when it is there.
     with rehearsal(config, to=run.revisions if run.pending else None) as rehearsed:
-        own = own_objects(read_objects(rehearsed.connection), run.heads)
+        made = read_objects(rehearsed.connection)
+        own = own_objects(made, run.heads)
         stage = Stage(rehearsed)
         found = visit_project(config, lambda visit: _found(visit, stage, own))
-    return DriftReport(run.database, len(own), found, run.pending)
+    unmade = tuple(copy.shown for copy in run.copies if not any(map(copy.creates, made)))
+    return DriftReport(run.database, len(own), found, run.pending, unmade)
 
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """What was run on the database: up to which revisions, and what its snapshots create."""
+    """What was run on the database: up to which revisions, and what its snapshots create.
+
+    ``copies`` are the working copies that say what was run.
+    """
 
     database: str
     revisions: tuple[str, ...]
     pending: int
     heads: tuple[Head, ...]
+    copies: tuple[ReadCopy, ...]
 
 
 def _what_was_run(visit: Visit) -> _Run:
@@ -75,7 +84,19 @@ def _what_was_run(visit: Visit) -> _Run:
         applied = visit.revisions.applied(now)
         pending = [one for one in visit.revisions.all() if one.id not in applied]
         created = tuple(_created(visit, applied))
-        return _Run(ledger.database.label, now, len(pending), created)
+        copies = tuple(_copies_run(visit, applied))
+        return _Run(ledger.database.label, now, len(pending), created, copies)
+
+
+def _copies_run(visit: Visit, applied: frozenset[str]) -> Iterator[ReadCopy]:
+    sources = {one.source for one in visit.revisions.all() if one.id in applied}
+    latest = read_snapshots(visit.settings)
+    for copy in cut_copies(visit.settings):
+        found = latest.get(copy.name)
+        if found is None or found.file not in sources:
+            continue
+        if copy.heads() and checksum(found.text) == checksum(copy.text):
+            yield copy
 
 
 def _created(visit: Visit, applied: frozenset[str]) -> Iterator[Head]:

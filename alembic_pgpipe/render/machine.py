@@ -45,6 +45,7 @@ def drift_json(report: DriftReport) -> str:
         {
             "database": report.database,
             "compared": report.compared,
+            "unmade": report.unmade,
             "pending": report.pending,
             "objects": [
                 {

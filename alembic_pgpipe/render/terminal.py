@@ -72,11 +72,12 @@ def drift(report: DriftReport, *, diff: bool) -> str:
         lines.append(_drifted(one))
         if diff:
             lines += one.drift.diff()
+    lines += (f"{file}: a later source has dropped what it creates" for file in report.unmade)
     if report.pending:
         lines.append(
             f"{counted(report.pending, 'pending revision')} not run here, and not counted"
         )
-    if not report.compared:
+    if not report.compared and not report.unmade:
         return "\n".join([*lines, "no routine of the project has been run here"])
     lines.append(f"{counted(report.compared, 'object')} compared: {_differ(report)}")
     if report.found:

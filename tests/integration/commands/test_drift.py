@@ -181,6 +181,16 @@ def test_a_grant_to_who_owns_it_anyway_is_no_change(shipped: Shipped) -> None:
         shipped.query(f"DROP OWNED BY {role}; DROP ROLE {role}")
 
 
+def test_a_file_whose_object_the_project_has_dropped_is_named(shipped: Shipped) -> None:
+    shipped.source("zz_drop", "DROP VIEW public.names;\n")
+    shipped.ship()
+    lines = plain(shipped)
+    said = "alembic/routines/names.sql: a later source has dropped what it creates"
+    assert said in lines
+    machine = json.loads(shipped.ok("pgpipe", "status", "--routines", "--json").output)
+    assert machine["unmade"] == ["alembic/routines/names.sql"]
+
+
 def test_what_is_pending_is_not_drift(shipped: Shipped) -> None:
     shipped.write("alembic/routines/names.sql", FILES["names"].replace("> 0", "> 1"))
     shipped.ok("pgpipe", "wrap")
