@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,18 +13,27 @@ from alembic_pgpipe.commands.status import difference, held
 from alembic_pgpipe.connect.url import scratch_folder
 from alembic_pgpipe.environment import Visit
 from alembic_pgpipe.errors import PgpipeError, RehearsalError, SourceError
-from alembic_pgpipe.ledger.agreement import Agreement, Evidence, agreement, said_applied
+from alembic_pgpipe.ledger.agreement import (
+    Agreement,
+    Evidence,
+    Finding,
+    agreement,
+    said_applied,
+)
 from alembic_pgpipe.ledger.history import History
-from alembic_pgpipe.model import Problem, Revision, Status
+from alembic_pgpipe.ledger.tables import ATTEMPTS
+from alembic_pgpipe.model import Direction, Problem, Revision, Status
 from alembic_pgpipe.project import OpenLedger, open_ledger, visit_project
-from alembic_pgpipe.revisions.broken import two_heads
+from alembic_pgpipe.revisions.broken import lost_wrapper, two_heads
 from alembic_pgpipe.revisions.project import ProjectRevisions
 from alembic_pgpipe.revisions.unwrapped import unwrapped_sources
 from alembic_pgpipe.routines.rehearsal import rehearsal
 from alembic_pgpipe.routines.trial import Trial, try_changes
 from alembic_pgpipe.routines.working import GONE, RoutineChange, changed_routines, unsettled
 from alembic_pgpipe.run.failure import excerpt, problem_of
+from alembic_pgpipe.run.ground import Ground
 from alembic_pgpipe.run.outlook import hindrances, unknown_names
+from alembic_pgpipe.run.plan import Action, Decision
 from alembic_pgpipe.run.renamed import gone_texts, renamed
 from alembic_pgpipe.run.step import EMPTY, Sources
 from alembic_pgpipe.settings import Settings, read_settings
@@ -99,10 +108,12 @@ def _read(ledger: OpenLedger) -> _Found:
     pending = [r for r in everything if _is_pending(r, history, r.id in evidence.passed)]
     agreed = agreement(evidence)
     gone = _gone_texts(evidence, sources)
+    lost = _lost_ground(ledger, [r for r in pending if not sources.facts(r).skip], sources)
     stuck = (
         *_heads(revisions),
-        *(Problem(found.path, str(found)) for found in agreed.findings),
+        *(Problem(found.path, _said(found, settings)) for found in agreed.findings),
         *(p for r in pending for p in _refusal(r, sources, gone)),
+        *(problem_of(error) for error in lost),
     )
     routines, unreadable = _changed(settings)
     problems = (
@@ -188,6 +199,28 @@ def _shared(revisions: Iterable[Revision]) -> Iterator[Problem]:
                 f"runs {revision.source}, as {other.path} does: it would be applied twice. "
                 "Remove one of the two, or copy the source.",
             )
+
+
+def _said(found: Finding, settings: Settings) -> str:
+    lost = lost_wrapper(found.subject, settings) if found.is_unknown else None
+    return str(found) if lost is None else f"{found.facts}. {lost}"
+
+
+def _lost_ground(
+    ledger: OpenLedger, pending: Sequence[Revision], sources: Sources
+) -> Iterator[SourceError]:
+    """Yield why what is done in part may not go on as it is."""
+    if ATTEMPTS in ledger.missing:
+        return
+    ground = Ground(ledger.visit.revisions, ledger.recorder.reading, sources)
+    elsewhere, history = ground.begun_elsewhere(pending), ledger.history(pending)
+    for revision in pending:
+        if sources.refusal(revision) is None:
+            try:
+                step = sources.step(revision, Direction.UPGRADE, Decision(Action.RUN))
+                ground.refuse_lost(step, history, elsewhere)
+            except SourceError as error:
+                yield error
 
 
 def _gone_texts(evidence: Evidence, sources: Sources) -> Mapping[str, Revision]:

@@ -103,17 +103,26 @@ def unreadable(error: BaseException, versions: Path, settings: Settings) -> Revi
 def unknown_version(revision: str, versions: Path, settings: Settings) -> RevisionError:
     """Return the error for a revision that only the database knows."""
     nowhere = f"{revision!r}, which no file in {settings.shown(versions)} has"
-    get = "Nothing was run. Get that file"
-    source = _source_of(revision, settings)
-    if source is not None:
+    lost = lost_wrapper(revision, settings)
+    if lost is not None:
         return RevisionError(
-            f"alembic_version names revision {nowhere}. Its source, {source}, is there: only "
-            f"its wrapper was lost. {get} back; or, where no other was added since, have it "
-            "written again: alembic pgpipe wrap"
+            f"alembic_version names revision {nowhere}. Nothing was run. {lost}"
         )
     return RevisionError(
         f"alembic_version names revision {nowhere}; it may have been applied from another "
-        f"branch. {get}, or say what is applied here: alembic stamp --purge REVISION"
+        "branch. Nothing was run. Get that file, or say what is applied here: alembic stamp "
+        "--purge REVISION"
+    )
+
+
+def lost_wrapper(revision: str, settings: Settings) -> str | None:
+    """Return what to do where only the wrapper of a revision is gone, or None."""
+    source = _source_of(revision, settings)
+    if source is None:
+        return None
+    return (
+        f"Its source, {source}, is there: only its wrapper was lost. Get that file back; or, "
+        "where no other was added since, have it written again: alembic pgpipe wrap"
     )
 
 

@@ -20,13 +20,14 @@ from alembic_pgpipe.ledger.agreement import Evidence, agreement, half_undone, re
 from alembic_pgpipe.ledger.history import BEFORE_THE_LEDGER, History, died_in, match_history
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.ledger.states import UNSETTLED
-from alembic_pgpipe.model import Attempt, Direction, Failure, Outcome, Revision, Status
+from alembic_pgpipe.model import Direction, Failure, Outcome, Revision, Status
 from alembic_pgpipe.revisions.project import ProjectRevisions
 from alembic_pgpipe.run.build_log import BuildLog
 from alembic_pgpipe.run.failure import cause_of, describe_failure, indented
+from alembic_pgpipe.run.ground import Ground
 from alembic_pgpipe.run.plan import Action, Decision, Plan, decide_downgrade, plan_upgrade
-from alembic_pgpipe.run.renamed import gone_texts, refuse_begun_elsewhere, renamed
-from alembic_pgpipe.run.resume import lost_ground, unfinished
+from alembic_pgpipe.run.renamed import gone_texts, renamed
+from alembic_pgpipe.run.resume import unfinished
 from alembic_pgpipe.run.step import Sources, Step
 from alembic_pgpipe.run.ways_out import then, ways_out
 from alembic_pgpipe.showable import counted
@@ -238,12 +239,12 @@ class Planner:
         decided = tuple(decisions)
         to_run = [r for r, d in decided if d.action is Action.RUN]
         gone = self._gone_texts(to_run, passed)
-        begun = self._begun_texts(to_run)
+        ground = Ground(self.revisions, self.journal.reading, self.sources)
+        begun = ground.begun_elsewhere(to_run)
         for revision, decision in decided:
             try:
                 step = self._step(revision, decision, gone)
-                self._refuse_lost_ground(step, history)
-                refuse_begun_elsewhere(step, begun)
+                ground.refuse_lost(step, history, begun)
                 checked.append(step)
             except SourceError as error:
                 refused.append((Step(revision, Direction.UPGRADE, decision), error))
@@ -259,17 +260,6 @@ class Planner:
             raise error
         return step
 
-    def _refuse_lost_ground(self, step: Step, history: History) -> None:
-        """Refuse to go on from a try where what it stood on was taken back since."""
-        revision = step.revision
-        before = unfinished(history.open_try(revision.id, Direction.UPGRADE))
-        if not step.runs or before is None or not before.begun:
-            return
-        below = self.revisions.applied([revision.id]) - {revision.id}
-        found = self.journal.reading.taken_back_under(revision.id, below)
-        if found is not None:
-            raise SourceError(step.file, lost_ground(revision, before, found))
-
     def _gone_texts(
         self, pending: Iterable[Revision], passed: Collection[str]
     ) -> Mapping[str, Revision]:
@@ -279,17 +269,6 @@ class Planner:
         found = [one for one in texts if one[0] in passed]
         by_id = {r.id: r for r in self.revisions.those([id_ for id_, _ in found])}
         return gone_texts(((by_id[id_], checksum) for id_, checksum in found), self.sources)
-
-    def _begun_texts(self, pending: Iterable[Revision]) -> Mapping[str, Attempt]:
-        """Return by checksum what was begun under names that are gone, of the pending texts."""
-        checksums = {self.sources.facts(r).checksum for r in pending if r.source is not None}
-        texts = self.journal.reading.begun_texts(filter(None, checksums))
-        known = {r.id: r for r in self.revisions.those([one.revision for one in texts])}
-        return {
-            str(one.checksum): one
-            for one in texts
-            if one.revision not in known or self.sources.is_gone(known[one.revision])
-        }
 
     def _refuse(self, refused: list[tuple[Step, SourceError]]) -> StepError:
         history = self.history(step.revision for step, _ in refused)

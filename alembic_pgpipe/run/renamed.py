@@ -1,13 +1,12 @@
-"""Sources that were renamed after they were applied, or begun: they would run a second time."""
+"""Sources that were renamed after they were applied: they would be applied a second time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
 from alembic_pgpipe.errors import SourceError
-from alembic_pgpipe.model import Attempt, Revision
-from alembic_pgpipe.run.step import Sources, Step
-from alembic_pgpipe.showable import counted
+from alembic_pgpipe.model import Revision
+from alembic_pgpipe.run.step import Sources
 
 
 def gone_texts(
@@ -33,21 +32,4 @@ def renamed(
         f"this is the text of {sources.file(was)}, which was applied as {was.id} and is gone. "
         f"If it was renamed, give it its old name back and remove {revision.path}; if it is "
         "to run a second time, put the old file back as well.",
-    )
-
-
-def refuse_begun_elsewhere(step: Step, begun: Mapping[str, Attempt]) -> None:
-    """Refuse to run from its start what was done in part under a name that is gone.
-
-    ``begun`` are such tries by the checksum of their text.
-    """
-    before = begun.get(step.checksum or "")
-    if not step.runs or before is None or before.revision == step.revision.id:
-        return
-    done = counted(len(before.statement_hashes), "statement")
-    raise SourceError(
-        step.file,
-        f"this is the text of {before.name}, of which build {before.build_number} finished "
-        f"{done} outside a transaction, and whose file is gone. If it was renamed, give it its "
-        f"old name back and remove {step.revision.path}; or take out of it what is done.",
     )

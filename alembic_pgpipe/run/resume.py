@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from alembic_pgpipe.errors import SourceError
-from alembic_pgpipe.model import Attempt, Outcome, Remnant, Revision
+from alembic_pgpipe.model import Attempt, Outcome, Remnant
 from alembic_pgpipe.run.effects import EVERYTHING, set_by, set_first, set_locally
 from alembic_pgpipe.showable import counted
 from alembic_pgpipe.source import Statement, statement_hash
@@ -24,17 +24,6 @@ ELSEWHERE = "@"
 def unfinished(last: Attempt | None) -> Attempt | None:
     """Return the attempt before where it broke off, so that the next one goes on after it."""
     return last if last is not None and last.outcome in BROKEN_OFF else None
-
-
-def lost_ground(revision: Revision, before: Attempt, below: str) -> str:
-    """Return why a source may not go on where ``below``, which it builds on, was taken back."""
-    done = counted(len(before.statement_hashes), "statement")
-    return (
-        f"build {before.build_number} finished {done} of it, and since then {below}, on which "
-        "it builds, was taken back: what they did may be gone with that. Look. Where nothing "
-        f"of it is left, let it begin anew: alembic pgpipe repair --not-applied {revision.id}; "
-        "else skip it and write a new one."
-    )
 
 
 def refuse_transaction(path: str, last: Attempt | None) -> None:

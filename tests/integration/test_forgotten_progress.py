@@ -28,6 +28,13 @@ def columns(project: Project) -> list[str]:
     ]
 
 
+def checked(project: Project) -> str:
+    """Expect that ``check`` finds something; return what it says."""
+    result = project.alembic("pgpipe", "check", "--no-rehearsal")
+    assert result.code == 6, result.text
+    return result.output
+
+
 # -- what it stood on is gone ----------------------------------------------------------------
 
 
@@ -47,6 +54,7 @@ def test_what_stood_on_something_that_was_taken_back_asks(
     said = (
         f"build local_run finished 2 statements of it, and since then {A}, on which it builds"
     )
+    assert f"alembic/sql/b.sql: {said}" in checked(project)
     assert said in project.upgrade().text
     # Also where it stands again, and where that was tried before.
     project.ok("upgrade", A)
@@ -164,6 +172,8 @@ def test_what_is_half_done_under_another_name_is_refused(project: Project) -> No
     for file in (project.folder / "alembic/versions").glob("*.py"):
         file.unlink()
     project.wrapped(**{"1_late": "CREATE TABLE late (i int);\n", "2_a": late})
+    said = "2_a.sql: this is the text of a, of which build local_run finished 2 statements"
+    assert said in checked(project)
     result = project.upgrade()
     assert result.code == 1
     said = "2_a.sql: this is the text of a, of which build local_run finished 2 statements"
