@@ -1,11 +1,14 @@
-"""What hangs on a view in one database alone, and would go with it without a word.
+"""What stops a revision ahead of its drops, in a database that is not as the project made it.
 
 A view that is dropped and created anew loses its triggers, rules, defaults, indexes and
-statistics.  Those that the project makes are made again; others stop the revision.
+statistics.  Those that the project makes are made again; others would go without a word.
+What is in another schema than the one that was meant would be left over, and the new one
+come beside it: the database has a search path of its own then, and the text no schema.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from sqlalchemy import Connection
@@ -14,6 +17,7 @@ from alembic_pgpipe.routines.catalog import DatabaseObject, Kind
 from alembic_pgpipe.routines.creation import literal
 from alembic_pgpipe.routines.session import catalogue
 
+QUALIFIED = re.compile(r'\A(?:"(?:[^"]|"")*"|[^".(]+)\.')
 VIEWS = frozenset({Kind.VIEW, Kind.MATERIALIZED_VIEW})
 # An automatic dependency is what a DROP takes along, without CASCADE.
 HANGING = """
@@ -34,11 +38,47 @@ IF lost IS NOT NULL THEN
 END IF; END $wrap$;"""
 
 
+ASTRAY = """\
+-- What is to be dropped may be in another schema here, and would be left over.
+DO $wrap$ DECLARE astray text; BEGIN
+SELECT pg_catalog.string_agg(name, ', ') INTO astray FROM (VALUES {}
+) AS meant (name, here, elsewhere) WHERE here IS NULL AND elsewhere IS NOT NULL;
+IF astray IS NOT NULL THEN
+    RAISE EXCEPTION '% is in another schema here than where it was tried', astray
+    USING HINT = 'Write its schema into the file, then: alembic pgpipe wrap';
+END IF; END $wrap$;"""
+FOUND_BY = {
+    **dict.fromkeys((Kind.FUNCTION, Kind.PROCEDURE), "to_regprocedure"),
+    **dict.fromkeys(VIEWS, "to_regclass"),
+    Kind.DOMAIN: "to_regtype",
+}
+
+
 def guard(connection: Connection, drops: Iterable[DatabaseObject]) -> str:
-    """Return the statement that fails where more hangs on views than on those here.
+    """Return the statements that fail where drops would lose something, or leave it over.
 
     The connection is to a database that holds what the project makes, and no more.
     """
+    dropped = tuple(drops)
+    return "\n".join(filter(None, (_astray(dropped), _hanging(connection, dropped))))
+
+
+def _astray(drops: Iterable[DatabaseObject]) -> str:
+    rows = [_places(one) for one in drops if one.kind in FOUND_BY]
+    return ASTRAY.format(",\n    ".join(rows)) if rows else ""
+
+
+def _places(one: DatabaseObject) -> str:
+    """Return a row with an object's name, and where it is with its schema and without."""
+    bare = QUALIFIED.sub("", one.identity, count=1)
+    found = (
+        f"pg_catalog.{FOUND_BY[one.kind]}({literal(name)})::pg_catalog.oid"
+        for name in (one.identity, bare)
+    )
+    return f"({', '.join((literal(bare), *found))})"
+
+
+def _hanging(connection: Connection, drops: Iterable[DatabaseObject]) -> str:
     views = [one for one in drops if one.kind in VIEWS]
     if not views:
         return ""

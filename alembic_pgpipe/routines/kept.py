@@ -153,12 +153,8 @@ def _namesakes(one: DatabaseObject, other: DatabaseObject) -> bool:
 
 
 def drop(old: DatabaseObject) -> str:
-    """Return the statement that drops an object.
-
-    It fails where there is none: of a text with unqualified names, the one that was meant
-    is then in another schema of the search path, and would be left over without a word.
-    """
-    return f"DROP {old.kind.value} {old.identity};"
+    """Return the statement that drops an object where it is there."""
+    return f"DROP {old.kind.value} IF EXISTS {old.identity};"
 
 
 def _row(heir: Heir) -> str:
