@@ -108,7 +108,8 @@ def _read(ledger: OpenLedger) -> _Found:
     pending = [r for r in everything if _is_pending(r, history, r.id in evidence.passed)]
     agreed = agreement(evidence)
     gone = _gone_texts(evidence, sources)
-    lost = _lost_ground(ledger, [r for r in pending if not sources.facts(r).skip], sources)
+    runs = [r for r in pending if not sources.facts(r).skip]
+    lost = _lost_ground(ledger, runs, history, sources)
     stuck = (
         *_heads(revisions),
         *(Problem(found.path, _said(found, settings)) for found in agreed.findings),
@@ -207,13 +208,13 @@ def _said(found: Finding, settings: Settings) -> str:
 
 
 def _lost_ground(
-    ledger: OpenLedger, pending: Sequence[Revision], sources: Sources
+    ledger: OpenLedger, pending: Sequence[Revision], history: History, sources: Sources
 ) -> Iterator[SourceError]:
     """Yield why what is done in part may not go on as it is."""
     if ATTEMPTS in ledger.missing:
         return
     ground = Ground(ledger.visit.revisions, ledger.recorder.reading, sources)
-    elsewhere, history = ground.begun_elsewhere(pending), ledger.history(pending)
+    elsewhere = ground.begun_elsewhere(pending)
     for revision in pending:
         if sources.refusal(revision) is None:
             try:

@@ -27,26 +27,25 @@ CROSS JOIN LATERAL pg_catalog.pg_identify_object(d.classid, d.objid, 0) AS hung
 WHERE d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.deptype = 'a'
     AND d.refobjid = ANY ({})"""
 OF_OIDS = f"{HANGING.format('%s::pg_catalog.oid[]')} ORDER BY what"
+HANGING_ON = HANGING.format("{1}")
 GUARD = f"""\
 -- What hangs on these in this database alone would be lost with them.
-DO $wrap$ DECLARE lost text; BEGIN
-SELECT pg_catalog.string_agg(what, ', ' ORDER BY what) INTO lost FROM ({HANGING}
-) AS hanging WHERE what <> ALL ({{}}::pg_catalog.text[]);
+DO {{0}} DECLARE lost text; BEGIN
+SELECT pg_catalog.string_agg(what, ', ' ORDER BY what) INTO lost FROM ({HANGING_ON}
+) AS hanging WHERE what <> ALL ({{2}}::pg_catalog.text[]);
 IF lost IS NOT NULL THEN
     RAISE EXCEPTION '%: only this database has it, and it would be lost', lost
     USING HINT = 'Drop it here, then run again; what is wanted, a later source makes again.';
-END IF; END $wrap$;"""
-
-
+END IF; END {{0}};"""
 ASTRAY = """\
 -- What is to be dropped may be in another schema here, and would be left over.
-DO $wrap$ DECLARE astray text; BEGIN
-SELECT pg_catalog.string_agg(name, ', ') INTO astray FROM (VALUES {}
+DO {0} DECLARE astray text; BEGIN
+SELECT pg_catalog.string_agg(name, ', ') INTO astray FROM (VALUES {1}
 ) AS meant (name, here, elsewhere) WHERE here IS NULL AND elsewhere IS NOT NULL;
 IF astray IS NOT NULL THEN
     RAISE EXCEPTION '% is in another schema here than where it was tried', astray
     USING HINT = 'Write its schema into the file, then: alembic pgpipe wrap';
-END IF; END $wrap$;"""
+END IF; END {0};"""
 FOUND_BY = {
     **dict.fromkeys((Kind.FUNCTION, Kind.PROCEDURE), "to_regprocedure"),
     **dict.fromkeys(VIEWS, "to_regclass"),
@@ -65,7 +64,7 @@ def guard(connection: Connection, drops: Iterable[DatabaseObject]) -> str:
 
 def _astray(drops: Iterable[DatabaseObject]) -> str:
     rows = [_places(one) for one in drops if one.kind in FOUND_BY]
-    return ASTRAY.format(",\n    ".join(rows)) if rows else ""
+    return _block(ASTRAY, ",\n    ".join(rows)) if rows else ""
 
 
 def _places(one: DatabaseObject) -> str:
@@ -85,8 +84,17 @@ def _hanging(connection: Connection, drops: Iterable[DatabaseObject]) -> str:
     with catalogue(connection) as source:
         rows = source.rows(OF_OIDS, [one.address.oid for one in views])
     oids = ", ".join(f"pg_catalog.to_regclass({literal(one.identity)})" for one in views)
-    return GUARD.format(f"ARRAY[{oids}]::pg_catalog.oid[]", _array(row.what for row in rows))
+    return _block(GUARD, f"ARRAY[{oids}]::pg_catalog.oid[]", _array(row.what for row in rows))
 
 
 def _array(texts: Iterable[str]) -> str:
     return f"ARRAY[{', '.join(map(literal, texts))}]"
+
+
+def _block(form: str, *parts: str) -> str:
+    """Return a block between dollars that no name in it ends."""
+    tag, number = "$wrap$", 1
+    while any(tag in part for part in parts):
+        number += 1
+        tag = f"$wrap{number}$"
+    return form.format(tag, *parts)
