@@ -81,7 +81,7 @@ class Findings(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the findings as they are."""
-        _show(self.message)
+        _print(self.message)
 
 
 class Verbs(click.Group):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from alembic.config import Config
@@ -112,9 +112,12 @@ def _answers(visit: Visit, applied: Sequence[str], not_applied: Sequence[str]) -
 
 def _propose(evidence: Evidence, answers: Answers) -> Proposal:
     found = agreement(evidence)
-    anew = tuple(_begun_anew(evidence, answers))
-    subjects = (*found.findings, *(one.finding for one in anew))
-    _refuse_answers(evidence.revisions, subjects, answers)
+    doubtful = {finding.subject for finding in found.findings}
+    not_applied = {id_ for id_, applied in answers.items() if not applied}
+    anew = tuple(_begun_anew(evidence, not_applied - doubtful))
+    asked = {finding.subject for finding in found.findings if finding.answers is not None}
+    asked |= {one.finding.subject for one in anew}
+    _refuse_answers(evidence.revisions, asked, answers)
     chosen = [(finding, _chosen(finding, answers)) for finding in found.findings]
     return Proposal(
         (*(Repair(finding, mending) for finding, mending in chosen if mending), *anew),
@@ -132,9 +135,8 @@ def _chosen(finding: Finding, answers: Answers) -> Mending | None:
 
 
 def _refuse_answers(
-    revisions: Iterable[Revision], findings: Iterable[Finding], answers: Answers
+    revisions: Iterable[Revision], asked: Container[str], answers: Answers
 ) -> None:
-    asked = {one.subject for one in findings if one.answers or one.mending is None}
     for revision in revisions:
         if revision.id in answers and revision.id not in asked:
             raise TransitionError(
@@ -145,14 +147,15 @@ def _refuse_answers(
             )
 
 
-def _begun_anew(evidence: Evidence, answers: Answers) -> Iterator[Repair]:
-    """Yield what lets revisions that are done in part begin anew, where a person says so."""
+def _begun_anew(evidence: Evidence, not_applied: Container[str]) -> Iterator[Repair]:
+    """Yield what lets those revisions that are done in part begin anew."""
     history = evidence.history
-    for revision in evidence.revisions:
+    wanted = (one for one in evidence.revisions if one.id in not_applied)
+    for revision in wanted:
         before = unfinished(history.open_try(revision.id, Direction.UPGRADE))
         row = history.rows.get(revision.id)
-        said = answers.get(revision.id) is False and revision.id not in evidence.passed
-        if said and row is not None and before is not None and before.begun:
+        pending = row is not None and revision.id not in evidence.passed
+        if pending and before is not None and before.begun:
             done = counted(len(before.statement_hashes), "statement")
             facts = f"{revision.id} ({revision.name}): build {before.build_number} did {done}"
             finding = Finding(revision.id, revision.path, f"{facts}, which are to run again")

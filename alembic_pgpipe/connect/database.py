@@ -354,15 +354,16 @@ def _reason(error: DBAPIError) -> str:
 
 
 def _role_refusal(reason: str, target: URL, role: str) -> LedgerError:
+    grant = f"GRANT {as_identifier(role)} TO {_grantee(target)}"
     return LedgerError(
-        f"pgpipe.role cannot be used: {reason}. Let its owner run: GRANT {_quoted(role)} TO "
-        f"{_grantee(target)}; or name another role in pgpipe.role."
+        f"pgpipe.role cannot be used: {reason}. Let its owner run: {grant}; or name another "
+        "role in pgpipe.role."
     )
 
 
 def _privilege_refusal(reason: str, database: Database, settings: Settings) -> LedgerError:
     target = database.engine.url
-    user = _quoted(settings.role) if settings.role else _grantee(target)
+    user = as_identifier(settings.role) if settings.role else _grantee(target)
     function = FUNCTION.search(reason)
     if function is not None:
         return _function_refusal(reason, function[1], user, database.again)
@@ -390,20 +391,23 @@ def _user(target: URL) -> str:
 
 def _grantee(target: URL) -> str:
     name = target.username or os.environ.get("PGUSER")
-    return _quoted(name) if name else "this user"
+    return as_identifier(name) if name else "this user"
 
 
-def _quoted(name: str) -> str:
+def as_identifier(name: str) -> str:
+    """Return a name of the server as SQL has it, quoted where it must be."""
     dialect: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
     return dialect.identifier_preparer.quote(name)
 
 
 def _grant(reason: str, target: URL, schema: str) -> str:
-    schema = _quoted(schema)
+    schema = as_identifier(schema)
     if "for schema" in reason:
         return f"CREATE, USAGE ON SCHEMA {schema}"
     if "for database" in reason:
-        return f"CREATE ON DATABASE {_quoted(target.database) if target.database else '…'}"
+        return (
+            f"CREATE ON DATABASE {as_identifier(target.database) if target.database else '…'}"
+        )
     if "for sequence" in reason:
         return f"USAGE ON ALL SEQUENCES IN SCHEMA {schema}"
     return f"SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema}"

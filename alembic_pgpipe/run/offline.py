@@ -24,7 +24,7 @@ from alembic_pgpipe.ledger.tables import Tables
 from alembic_pgpipe.model import Build, Direction, Outcome, Revision, Status
 from alembic_pgpipe.revisions.project import ProjectRevisions
 from alembic_pgpipe.run.plan import Action, Decision, decide_upgrade
-from alembic_pgpipe.run.session import OWN_ENCODING, entering, leaving, role_of
+from alembic_pgpipe.run.session import DISCARD_OBJECTS, OWN_ENCODING, entering, leaving, role_of
 from alembic_pgpipe.run.step import Sources, Step, refuse_apart
 from alembic_pgpipe.source import Statement
 from alembic_pgpipe.source.loading import Source
@@ -32,11 +32,6 @@ from alembic_pgpipe.source.transaction import Mode
 
 # psql goes on behind an error unless it is told, and what failed would be recorded as done.
 STOP = "\\set ON_ERROR_STOP on"
-# With ``leaving`` it is what a run's DISCARD ALL does between two steps.
-FORGET_SESSION = (
-    "DEALLOCATE ALL;UNLISTEN *;SELECT pg_catalog.pg_advisory_unlock_all();DISCARD TEMP;"
-    "DISCARD SEQUENCES;"
-)
 UNSEEN = History({}, {}, {})
 
 
@@ -84,7 +79,7 @@ class Offline:
         else:
             self._write(source)
         # Neither the ledger's rows nor the next step may depend on what a source has set.
-        self._say(f"{leaving(self.sources.settings)}{OWN_ENCODING}{FORGET_SESSION}")
+        self._say(f"{leaving(self.sources.settings)}{OWN_ENCODING}{DISCARD_OBJECTS}")
 
     def on_version_apply(self, *, step: Any, heads: set[str], **_: Any) -> None:
         """Write the ledger's rows; Alembic calls this after each step."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, text
 from sqlalchemy.sql.elements import TextClause
 
-from alembic_pgpipe.ledger.steps import plain_dialect
+from alembic_pgpipe.connect.database import as_identifier
 from alembic_pgpipe.source.loading import Source
 
 READ_ONLY = text(
@@ -69,12 +69,12 @@ def hindrances(connection: Connection, schema: str, lacking: Sequence[str]) -> I
         MAY_CREATE, {"schema": schema}
     ).one()
     if lacking and not (a_schema if in_schema is None else in_schema):
-        right = f"CREATE, USAGE ON SCHEMA {_quoted(schema)}"
+        right = f"CREATE, USAGE ON SCHEMA {as_identifier(schema)}"
         if in_schema is None:
-            right = f"CREATE ON DATABASE {_quoted(database)}"
+            right = f"CREATE ON DATABASE {as_identifier(database)}"
         yield (
             f"an upgrade would have to create {', '.join(lacking)} in schema {schema}, which "
-            f"{user} may not: GRANT {right} TO {_quoted(user)}"
+            f"{user} may not: GRANT {right} TO {as_identifier(user)}"
         )
 
 
@@ -111,12 +111,8 @@ def _unknown(kind: _Kind, name: str, barred: str | None) -> str:
     what = f"its directive names {kind.word} {name!r}, which"
     if barred is None:
         return f"{what} is not on this server. Create it there, or mend the directive"
-    grant = kind.grant.format(_quoted(name), _quoted(barred))
+    grant = kind.grant.format(as_identifier(name), as_identifier(barred))
     return f"{what} {barred} may not use. If that user runs it: {grant}"
-
-
-def _quoted(name: str) -> str:
-    return plain_dialect().identifier_preparer.quote(name)
 
 
 def _first_spoken_of(wanted: Mapping[int, str], sources: Sequence[Source]) -> Mapping[str, int]:

@@ -12,10 +12,11 @@ from alembic_pgpipe.connect.connector import APPLICATION
 from alembic_pgpipe.connect.database import (
     OWN_SEARCH_PATH,
     SERVER_KEEPALIVES,
+    as_identifier,
     without_limits,
 )
 from alembic_pgpipe.errors import SourceError
-from alembic_pgpipe.ledger.steps import plain_dialect, quoted
+from alembic_pgpipe.ledger.steps import quoted
 from alembic_pgpipe.run.executor import TIMEOUTS, Executor
 from alembic_pgpipe.settings import Settings
 from alembic_pgpipe.source import Directives, Statement
@@ -33,10 +34,11 @@ VALUES: Mapping[str, tuple[str, int]] = MappingProxyType(
 )
 # What DISCARD ALL does, for a message that holds more: there it is refused.  It is to be
 # committed because UNLISTEN waits for that.
-DISCARD = (
-    "SET SESSION AUTHORIZATION DEFAULT;RESET ALL;DEALLOCATE ALL;CLOSE ALL;UNLISTEN *;"
-    "SELECT pg_catalog.pg_advisory_unlock_all();DISCARD PLANS;DISCARD TEMP;DISCARD SEQUENCES;"
+DISCARD_OBJECTS = (
+    "DEALLOCATE ALL;CLOSE ALL;UNLISTEN *;SELECT pg_catalog.pg_advisory_unlock_all();"
+    "DISCARD PLANS;DISCARD TEMP;DISCARD SEQUENCES;"
 )
+DISCARD = f"SET SESSION AUTHORIZATION DEFAULT;RESET ALL;{DISCARD_OBJECTS}"
 # What a role or a database may bring along is none of the ledger's business.
 UNLIMITED = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0;"
 # What DISCARD ALL and RESET ALL take back is what the connection was opened with: behind a
@@ -155,7 +157,7 @@ def refuse_escapes(source: Source, database: str) -> None:
 
 
 def _other_strings(statement: Statement, database: str) -> SourceError:
-    name = plain_dialect().identifier_preparer.quote(database)
+    name = as_identifier(database)
     return SourceError(
         statement.path,
         f"database {database} has standard_conforming_strings = off, so a backslash in a "

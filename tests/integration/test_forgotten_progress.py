@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from alembic_pgpipe.ledger.script import BEGUN
 from alembic_pgpipe.revisions.wrapper import revision_id
 from tests.project import Project
 
@@ -102,6 +103,21 @@ def test_what_was_done_in_part_may_begin_anew_where_a_person_says_so(project: Pr
     project.ok("pgpipe", "repair", "--not-applied", "a", "--yes")
     assert project.ledger() == {"a": "WAITING"}
     assert "resumed" not in project.ok("upgrade", "head").output
+    assert tables(project) == ("one", "two")
+
+
+def test_an_answer_about_what_is_half_done_is_written_once(project: Project) -> None:
+    project.wrapped(a=TWO.format("1/0"))
+    assert project.upgrade().code == 1
+    # As a script that has stopped in it leaves the row.
+    begun = "UPDATE migrations SET applied_status = 'RUNNING', logs = %s"
+    project.query(begun, BEGUN)
+    project.query(UNDO)
+    mended = project.ok("pgpipe", "repair", "--not-applied", "a", "--yes").output
+    assert "1 contradiction mended" in mended
+    assert project.outcomes("a")[1:] == [("downgrade", "REPAIRED")]
+    project.source("a", TWO.format("1"))
+    project.ok("upgrade", "head")
     assert tables(project) == ("one", "two")
 
 

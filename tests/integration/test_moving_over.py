@@ -2,76 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from uuid import uuid4
-
 import pytest
 from sqlalchemy import URL
 
-from alembic_pgpipe.connect.server import ScratchServer
 from alembic_pgpipe.revisions.wrapper import revision_id
-from tests.conftest import Connect, connect_to
+from tests.by_psql import STOP, psql
 from tests.project import Project
 
 ISOLATION = (
     "CREATE TABLE public.seen AS SELECT current_setting('transaction_isolation') AS i;\n"
 )
-LATIN1 = "TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'"
-
-Made = Callable[[str, str], URL]
-
-
-@pytest.fixture
-def made(scratch: ScratchServer, connect: Connect) -> Iterator[Made]:
-    """Give a function that makes a database: options of CREATE DATABASE, and ALTER DATABASE."""
-    with connect(scratch.url()).cursor() as cursor, ExitStack() as stack:
-
-        def make(options: str, altered: str) -> URL:
-            name = f"test_{uuid4().hex[:12]}"
-            cursor.execute(f"CREATE DATABASE {name} {options}")
-            stack.callback(cursor.execute, f"DROP DATABASE {name} WITH (FORCE)")
-            if altered:
-                cursor.execute(f"ALTER DATABASE {name} {altered}")
-            return scratch.url(name)
-
-        yield make
-
-
-def psql(url: URL, text: str, *options: str) -> subprocess.CompletedProcess[bytes]:
-    """Run a text as ``psql -f`` does."""
-    found = shutil.which("psql")
-    if found is None:
-        pytest.skip("there is no psql here")
-    where = (
-        f"host={url.query['host']} port={url.query['port']} "
-        f"user={url.username} dbname={url.database}"
-    )
-    return subprocess.run(
-        [found, "-X", "-q", *options, "-d", where, "-f", "-"],
-        input=text.encode(),
-        capture_output=True,
-        check=False,
-    )
-
-
-STOP = ("-v", "ON_ERROR_STOP=1")
-
-
-@contextmanager
-def asked(url: URL) -> Iterator[Callable[[str], object]]:
-    connection = connect_to(url)
-
-    def ask(sql: str) -> object:
-        with connection.cursor() as cursor:
-            cursor.execute(sql)
-            found = cursor.fetchone() if cursor.description else None
-            return found[0] if found else None
-
-    yield ask
-    connection.close()
 
 
 # -- one database for another --------------------------------------------------------------
@@ -213,107 +153,62 @@ def test_a_last_line_that_nearly_names_a_database_is_noted(project: Project, las
     assert note in project.ok("pgpipe", "check", "--no-rehearsal").output
 
 
-PROD = "alembic -n prod pgpipe"
-
-
-@pytest.fixture
-def prod(project: Project, second_database: URL) -> Project:
-    """Give a project whose section [prod] has another database, and a source that fails."""
-    project.wrapped(a1="SELECT 1/0;\n")
-    ini = (project.folder / "alembic.ini").read_text()
-    url = second_database.render_as_string(hide_password=False).replace("%", "%%")
-    project.write(
-        "alembic.ini",
-        f"{ini}[prod]\nscript_location = %(here)s/alembic\nsqlalchemy.url = {url}\n",
-    )
-    return project
-
-
-def test_the_commands_that_a_run_names_are_for_its_section(prod: Project) -> None:
-    skip = f'{PROD} skip {revision_id("a1")} --reason "…"'
-    for code in (1, 3):
-        result = prod.alembic("-n", "prod", "upgrade", "head")
-        assert result.code == code
-        assert skip in result.output
-        assert "alembic pgpipe" not in result.text
-    log = prod.ok("pgpipe", "-n", "prod", "log").output
-    assert skip in log and "alembic pgpipe" not in log
-    assert skip in (prod.folder / "migration.log").read_text()
-
-
-def test_the_commands_that_ours_name_are_for_their_section(prod: Project) -> None:
-    assert prod.alembic("-n", "prod", "upgrade", "head").code == 1
-    for way in (("-n", "prod", "pgpipe"), ("pgpipe", "-n", "prod")):
-        assert f"or: {PROD} retry " in prod.ok(*way, "status").output
-        assert f"or: {PROD} retry " in prod.ok(*way, "check", "--no-rehearsal").output
-        assert f"See them all: {PROD} status --all" in prod.alembic(*way, "retry", "x").text
-    result = prod.alembic("-n", "prod", "upgrade", "x")
-    assert f"See them all: {PROD} status --all" in result.text
-
-
-def test_a_line_of_a_file_is_shown_as_it_is(prod: Project) -> None:
-    line = "SELECT 'then: alembic upgrade head', 1/0;"
-    prod.source("a1", f"{line}\n")
-    assert f"  1 | {line}\n" in prod.alembic("-n", "prod", "upgrade", "head").output
-
-
-def test_an_empty_section_is_none(prod: Project) -> None:
-    for way in (("-n", "", "pgpipe"), ("pgpipe", "-n", "")):
-        assert "has no section []" in prod.alembic(*way, "status").text
-
-
-def test_what_stands_ahead_of_the_group_counts_behind_it(prod: Project) -> None:
-    assert prod.alembic("-n", "prod", "upgrade", "head").code == 1
-    output = prod.ok("-n", "prod", "pgpipe", "-x", "pgpipe.retries=1", "status").output
-    assert "1 ERROR" in output
-    assert "alembic -n prod -x pgpipe.retries=1 pgpipe retry" in output
-
-
 # -- what psql would have done with the same text ------------------------------------------
 
 
-def test_strings_mean_what_they_mean_in_a_database_that_escapes_in_them(
-    project: Project, made: Made
-) -> None:
+@pytest.fixture
+def escaping(project: Project) -> Project:
+    """Give a project whose database takes backslashes in strings for escapes."""
+    return escapes(project, project.url)
+
+
+def escapes(project: Project, url: URL | str) -> Project:
+    assert isinstance(url, URL)
+    project.query(f"ALTER DATABASE {url.database} SET standard_conforming_strings = off")
+    return project
+
+
+def test_strings_mean_what_psql_takes_them_for(escaping: Project) -> None:
     text = "BEGIN;\nCREATE TABLE public.p AS SELECT 'C:\\\\temp' AS path;\nCOMMIT;\n"
-    theirs = made("", "SET standard_conforming_strings = off")
-    ours = made("", "SET standard_conforming_strings = off")
-    assert psql(theirs, text, *STOP).returncode == 0
-    other = Project(project.folder / "other", ours)
-    other.wrapped(a1=text)
-    result = other.upgrade()
-    assert result.code == 1
-    assert "alembic/sql/a1.sql:2:1: database" in result.text
-    turned_on = f"ALTER DATABASE {ours.database} SET standard_conforming_strings = on;"
-    assert turned_on in result.text
-    other.ok("stamp", "head")
-    other.ok("stamp", "base")
+    assert isinstance(escaping.url, URL)
+    assert psql(escaping.url, text, *STOP).returncode == 0
+    assert escaping.query("TABLE public.p") == [("C:\\temp",)]
+    escaping.query("DROP TABLE public.p")
+    escaping.wrapped(a1=text)
+    said = escaping.upgrade().text
+    assert "alembic/sql/a1.sql:2:1: database" in said
+    on = f"ALTER DATABASE {escaping.url.database} SET standard_conforming_strings = on;"
+    assert on in said
     for value, stored in (("off", "C:\\temp"), ("on", "C:\\\\temp")):
-        other.source("a1", f"SET standard_conforming_strings = {value};\n{text}")
-        other.ok("upgrade", "head")
-        assert other.scalar("SELECT path FROM public.p") == stored
-        other.query("DROP TABLE public.p")
-        other.ok("stamp", "base")
+        escaping.ok("stamp", "base")
+        escaping.source("a1", f"SET standard_conforming_strings = {value};\n{text}")
+        escaping.ok("upgrade", "head")
+        assert escaping.scalar("SELECT path FROM public.p") == stored
+        escaping.query("DROP TABLE public.p")
+
+
+def test_a_stamp_needs_no_strings(escaping: Project) -> None:
+    escaping.wrapped(a1="SELECT 'a\\b';\n")
+    escaping.ok("stamp", "head")
 
 
 @pytest.mark.parametrize("string", ["'C:/temp'", "E'C:\\\\temp'", "$$C:\\temp$$"])
 def test_what_means_the_same_runs_in_a_database_that_escapes(
-    project: Project, made: Made, string: str
+    escaping: Project, string: str
 ) -> None:
-    other = Project(project.folder / "other", made("", "SET standard_conforming_strings = off"))
-    other.wrapped(a1=f"CREATE TABLE p AS SELECT {string} AS path;\n")
-    other.ok("upgrade", "head")
-    assert str(other.scalar("SELECT path FROM p")).startswith("C:")
+    escaping.wrapped(a1=f"CREATE TABLE p AS SELECT {string} AS path;\n")
+    escaping.ok("upgrade", "head")
+    assert str(escaping.scalar("SELECT path FROM p")).startswith("C:")
 
 
 def test_a_database_that_a_source_names_has_to_read_strings_as_it_is_read(
-    project: Project, made: Made
+    project: Project, second_database: URL
 ) -> None:
-    other = made("", "SET standard_conforming_strings = off").database
+    escapes(project, second_database)
+    other = second_database.database
     project.wrapped(a1=f"SELECT 'a\\b';\n--MSSDATABASE={other}\n")
-    result = project.upgrade()
-    assert result.code == 1
-    assert f"a1.sql:1:1: database {other} has standard_conforming_strings" in result.text
+    said = f"a1.sql:1:1: database {other} has standard_conforming_strings"
+    assert said in project.upgrade().text
 
 
 @pytest.mark.parametrize(
@@ -343,155 +238,3 @@ def test_on_error_stop_is_answered_with_what_helps(project: Project) -> None:
     result = project.upgrade()
     assert result.code == 1
     assert "remove it where it only sets up psql, as ON_ERROR_STOP does" in result.text
-
-
-# -- scripts -------------------------------------------------------------------------------
-
-
-def test_a_script_does_not_record_what_has_failed(project: Project) -> None:
-    project.wrapped(
-        a1="CREATE TABLE t AS SELECT 1 AS i FROM generate_series(1, 2);\n",
-        a2="CREATE UNIQUE INDEX CONCURRENTLY t_i ON t (i);\n",
-    )
-    assert isinstance(project.url, URL)
-    done = psql(project.url, project.ok("upgrade", "head", "--sql").output)
-    assert b"could not create unique index" in done.stderr
-    assert not project.scalar(
-        "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('t_i')"
-    )
-    assert project.ledger().get("a2") != "SUCCESS"
-    assert "nothing to do" not in project.upgrade().text
-
-
-def test_a_script_downwards_undoes_nothing_that_says_skip(project: Project) -> None:
-    project.query("CREATE TABLE public.t AS SELECT 1 AS precious")
-    project.source("a1", "SELECT 1;\n", "SELECT 1;\n")
-    project.source("a2", "--skip\nCREATE TABLE public.t ();\n", "DROP TABLE public.t;\n")
-    project.wrapped()
-    assert isinstance(project.url, URL)
-    psql(project.url, project.ok("upgrade", "head", "--sql").output, *STOP)
-    assert project.ledger()["a2"] == "SKIPPED"
-    ends = f"{revision_id('a2')}:{revision_id('a1')}"
-    refused = project.alembic("downgrade", ends, "--sql")
-    assert refused.code == 1
-    assert "a2.sql: says --skip, so only the ledger knows" in refused.text
-    project.ok("downgrade", revision_id("a1"))
-    assert project.query("TABLE public.t") == [(1,)]
-
-
-def test_a_script_keeps_its_letters_in_a_database_of_another_encoding(
-    project: Project, made: Made
-) -> None:
-    text = "CREATE TABLE public.t AS SELECT 'Zürich'::text AS town;\n"
-    script, run = (
-        Project(project.folder / name, made(LATIN1, "")) for name in ("script", "run")
-    )
-    for one in (script, run):
-        one.wrapped(a1=text)
-    assert isinstance(script.url, URL)
-    assert psql(script.url, script.ok("upgrade", "head", "--sql").output, *STOP).returncode == 0
-    run.ok("upgrade", "head")
-    town = "SELECT town FROM public.t"
-    assert run.scalar(town) == "Zürich"
-    assert script.scalar(town) == "Zürich"
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        f"BEGIN ISOLATION LEVEL SERIALIZABLE;\n{ISOLATION}COMMIT;\n",
-        f"BEGIN;\nSET TRANSACTION ISOLATION LEVEL SERIALIZABLE;\n{ISOLATION}COMMIT;\n",
-    ],
-)
-def test_the_first_revision_of_a_script_may_have_a_level(project: Project, text: str) -> None:
-    project.wrapped(a1=text)
-    assert isinstance(project.url, URL)
-    done = psql(project.url, project.ok("upgrade", "head", "--sql").output, *STOP)
-    assert done.returncode == 0, done.stderr.decode()
-    assert project.scalar("SELECT i FROM seen") == "serializable"
-
-
-def test_a_script_holds_the_rows_of_a_file_with_crlf(project: Project) -> None:
-    project.wrapped(
-        a1="CREATE TABLE t (i int, n text);\r\nCOPY t FROM stdin;\r\n1\tx\r\n2\ty\r\n\\.\r\n"
-    )
-    assert isinstance(project.url, URL)
-    done = psql(project.url, project.ok("upgrade", "head", "--sql").output, *STOP)
-    assert done.returncode == 0, done.stderr.decode()
-
-
-def test_nothing_of_a_session_is_left_for_the_next_step_of_a_script(project: Project) -> None:
-    project.wrapped(a1="PREPARE q AS SELECT 1;\n", a2="PREPARE q AS SELECT 2;\n")
-    assert isinstance(project.url, URL)
-    done = psql(project.url, project.ok("upgrade", "head", "--sql").output, *STOP)
-    assert done.returncode == 0, done.stderr.decode()
-
-
-def test_what_a_script_has_begun_outside_a_transaction_is_not_done_twice(
-    project: Project,
-) -> None:
-    off = (
-        "-- pgpipe: transaction = off\nINSERT INTO t VALUES (1);\nINSERT INTO t VALUES ({});\n"
-    )
-    project.wrapped(a1="CREATE TABLE t (i int);\n", a2=off.format("1/0"))
-    assert isinstance(project.url, URL)
-    psql(project.url, project.ok("upgrade", "head", "--sql").output, *STOP)
-    assert project.query("TABLE t") == [(1,)]
-    project.source("a2", off.format(2))
-    asked_for = project.upgrade().text
-    assert "a2): its row says RUNNING, no attempt at it is recorded" in asked_for
-    assert project.query("TABLE t") == [(1,)]
-    project.query("DELETE FROM t")
-    project.ok("pgpipe", "repair", "--not-applied", "a2", "--yes")
-    project.ok("upgrade", "head")
-    assert project.query("SELECT i FROM t ORDER BY i") == [(1,), (2,)]
-
-
-TWICE = "-- pgpipe: transaction = off\nINSERT INTO t VALUES (1);\nINSERT INTO t VALUES ({});\n"
-
-
-@pytest.mark.parametrize("before", ["failed", "taken back"])
-def test_a_script_that_stops_is_remembered_whatever_was_tried_before(
-    project: Project, before: str
-) -> None:
-    project.source("a1", "CREATE TABLE t (i int);\n", "DROP TABLE t;\n")
-    project.source("a2", "SELECT 1/0;\n", "DELETE FROM t;\n")
-    project.wrapped()
-    assert project.upgrade().code == 1
-    if before == "taken back":
-        project.source("a2", "SELECT 1;\n", "DELETE FROM t;\n")
-        project.ok("upgrade", "head")
-        project.ok("downgrade", "-1")
-    project.source("a2", TWICE.format("1/0"), "DELETE FROM t;\n")
-    assert isinstance(project.url, URL)
-    ends = f"{revision_id('a1')}:{revision_id('a2')}"
-    psql(project.url, project.ok("upgrade", ends, "--sql").output, *STOP)
-    project.source("a2", TWICE.format(2), "DELETE FROM t;\n")
-    assert "a2): its row says RUNNING" in project.upgrade().text
-    assert project.query("TABLE t") == [(1,)]
-
-
-def test_a_script_downwards_that_stops_asks_as_well(project: Project) -> None:
-    project.source("a1", "CREATE TABLE t (i int);\n", "DROP TABLE t;\n")
-    project.source("a2", "SELECT 1;\n", TWICE.format("1/0"))
-    project.wrapped()
-    project.ok("upgrade", "head")
-    assert isinstance(project.url, URL)
-    ends = f"{revision_id('a2')}:{revision_id('a1')}"
-    psql(project.url, project.ok("downgrade", ends, "--sql").output, *STOP)
-    assert project.query("TABLE t") == [(1,)]
-    project.source("a2", "SELECT 1;\n", TWICE.format("2"))
-    assert project.alembic("pgpipe", "repair", "--yes").code == 6
-    assert project.alembic("downgrade", "-1").code == 1
-    assert project.query("TABLE t") == [(1,)]
-
-
-def test_a_script_keeps_a_python_revision_in_one_piece(project: Project) -> None:
-    level = "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE;\nSELECT 1/0;\n"
-    project.source("parts/one", level)
-    made = '    op.execute("CREATE TABLE public.left_behind ()")\n    op.run_source'
-    project.write("alembic/versions/py.py", PYTHON.replace("    op.run_source", made))
-    assert isinstance(project.url, URL)
-    done = psql(project.url, project.ok("upgrade", "head", "--sql").output, *STOP)
-    assert done.returncode != 0
-    assert project.scalar("SELECT to_regclass('public.left_behind')") is None

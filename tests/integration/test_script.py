@@ -15,6 +15,7 @@ from sqlalchemy import URL
 
 from alembic_pgpipe.connect.server import ScratchServer
 from alembic_pgpipe.revisions.wrapper import revision_id
+from tests.by_psql import STOP, libpq, psql
 from tests.conftest import Connect
 from tests.project import Project
 
@@ -101,24 +102,11 @@ def bin_folder(scratch: ScratchServer) -> Path:
     pytest.skip("there is no psql and pg_dump here")
 
 
-def psql(folder: Path, url: URL, script: str) -> None:
-    """Run a script as a person would: psql stops at the first error."""
-    done = subprocess.run(
-        [folder / "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", libpq(url), "-f", "-"],
-        input=script,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def applied(url: URL, script: str) -> None:
+    """Run a script, and expect no word of psql."""
+    done = psql(url, script, *STOP)
     assert done.returncode == 0, done.stderr
     assert "ERROR" not in done.stderr and "WARNING" not in done.stderr, done.stderr
-
-
-def libpq(url: URL) -> str:
-    return (
-        f"host={url.query['host']} port={url.query['port']} "
-        f"user={url.username} dbname={url.database}"
-    )
 
 
 def everything(folder: Path, project: Project) -> dict[str, object]:
@@ -152,7 +140,7 @@ def test_upgrade_script_leaves_what_a_run_leaves(
 ) -> None:
     script = shipped(project).ok("upgrade", "head", "--sql").output
     assert isinstance(elsewhere.url, URL)
-    psql(bin_folder, elsewhere.url, script)
+    applied(elsewhere.url, script)
     project.ok("upgrade", "head")
     assert everything(bin_folder, elsewhere) == everything(bin_folder, project)
 
@@ -163,9 +151,9 @@ def test_downgrade_script_leaves_what_a_run_leaves(
     shipped(project)
     psql_url = elsewhere.url
     assert isinstance(psql_url, URL)
-    psql(bin_folder, psql_url, project.ok("upgrade", "head", "--sql").output)
+    applied(psql_url, project.ok("upgrade", "head", "--sql").output)
     goal = revision_id("a1_plain")
-    psql(bin_folder, psql_url, project.ok("downgrade", f"python:{goal}", "--sql").output)
+    applied(psql_url, project.ok("downgrade", f"python:{goal}", "--sql").output)
     project.ok("upgrade", "head")
     project.ok("downgrade", goal)
     assert everything(bin_folder, elsewhere) == everything(bin_folder, project)
@@ -176,7 +164,7 @@ def test_stamp_script_leaves_what_a_stamp_leaves(
 ) -> None:
     shipped(project)
     assert isinstance(elsewhere.url, URL)
-    psql(bin_folder, elsewhere.url, project.ok("stamp", "head", "--sql").output)
+    applied(elsewhere.url, project.ok("stamp", "head", "--sql").output)
     project.ok("stamp", "head")
     assert everything(bin_folder, elsewhere) == everything(bin_folder, project)
 
@@ -187,7 +175,7 @@ def test_a_run_goes_on_behind_a_script(
     shipped(project)
     half = revision_id("a3_copy")
     assert isinstance(project.url, URL)
-    psql(bin_folder, project.url, project.ok("upgrade", half, "--sql").output)
+    applied(project.url, project.ok("upgrade", half, "--sql").output)
     rest = project.ok("upgrade", "head").output
     assert f"[1/4] {revision_id('a4_alone')}" in rest
     assert set(project.ledger().values()) == {"SUCCESS"}
@@ -201,8 +189,8 @@ def test_a_part_of_the_history_is_a_script_of_its_own(
     shipped(project)
     ends = [revision_id("a2_envelope"), "head"]
     assert isinstance(elsewhere.url, URL)
-    psql(bin_folder, elsewhere.url, project.ok("upgrade", ends[0], "--sql").output)
-    psql(bin_folder, elsewhere.url, project.ok("upgrade", ":".join(ends), "--sql").output)
+    applied(elsewhere.url, project.ok("upgrade", ends[0], "--sql").output)
+    applied(elsewhere.url, project.ok("upgrade", ":".join(ends), "--sql").output)
     project.ok("upgrade", "head")
     assert everything(bin_folder, elsewhere) == everything(bin_folder, project)
 
@@ -229,7 +217,7 @@ def test_directives_hold_in_a_script(
         a3="--skip\nSELECT 1/0;\n",
     )
     assert isinstance(elsewhere.url, URL)
-    psql(bin_folder, elsewhere.url, project.ok("upgrade", "head", "--sql").output)
+    applied(elsewhere.url, project.ok("upgrade", "head", "--sql").output)
     assert elsewhere.query("TABLE seen") == [("pg_monitor", "7s", "8s")]
     assert elsewhere.query("TABLE after") == [("postgres",)]
     project.ok("upgrade", "head")
@@ -264,7 +252,7 @@ def test_the_projects_role_and_schema_hold_in_a_script(
         )
         project.configure(role=role, schema="ledger")
         project.wrapped(a1="CREATE SCHEMA shop; SET ROLE NONE;\n")
-        psql(bin_folder, elsewhere.url, project.ok("upgrade", "head", "--sql").output)
+        applied(elsewhere.url, project.ok("upgrade", "head", "--sql").output)
         owners = "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'ledger'"
         assert elsewhere.query(owners) == [(role,)]
         assert elsewhere.ledger("ledger") == {"a1": "SUCCESS"}

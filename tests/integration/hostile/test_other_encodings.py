@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import URL
 
 from alembic_pgpipe.revisions.wrapper import revision_id
+from tests.by_psql import STOP, psql
 from tests.project import Project
 from tests.refusal import refused
 
@@ -84,3 +85,11 @@ def test_a_database_without_an_encoding_takes_any_character(
         ascii_.ok("upgrade", "head")
     finally:
         project.query(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_a_script_keeps_its_letters(latin: Project) -> None:
+    latin.wrapped(a="CREATE TABLE public.t AS SELECT 'Zürich'::text AS town;\n")
+    assert isinstance(latin.url, URL)
+    done = psql(latin.url, latin.ok("upgrade", "head", "--sql").output, *STOP)
+    assert done.returncode == 0, done.stderr
+    assert latin.scalar("SELECT town FROM public.t") == "Zürich"
