@@ -6,6 +6,7 @@ No message quotes a line or a value of a file: it may be a password.
 from __future__ import annotations
 
 import configparser
+import difflib
 import re
 from pathlib import Path
 from typing import Any
@@ -78,12 +79,13 @@ def _homeless(config: Config, ini: Path) -> str:
         return _no_file(ini)
     if files.has_section(section):
         return _write_location(ini, section, "%(here)s/alembic")
-    known = [f"[{name}]" for name in files.sections() if files.has_option(name, LOCATION)]
+    known = [name for name in files.sections() if files.has_option(name, LOCATION)]
     if not known:
         return f"{ini} has no section [{section}]. Let it be written: alembic pgpipe init"
+    near = difflib.get_close_matches(section, known, n=1, cutoff=0.5) or known
     return (
-        f"{ini} has no section [{section}]. It knows {', '.join(known)}. Name one of them with "
-        f"-n: alembic -n {known[0][1:-1]} …"
+        f"{ini} has no section [{section}]. It knows {', '.join(f'[{one}]' for one in known)}. "
+        f"Name one of them with -n: alembic -n {near[0]} …"
     )
 
 

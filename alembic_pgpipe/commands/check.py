@@ -112,7 +112,7 @@ def _read(ledger: OpenLedger) -> _Found:
     lost = _lost_ground(ledger, runs, history, sources)
     stuck = (
         *_heads(revisions),
-        *(Problem(found.path, _said(found, settings)) for found in agreed.findings),
+        *(Problem(found.path, _said(found, evidence, settings)) for found in agreed.findings),
         *(p for r in pending for p in _refusal(r, sources, gone)),
         *(problem_of(error) for error in lost),
     )
@@ -202,8 +202,9 @@ def _shared(revisions: Iterable[Revision]) -> Iterator[Problem]:
             )
 
 
-def _said(found: Finding, settings: Settings) -> str:
-    lost = lost_wrapper(found.subject, settings) if found.is_unknown else None
+def _said(found: Finding, evidence: Evidence, settings: Settings) -> str:
+    is_unknown = found.subject in evidence.unknown
+    lost = lost_wrapper(found.subject, settings) if is_unknown else None
     return str(found) if lost is None else f"{found.facts}. {lost}"
 
 

@@ -33,10 +33,14 @@ Answers = Mapping[str, bool]
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """One contradiction, and what is to be written so that it ends."""
+    """One contradiction, and what is to be written so that it ends.
+
+    Or ``anew``: what a person says of a revision that is done in part, and contradicts nothing.
+    """
 
     finding: Finding
     mending: Mending
+    anew: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +163,8 @@ def _begun_anew(evidence: Evidence, not_applied: Container[str]) -> Iterator[Rep
             done = counted(len(before.statement_hashes), "statement")
             facts = f"{revision.id} ({revision.name}): build {before.build_number} did {done}"
             finding = Finding(revision.id, revision.path, f"{facts}, which are to run again")
-            yield Repair(finding, SetRow(revision, row, Status.WAITING, applied=False))
+            mending = SetRow(revision, row, Status.WAITING, applied=False)
+            yield Repair(finding, mending, anew=True)
 
 
 # -- writing ---------------------------------------------------------------------------

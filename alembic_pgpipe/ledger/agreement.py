@@ -86,11 +86,6 @@ class Finding:
     answers: tuple[SetRow, SetRow] | None = None
 
     @property
-    def is_unknown(self) -> bool:
-        """Return whether only ``alembic_version`` knows the revision."""
-        return self.mending is None and self.answers is None
-
-    @property
     def advice(self) -> str:
         """Return what to type."""
         if self.mending is not None:

@@ -7,6 +7,7 @@ from datetime import timezone
 from io import StringIO
 from typing import TYPE_CHECKING
 
+from alembic_pgpipe.errors import UPGRADE
 from alembic_pgpipe.model import BuildRecord, RevisionState, Status
 from alembic_pgpipe.showable import counted
 
@@ -184,9 +185,12 @@ def repaired(report: RepairReport) -> str:
     found = report.found
     lines = [str(finding) for finding in found.asked]
     lines += [f"note: {note}" for note in found.notes]
-    if report.mended:
-        lines.append(f"{counted(len(report.mended), 'contradiction')} mended")
-    elif found.repairs:
+    anew = sum(one.anew for one in report.mended)
+    if ended := len(report.mended) - anew:
+        lines.append(f"{counted(ended, 'contradiction')} mended")
+    if anew:
+        lines.append(f"{counted(anew, 'revision')} to begin anew: {UPGRADE}")
+    if found.repairs and not report.mended:
         lines.append("nothing was changed")
     if found.repairs:
         lines.append("next: alembic pgpipe repair --yes")

@@ -203,8 +203,8 @@ class Planner:
                 f"nobody has decided what comes of it: {names}. {out}"
             )
 
-    def _ways_out(self, revision: Revision) -> str:
-        refused = self.sources.refusal(revision) is not None
+    def _ways_out(self, revision: Revision, *, refused: bool = False) -> str:
+        refused = refused or self.sources.refusal(revision) is not None
         file, retry_failed = self.sources.file(revision), self.sources.settings.retry_failed
         return ways_out(revision, file, retry_failed, refused=refused)
 
@@ -278,7 +278,7 @@ class Planner:
             causes.append(cause_of(step.revision, failure))
             self.log.say(f"refused: {step.revision.id} {step.revision.name}")
             self.log.say(indented(failure.text))
-            self.log.say(indented(self._ways_out(step.revision)))
+            self.log.say(indented(self._ways_out(step.revision, refused=True)))
         step, error = refused[0]
         return StepError(
             f"Nothing was run: {counted(len(refused), 'revision')} cannot run as written. "

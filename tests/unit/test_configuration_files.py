@@ -91,6 +91,7 @@ def test_the_sections_that_know_a_project_are_shown(tmp_path: Path) -> None:
     message = refusal(ini(tmp_path, text, section="QA"))
     assert "has no section [QA]. It knows [dev], [prod]." in message
     assert "alembic -n dev …" in message
+    assert "alembic -n prod …" in refusal(ini(tmp_path, text, section="Prod"))
 
 
 def test_a_file_without_any_project_is_to_be_extended(tmp_path: Path) -> None:
