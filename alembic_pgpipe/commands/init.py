@@ -15,6 +15,9 @@ from alembic_pgpipe.settings import project_folder
 SECTION = "[alembic]"
 OPTION = "pgpipe."
 KEEP = ".gitkeep"
+# The log of the latest run, which is nothing to commit; patterns that name it already.
+IGNORED = "migration.log"
+IGNORES = (IGNORED, f"/{IGNORED}", "*.log")
 
 
 class Written(Enum):
@@ -35,10 +38,10 @@ class ProjectFile:
 
 
 def init(config: Config, directory: str = "alembic") -> tuple[ProjectFile, ...]:
-    """Write alembic.ini, env.py, the template, the folders and a buildspec.yaml.
+    """Write alembic.ini, env.py, the template, the folders, buildspec.yaml and .gitignore.
 
-    Files that exist are never overwritten: alembic.ini is extended, of the others the
-    result says what to change.
+    Files that exist are never overwritten: alembic.ini and .gitignore are extended, of
+    the others the result says what to change.
     """
     refuse_unreadable(config)
     project = project_folder(config)
@@ -50,6 +53,7 @@ def init(config: Config, directory: str = "alembic") -> tuple[ProjectFile, ...]:
         _file(project, scripts / "script.py.mako", "script.py.mako", TEMPLATE_ADVICE),
         *(_folder(project, scripts / name) for name in ("versions", "sql", "routines")),
         _file(project, project / "buildspec.yaml", "buildspec.yaml", BUILDSPEC_ADVICE),
+        _ignored(project / ".gitignore"),
     )
 
 
@@ -87,6 +91,18 @@ def _configuration(path: Path, location: str) -> ProjectFile:
     else:
         before, after = present.split(SECTION, 1)
         path.write_text(f"{before}{SECTION}\n{options.rstrip()}\n{after}", encoding="utf-8")
+    return ProjectFile(path.name, Written.EXTENDED)
+
+
+def _ignored(path: Path) -> ProjectFile:
+    """Let git pass over what each run leaves in the project's folder."""
+    present = path.read_text(encoding="utf-8") if path.exists() else None
+    if present is None:
+        path.write_text(f"{IGNORED}\n", encoding="utf-8")
+        return ProjectFile(path.name, Written.NEW)
+    if any(line.strip() in IGNORES for line in present.splitlines()):
+        return ProjectFile(path.name, Written.KEPT)
+    path.write_text(f"{present.rstrip()}\n{IGNORED}\n".lstrip(), encoding="utf-8")
     return ProjectFile(path.name, Written.EXTENDED)
 
 

@@ -20,6 +20,7 @@ DATE_LENGTH = 20
 FOLDER_FILES = ("migration.sql", "up.sql")
 DOWN = "down.sql"
 IN_FOLDER = (*FOLDER_FILES, DOWN)
+RESTORE = "; restore it"
 ENDING = re.compile(r"(?:\.up|\.down)?\.sql\Z", re.I | re.A)
 
 # Snapshots of one routine file, and of several.
@@ -105,6 +106,11 @@ def undo_file(file: str) -> str:
     return f"{parent}/{name}" if parent else name
 
 
+def is_undo(file: str) -> bool:
+    """Return whether a file is named as the undo of a source is."""
+    return file.endswith((f"/{DOWN}", f".{DOWN}"))
+
+
 def natural_key(name: str) -> NaturalKey:
     """Return a sort key under which numbers compare as numbers, and dates as dates."""
     parts = tuple(
@@ -135,7 +141,7 @@ def locate(folder: Path, file: str, project: Path) -> Path:
             raise refuse("this path leads outside the project; copy the file into it")
         mode = Path(real).stat().st_mode
     except FileNotFoundError as exc:
-        raise refuse("there is no such file; restore it") from exc
+        raise refuse("there is no such file" + ("" if is_undo(file) else RESTORE)) from exc
     except (OSError, ValueError) as exc:
         reason = getattr(exc, "strerror", None) or exc
         raise refuse(f"this path cannot be used: {reason}") from exc
@@ -165,7 +171,7 @@ def _files(folder: Path, name: str, is_dir: bool) -> Iterator[str]:
     """Yield the sources that one entry of the folder stands for."""
     if not is_dir:
         _refuse_capitals(name)
-        if name.endswith(".sql") and not name.endswith("." + DOWN):
+        if name.endswith(".sql") and not is_undo(name):
             yield name
         return
     with os.scandir(folder / name) as entries:

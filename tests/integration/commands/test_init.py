@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,9 @@ MADE = (
     "alembic/sql",
     "alembic/routines",
     "buildspec.yaml",
+    ".gitignore",
 )
+EXTENDED = ("alembic.ini", ".gitignore")
 
 
 @pytest.fixture
@@ -85,7 +88,7 @@ def test_init_twice_changes_nothing(bare: Project) -> None:
 
 
 def test_init_overwrites_no_file_and_says_what_to_change(bare: Project) -> None:
-    own = {name: "mine\n" for name in MADE if "." in name and name != "alembic.ini"}
+    own = {name: "mine\n" for name in MADE if "." in name and name not in EXTENDED}
     for name, text in own.items():
         bare.write(name, text)
     result = bare.ok("pgpipe", "init")
@@ -101,10 +104,39 @@ def test_init_brings_an_alembic_project_under_the_plugin(bare: Project) -> None:
     result = bare.ok("pgpipe", "init")
     after = everything(bare.folder)
     changed = {name for name in before if after[name] != before[name]}
-    assert changed == {"alembic.ini"}
+    assert changed == {"alembic.ini"} and after.keys() - before.keys() >= {".gitignore"}
     assert "alembic.ini: extended" in result.output
     assert before["alembic.ini"].splitlines()[-1] == after["alembic.ini"].splitlines()[-1]
     assert b"# pgpipe.sources" in after["alembic.ini"]
+
+
+def test_what_a_run_leaves_is_nothing_to_commit(bare: Project) -> None:
+    bare.ok("pgpipe", "init")
+    ships(bare)
+    subprocess.run(["git", "init", "-q"], cwd=bare.folder, check=True)
+    told = ["git", "status", "--porcelain", "--untracked-files=all"]
+    seen = subprocess.run(told, cwd=bare.folder, check=True, capture_output=True, text=True)
+    assert "alembic/sql/a1.sql" in seen.stdout and "buildspec.yaml" in seen.stdout
+    assert (bare.folder / "migration.log").is_file() and "migration.log" not in seen.stdout
+
+
+@pytest.mark.parametrize(
+    ("present", "after"),
+    [
+        ("", "migration.log\n"),
+        ("dist/", "dist/\nmigration.log\n"),
+        ("dist/\n*.log\n", "dist/\n*.log\n"),
+        ("/migration.log\n", "/migration.log\n"),
+    ],
+)
+def test_init_adds_a_line_to_what_git_passes_over(
+    bare: Project, present: str, after: str
+) -> None:
+    bare.write(".gitignore", present)
+    result = bare.ok("pgpipe", "init")
+    assert (bare.folder / ".gitignore").read_text() == after
+    kept = "left as it is" if present == after else "extended"
+    assert f".gitignore: {kept}" in result.output
 
 
 def test_init_extends_a_configuration_without_a_section(bare: Project) -> None:
