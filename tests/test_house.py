@@ -58,7 +58,7 @@ SOLE_USERS = {
         for name in ("Table", "MetaData", "select", "insert", "update", "delete")
     },
 }
-TALKERS = {"cli", "plugin"}
+TALKERS = {"cli.printing", "plugin"}
 EXITS = {"print", "exit", "quit", "sys.exit", "SystemExit", "sys.stdout.write", "click.echo"}
 LEDGER_SQL = re.compile(
     r"\b(?:FROM|JOIN|INTO|UPDATE|TABLE(?: IF NOT EXISTS)?) +[\w.{}\"]*"

@@ -1,0 +1,104 @@
+"""The commands that only look: ``status``, ``log`` and ``check``."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+
+import click
+from alembic.config import Config
+
+from alembic_pgpipe.cli.parameters import utf8
+from alembic_pgpipe.cli.printing import (
+    Findings,
+    print_harmless,
+    show,
+    show_json,
+    without_secrets,
+)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--all", "everything", is_flag=True, help="All revisions, not the last 50.")
+@click.option("--last", type=click.IntRange(min=1), help="How many of the latest to show.")
+@click.option("--routines", is_flag=True, help="Show what differs from the snapshots instead.")
+@click.option("--diff", is_flag=True, help="With --routines: show how.")
+@click.pass_obj
+def status(
+    config: Config,
+    as_json: bool,
+    everything: bool,
+    last: int | None,
+    routines: bool,
+    diff: bool,
+) -> None:
+    """Show where each revision stands: the latest ones, and all that are not done with.
+
+    With --routines: which functions, views, triggers and the like were changed in the
+    database, are missing there, or are there besides. A scratch server runs the snapshots
+    for it.
+    """
+    if diff and not routines:
+        raise click.UsageError("--diff goes with --routines.")
+    if routines:
+        if everything or last:
+            raise click.UsageError("--all and --last are for revisions, not for --routines.")
+        _drift(config, as_json=as_json, diff=diff)
+        return
+    from alembic_pgpipe.commands.status import LAST
+    from alembic_pgpipe.commands.status import status as run
+    from alembic_pgpipe.render import machine, terminal
+
+    report = run(config, last=None if everything else last or LAST)
+    if as_json:
+        show_json(machine.status_json(report))
+        return
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else terminal.PIPE_WIDTH
+    show(terminal.status_table(report, width))
+
+
+def _drift(config: Config, *, as_json: bool, diff: bool) -> None:
+    from alembic_pgpipe.commands.drift import drift
+    from alembic_pgpipe.render import machine, terminal
+
+    report = drift(config)
+    if as_json:
+        show_json(machine.drift_json(report))
+    else:
+        show(terminal.drift(report, diff=diff))
+
+
+@click.command()
+@click.argument("build", callback=utf8, required=False)
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.pass_obj
+def log(config: Config, build: str | None, as_json: bool) -> None:
+    """Show the log of a build, or of the latest one."""
+    from alembic_pgpipe.commands.log import log as run
+    from alembic_pgpipe.render import machine, terminal
+
+    record = run(config, build)
+    # It is shown as it was written down.
+    print_harmless(machine.log_json(record) if as_json else terminal.build_log(record))
+
+
+@click.command()
+@click.option(
+    "--no-rehearsal", is_flag=True, help="Only read; try nothing on a scratch server."
+)
+@click.pass_obj
+def check(config: Config, no_rehearsal: bool) -> None:
+    """Validate all pending sources and changed routines; exit 6 where something is wrong.
+
+    They are tried on a throwaway server that the project's own revisions bring to the
+    head, where one can be had; the project's database is only read.
+    """
+    from alembic_pgpipe.commands.check import check as run
+    from alembic_pgpipe.render import terminal
+
+    report = run(config, rehearse=not no_rehearsal)
+    said = without_secrets(terminal.problems(report))
+    if report.problems:
+        raise Findings(said)
+    show(said)
