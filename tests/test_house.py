@@ -51,7 +51,14 @@ LEDGER = {
 SOLE_USERS = {
     "boto3": {"connect.secrets"},
     "botocore": {"connect.secrets"},
-    "psycopg2": {"run.executor", "run.server_errors", "run.waiting", "ledger.encoding"},
+    "psycopg2": {
+        "run.driver",
+        "run.executor",
+        "run.rows",
+        "run.server_errors",
+        "run.waiting",
+        "ledger.encoding",
+    },
     "wrapt": {"plugin"},
     **{
         f"sqlalchemy.{name}": LEDGER

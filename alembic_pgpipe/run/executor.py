@@ -7,35 +7,21 @@ call that leaves ``%`` alone.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
-from typing import Any, TextIO, cast
 
 import psycopg2
-import psycopg2.extensions
-from psycopg2.extensions import (
-    TRANSACTION_STATUS_IDLE,
-    TRANSACTION_STATUS_INERROR,
-    TRANSACTION_STATUS_INTRANS,
-)
-from sqlalchemy import Connection
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INERROR
 
-from alembic_pgpipe.connect.pooler import PROCESS
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.model import ServerError
 from alembic_pgpipe.run.batch import Ahead, Batch, batches
+from alembic_pgpipe.run.driver import DriverConnection, Notices
+from alembic_pgpipe.run.other_reading import refuse_other_reading
+from alembic_pgpipe.run.rows import send_rows
 from alembic_pgpipe.run.server_errors import StatementError, server_error
-from alembic_pgpipe.run.waiting import (
-    FIRST_LOOK_SECONDS,
-    LOOK_EVERY_SECONDS,
-    Watch,
-    interruptible,
-)
-from alembic_pgpipe.source import (
-    CopyData,
-    Statement,
-)
+from alembic_pgpipe.run.waiting import Watch, interruptible
+from alembic_pgpipe.source import Statement
 from alembic_pgpipe.source.advice import advice
 from alembic_pgpipe.source.loading import Source
 
@@ -48,62 +34,9 @@ CANCELED = "57014"
 CONSTRAINT = "23"
 # How long a statement may wait for a lock when it is repeated because one has timed out.
 REPEAT_MILLISECONDS = 100
-TIMEOUTS = """
-    SELECT name, setting::int FROM pg_catalog.pg_settings
-    WHERE name IN ('lock_timeout', 'statement_timeout')
-    """
-COPY_CHARACTERS = 1 << 16
-READ_FAILED = "error in .read() call"
 # Of a query, pg_stat_activity shows a kilobyte (PostgreSQL docs, track_activity_query_size):
 # who looks there is to see what the source says, not what stands around it.
 SEEN_CHARACTERS = 500
-# What a person may do without, the run must not wait for.
-BRIEFLY = "SET LOCAL lock_timeout = '1s'; SET LOCAL statement_timeout = '1s'; "
-
-
-class Notices(list[str]):
-    """Hand each notice on as it arrives; psycopg2's own list keeps only 50.
-
-    When a message is repeated, the notices that it has sent before are ``heard`` already.
-    """
-
-    def __init__(self, say: Callable[[str], None]) -> None:
-        super().__init__()
-        self._say = say
-        self.said = 0
-        self.heard = 0
-
-    def append(self, notice: str) -> None:
-        """Take a notice from psycopg2."""
-        if self.heard:
-            self.heard -= 1
-            return
-        self.said += 1
-        self._say(notice.rstrip())
-
-
-class Rows:
-    """The rows of a COPY; psycopg2 reads them, and calls nobody else while it sends them.
-
-    ``error`` is why they could not be read to their end: psycopg2 swallows it.
-    """
-
-    def __init__(self, data: CopyData, watch: Watch | None) -> None:
-        self.error: BaseException | None = None
-        self._data = data
-        self._watch = watch
-        self._look_at = time.monotonic() + FIRST_LOOK_SECONDS
-
-    def read(self, size: int = -1) -> str:
-        """Return the next characters, and look around when it is time."""
-        try:
-            if self._watch is not None and time.monotonic() > self._look_at:
-                self._watch.tick()
-                self._look_at = time.monotonic() + LOOK_EVERY_SECONDS
-            return self._data.read(size)
-        except BaseException as error:
-            self.error = error
-            raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,104 +54,10 @@ class Tried:
 
 
 @dataclass(frozen=True, slots=True)
-class Executor:
-    """Runs the statements of a source on one connection."""
+class Executor(DriverConnection):
+    """Runs the statements of a source on one connection; ``watch`` looks around meanwhile."""
 
-    connection: Connection
     watch: Watch | None = None
-
-    @property
-    def _driver(self) -> psycopg2.extensions.connection:
-        driver: psycopg2.extensions.connection = self.connection.connection.dbapi_connection  # type: ignore[assignment]
-        return driver
-
-    @property
-    def _is_dead(self) -> bool:
-        """Return whether the connection is gone, and with it its transaction."""
-        return not self.connection.invalidated and bool(self._driver.closed)
-
-    @contextmanager
-    def given_up_where_dead(self) -> Iterator[None]:
-        """Give the connection up if it dies in a block: a rollback on it would hide why."""
-        try:
-            yield
-        except BaseException:
-            if self._is_dead:
-                self.connection.invalidate()
-            raise
-
-    @property
-    def in_transaction(self) -> bool:
-        """Return whether the server has a transaction open that has not failed."""
-        return self._driver.info.transaction_status == TRANSACTION_STATUS_INTRANS
-
-    @property
-    def is_idle(self) -> bool:
-        """Return whether the server has no transaction open, not even a failed one."""
-        return self._driver.info.transaction_status == TRANSACTION_STATUS_IDLE
-
-    @property
-    def reads_standard_strings(self) -> bool:
-        """Return whether a backslash in a string is one, as the session is now."""
-        return self._driver.get_parameter_status("standard_conforming_strings") == "on"
-
-    @contextmanager
-    def notices_to(self, say: Callable[[str], None]) -> Iterator[None]:
-        """Send the server's notices to ``say`` for as long as the context lasts."""
-        driver = self._driver
-        before = driver.notices
-        driver.notices = Notices(say)
-        try:
-            yield
-        finally:
-            # On a dead connection this would hide why it died.
-            if not driver.closed:
-                driver.notices = before
-
-    @property
-    def database(self) -> str:
-        """Return the database's name without a query, which would begin the transaction."""
-        return str(self._driver.info.dbname)
-
-    def command(self, sql: str) -> None:
-        """Run a command of our own that needs no answer."""
-        with self._driver.cursor() as cursor:
-            cursor.execute(sql)
-
-    def ask(self, sql: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        """Return the rows that a question of our own has; nothing where it cannot be asked.
-
-        Below SQLAlchemy, which gives a connection up where Ctrl-C meets a statement on it.
-        """
-        try:
-            with self._driver.cursor() as cursor:
-                cursor.execute(sql, values)
-                return cursor.fetchall()
-        except psycopg2.Error:
-            return []
-
-    def ask_briefly(self, sql: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        """Ask outside a transaction, and give up after a second."""
-        return self.ask(BRIEFLY + sql, values)
-
-    @property
-    def pid(self) -> int:
-        """Return the server process behind the connection, also behind a pooler."""
-        return int(self.connection.info[PROCESS])
-
-    def canceller(self) -> Callable[[], None]:
-        """Return what makes the server give up its work here; another thread may call it."""
-        driver = self._driver
-
-        def cancel() -> None:
-            with suppress(psycopg2.Error):
-                driver.cancel()
-
-        return cancel
-
-    def commit(self) -> None:
-        """Commit on the driver's level, below SQLAlchemy's idea of a transaction."""
-        self._driver.commit()
 
     def run_at_once(
         self,
@@ -259,7 +98,7 @@ class Executor:
         ahead = Ahead(batches(execution.sent(source.statements())))
         while (batch := ahead.take()) is not None:
             if len(batch.statements) == 1 and tried is None:
-                self._send(batch.statements[0], batch.number, execution.total)
+                self.send(batch.statements[0], batch.number, execution.total)
             else:
                 self._send_together(batch, execution.total, ahead.prepare, tried)
             tried = None
@@ -267,7 +106,19 @@ class Executor:
 
     def send(self, statement: Statement, number: int, total: int) -> None:
         """Send one statement; raises StatementError where the server refuses it."""
-        self._send(statement, number, total)
+        has_rows = statement.data is not None
+        refuse_other_reading(self, statement, statement.text, has_rows=has_rows)
+        self._tell_watch(number, total)
+        try:
+            with self._driver.cursor() as cursor:
+                if statement.data is None:
+                    with interruptible(self._driver, self.watch):
+                        cursor.execute(statement.text)
+                else:
+                    send_rows(cursor, statement.text, statement.data, self.watch)
+        except psycopg2.Error as error:
+            said = server_error(error, statement)
+            raise StatementError(said, statement, number, total) from error
 
     def commit_after(self, statement: Statement, number: int, total: int) -> None:
         """Commit the transaction that one statement was given; an error is its own."""
@@ -287,47 +138,6 @@ class Executor:
             column=statement.column,
         )
 
-    @contextmanager
-    def autocommit(self) -> Iterator[None]:
-        """Leave the transaction for as long as the context lasts."""
-        driver = self._driver
-        driver.commit()
-        driver.autocommit = True
-        try:
-            yield
-        finally:
-            if not driver.closed:
-                # The driver knows of no transaction here, and would send nothing itself.
-                if driver.info.transaction_status != TRANSACTION_STATUS_IDLE:
-                    self.command("ROLLBACK")
-                driver.autocommit = False
-
-    def _send(self, statement: Statement, number: int, total: int) -> None:
-        self._refuse_other_reading(statement, statement.text, statement.data is not None)
-        self._tell_watch(number, total)
-        try:
-            with self._driver.cursor() as cursor:
-                if statement.data is None:
-                    with interruptible(self._driver, self.watch):
-                        cursor.execute(statement.text)
-                else:
-                    self._copy(cursor, statement.text, statement.data)
-        except psycopg2.Error as error:
-            said = server_error(error, statement)
-            raise StatementError(said, statement, number, total) from error
-
-    def _copy(self, cursor: psycopg2.extensions.cursor, sql: str, data: CopyData) -> None:
-        rows = Rows(data, self.watch)
-        try:
-            cursor.copy_expert(sql, cast("TextIO", rows), COPY_CHARACTERS)
-        except psycopg2.Error as error:
-            if rows.error is not None:
-                raise rows.error from error
-            # Ctrl-C may come in the moment between psycopg2 and read().
-            if READ_FAILED in str(error):
-                raise KeyboardInterrupt from error
-            raise
-
     def _tell_watch(self, number: int, total: int) -> None:
         if self.watch is not None:
             self.watch.begin(number, total)
@@ -339,7 +149,7 @@ class Executor:
 
         ``meanwhile`` is called once while the server is at work.
         """
-        self._refuse_other_reading(batch.statements[0], batch.text)
+        refuse_other_reading(self, batch.statements[0], batch.text)
         # Whom it waited for where it was tried has been seen, and is not to be forgotten.
         if tried is None:
             self._tell_watch(batch.number, total)
@@ -398,7 +208,7 @@ class Executor:
         Whoever has to wait now is to blame.  What a person has cancelled is not repeated.
         """
         said = tried.said
-        limits = {name: int(value) for name, value in self.ask(TIMEOUTS, {})}
+        limits = self.timeouts
         # The server's words would tell a person from a time-out, but in its own language.
         patience = limits.get("statement_timeout", 0)
         if said.sqlstate == CANCELED and not 0 < patience <= tried.seconds * 1000:
@@ -422,7 +232,7 @@ class Executor:
         if isinstance(self._driver.notices, Notices):
             self._driver.notices.heard = heard
         for number, statement in enumerate(batch.statements, batch.number):
-            self._send(statement, number, total)
+            self.send(statement, number, total)
         # What failed once may go another way the second time, and say less.
         if isinstance(self._driver.notices, Notices):
             self._driver.notices.heard = 0
@@ -431,40 +241,6 @@ class Executor:
     def _notice_count(self) -> int:
         notices = self._driver.notices
         return notices.said if isinstance(notices, Notices) else 0
-
-    def _refuse_other_reading(
-        self, statement: Statement, text: str, has_rows: bool = False
-    ) -> None:
-        """Refuse to send what the server would read in another way than the reader did."""
-        encoding = str(self._driver.get_parameter_status("client_encoding"))
-        if not _is_utf8(encoding) and (has_rows or not text.isascii()):
-            raise _read_otherwise(statement, _other_encoding(encoding))
-        if self.reads_standard_strings is not statement.standard_strings:
-            raise _read_otherwise(statement, _other_strings(self.reads_standard_strings))
-
-
-def _is_utf8(encoding: str) -> bool:
-    """Tell whether a name is one of UTF-8: a pooler gives back what the client has written."""
-    return encoding.lower().replace("-", "") in ("utf8", "unicode")
-
-
-def _other_encoding(encoding: str) -> str:
-    return (
-        f"client_encoding is {encoding} on the server here, and files are read and sent as "
-        "UTF-8: take out of this file what sets it."
-    )
-
-
-def _other_strings(on: bool) -> str:
-    return (
-        f"standard_conforming_strings is {'on' if on else 'off'} on the server here, and this "
-        "file was read as if it were not. Change it with a SET statement of its own, in this "
-        "file."
-    )
-
-
-def _read_otherwise(statement: Statement, message: str) -> SourceError:
-    return SourceError(statement.path, message, line=statement.line, column=statement.column)
 
 
 def _seen_first(batch: Batch) -> str:

@@ -18,10 +18,12 @@ from alembic_pgpipe.errors import SourceError, UnreachableError
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.model import Attempt
 from alembic_pgpipe.run.build_log import BuildLog
+from alembic_pgpipe.run.driver import DriverConnection
 from alembic_pgpipe.run.executor import Executor
+from alembic_pgpipe.run.other_reading import refuse_escapes
 from alembic_pgpipe.run.quota import rationed
 from alembic_pgpipe.run.running import Running
-from alembic_pgpipe.run.session import Session, refuse_escapes
+from alembic_pgpipe.run.session import Session
 from alembic_pgpipe.run.watching import Watching
 from alembic_pgpipe.settings import Settings
 from alembic_pgpipe.source.loading import Source
@@ -34,7 +36,7 @@ OTHER_DIRECTIVES = (
     "them back and run again, or skip this revision and write a new one"
 )
 # What looks after the statements of a step, in a server process.
-Watch: TypeAlias = Callable[[Executor], Watching]
+Watch: TypeAlias = Callable[[DriverConnection], Watching]
 RunAlone: TypeAlias = Callable[[Running, Source, Executor], None]
 
 
@@ -55,10 +57,9 @@ class OtherDatabase:
         """
         with self._connected_to(source) as connection:
             self.log.say(f"  in database {source.directives.database}")
-            watching = watch(Executor(connection))
-            session = Session(Executor(connection, watching), self.settings)
-            with session.executor.given_up_where_dead():
-                self._run_in(session, running, source, alone)
+            executor = Executor(connection, watch(DriverConnection(connection)))
+            with executor.given_up_where_dead():
+                self._run_in(executor, running, source, alone)
 
     def has_committed(self, running: Running, source: Source) -> bool:
         """Return whether an earlier try has committed this very source there.
@@ -92,19 +93,20 @@ class OtherDatabase:
             yield connection
 
     def _run_in(
-        self, session: Session, running: Running, source: Source, alone: RunAlone
+        self, executor: Executor, running: Running, source: Source, alone: RunAlone
     ) -> None:
-        if not session.executor.reads_standard_strings:
-            refuse_escapes(source, session.executor.database)
+        if not executor.reads_standard_strings:
+            refuse_escapes(source, executor.database)
+        session = Session(executor, self.settings)
         session.prepare(source.directives)
-        with rationed(self.log.say) as say, session.executor.notices_to(say):
+        with rationed(self.log.say) as say, executor.notices_to(say):
             if source.execution.mode is Mode.AUTOCOMMIT:
-                alone(running, source, session.executor)
+                alone(running, source, executor)
                 return
-            session.executor.run(source)
+            executor.run(source)
             running.at_end = True
             session.leave()
-        self._commit(session.executor.connection, running)
+        self._commit(executor.connection, running)
 
     def _commit(self, connection: Connection, running: Running) -> None:
         transaction = connection.scalar(TRANSACTION_ID)

@@ -27,9 +27,9 @@ from alembic_pgpipe.revisions.broken import two_heads
 from alembic_pgpipe.revisions.history_map import UnreadModule
 from alembic_pgpipe.revisions.reach import verb_of
 from alembic_pgpipe.run.other_database import is_elsewhere
+from alembic_pgpipe.run.other_reading import refuse_escapes
 from alembic_pgpipe.run.planner import AlembicStep, Planned, Planner, runs
 from alembic_pgpipe.run.runner import ENDED, Runner, Small
-from alembic_pgpipe.run.session import refuse_escapes
 from alembic_pgpipe.run.setback import Setback
 from alembic_pgpipe.run.stamping import follow_stamp
 from alembic_pgpipe.run.step import Step

@@ -20,6 +20,7 @@ from alembic_pgpipe.run.alone import Alone, Notes
 from alembic_pgpipe.run.batch import Batch, only
 from alembic_pgpipe.run.blockers import Blockers
 from alembic_pgpipe.run.build_log import BuildLog
+from alembic_pgpipe.run.driver import DriverConnection
 from alembic_pgpipe.run.executor import Executor, Tried
 from alembic_pgpipe.run.failure import describe_failure, ending, owner_advice
 from alembic_pgpipe.run.other_database import OtherDatabase, is_elsewhere
@@ -183,10 +184,10 @@ class Runner:
             if self.display is not None:
                 self.display.hide()
 
-    def _watching(self, executor: Executor) -> Watching:
+    def _watching(self, driver: DriverConnection) -> Watching:
         """Return what looks after the statements of the current step on a connection."""
         say = self.log.say if self.display is None else self.log.note
-        name, process = self._current().step.revision.name, executor.pid
+        name, process = self._current().step.revision.name, driver.pid
         reporter = Reporter(name, process, self._ask, say, self.display, SCHEDULE)
         return Watching(Blockers(self._ask, process), reporter, self.log.flush)
 
@@ -196,7 +197,7 @@ class Runner:
             journal = self.journal.connection
         except (SQLAlchemyError, UnreachableError):
             return []
-        return Executor(journal).ask_briefly(sql, values)
+        return DriverConnection(journal).ask_briefly(sql, values)
 
     def _run_body(self, running: Running, body: Callable[[], None]) -> None:
         """Run what Alembic would run, and see whether its transaction outlives it."""

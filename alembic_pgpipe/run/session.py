@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,15 +11,12 @@ from alembic_pgpipe.connect.connector import APPLICATION
 from alembic_pgpipe.connect.database import (
     OWN_SEARCH_PATH,
     SERVER_KEEPALIVES,
-    as_identifier,
     without_limits,
 )
-from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.ledger.steps import quoted
-from alembic_pgpipe.run.executor import TIMEOUTS, Executor
+from alembic_pgpipe.run.driver import DriverConnection
 from alembic_pgpipe.settings import Settings
-from alembic_pgpipe.source import Directives, Statement
-from alembic_pgpipe.source.loading import Source
+from alembic_pgpipe.source import Directives
 
 # A server that works on a statement does not notice that the client died: without this it
 # would go on, and the next run would meet it.  Each with the first version that knows it.
@@ -49,15 +45,13 @@ OWN_PATH = f"SET LOCAL search_path = {OWN_SEARCH_PATH};"
 AS_IT_IS = MappingProxyType({"no_parameters": True})
 FORGET = "SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET ALL;"
 OWN = f"SET application_name = '{APPLICATION}';{OWN_ENCODING}"
-# Strings with an E, and what stands between dollars.
-SAME_EITHER_WAY = re.compile(r"\b[eE]'(?:\\.|''|[^'\\])*'|(\$(?:[^\W\d]\w*)?\$).*?\1", re.S)
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
     """The state of the main connection: whose role, which time-outs."""
 
-    executor: Executor
+    driver: DriverConnection
     settings: Settings
 
     def prepare(self, directives: Directives | None = None) -> None:
@@ -66,9 +60,9 @@ class Session:
         DISCARD ALL drops temporary tables, prepared statements, LISTEN and session
         locks of the step before; it cannot run inside a transaction.
         """
-        with self.executor.autocommit():
-            self.executor.command("DISCARD ALL")
-            self.executor.command(self._prepared(directives))
+        with self.driver.autocommit():
+            self.driver.command("DISCARD ALL")
+            self.driver.command(self._prepared(directives))
 
     def around(self, directives: Directives, beginning: str, settling: str) -> tuple[str, str]:
         """Return what stands ahead of BEGIN and of COMMIT where a step is one message.
@@ -85,12 +79,12 @@ class Session:
         if directives is None or not (directives.lock_timeout or directives.statement_timeout):
             yield
             return
-        before = self.executor.ask(TIMEOUTS, {})
-        self.executor.command(_limits(self.settings, directives))
+        before = self.driver.timeouts
+        self.driver.command(_limits(self.settings, directives))
         yield
         # Where it has failed, the step's transaction takes them back.
-        for name, value in before:
-            self.executor.command(f"SET {name} = {value}")
+        for name, value in before.items():
+            self.driver.command(f"SET {name} = {value}")
 
     def between(self) -> None:
         """Take back what a step has set, and use our own search path until the next one.
@@ -100,12 +94,12 @@ class Session:
         else in the place of.
         """
         # Outside a step, a connection that is lost is said as everywhere: by SQLAlchemy.
-        self.executor.connection.exec_driver_sql(
+        self.driver.connection.exec_driver_sql(
             f"{FORGET}{without_limits(self._version)}{self._known()}{role_of(self.settings)}"
             f"{OWN}SET search_path = {OWN_SEARCH_PATH}",
             execution_options=AS_IT_IS,
         )
-        self.executor.connection.commit()
+        self.driver.connection.commit()
 
     def leave(self, *, transactional: bool = True) -> None:
         """Take a source's role and settings back, inside its transaction if it has one.
@@ -115,9 +109,9 @@ class Session:
         """
         if not transactional:
             # A transaction that begins under its settings may be read-only from the start.
-            with self.executor.autocommit():
-                self.executor.command("DISCARD ALL")
-        self.executor.command(self._left())
+            with self.driver.autocommit():
+                self.driver.command("DISCARD ALL")
+        self.driver.command(self._left())
 
     def _prepared(self, directives: Directives | None) -> str:
         return f"{self._known()}{OWN}{entering(self.settings, directives)}"
@@ -132,7 +126,7 @@ class Session:
 
     @property
     def _version(self) -> tuple[int | str, ...]:
-        return self.executor.connection.dialect.server_version_info or (0,)
+        return self.driver.connection.dialect.server_version_info or (0,)
 
     def _left(self) -> str:
         limits = without_limits(self._version)
@@ -141,33 +135,6 @@ class Session:
     def _ledgers_own(self) -> str:
         """Return what the ledger's rows are written with in a session that is clean."""
         return f"{UNLIMITED}{role_of(self.settings)}{OWN_ENCODING}{OWN_PATH}"
-
-
-def refuse_escapes(source: Source, database: str) -> None:
-    """Raise SourceError for a source that a database with escapes in strings reads otherwise.
-
-    Sources are read, and sent, as the standard says, unless they say otherwise themselves.
-    PostgreSQL docs, "Platform and Client Compatibility".
-    """
-    for statement in source.statements():
-        if "STANDARD_CONFORMING_STRINGS" in statement.words:
-            return
-        if "\\" in SAME_EITHER_WAY.sub("", statement.text):
-            raise _other_strings(statement, database)
-
-
-def _other_strings(statement: Statement, database: str) -> SourceError:
-    name = as_identifier(database)
-    return SourceError(
-        statement.path,
-        f"database {database} has standard_conforming_strings = off, so a backslash in a "
-        "string means something else there than in this file, which is read as if it were on. "
-        "Say in the file which it is, with SET standard_conforming_strings = on; or off; or "
-        f"turn it on there: ALTER DATABASE {name} SET standard_conforming_strings = on; or, "
-        "where the role has it, ALTER ROLE",
-        line=statement.line,
-        column=statement.column,
-    )
 
 
 def entering(settings: Settings, directives: Directives | None = None) -> str:

@@ -62,6 +62,6 @@ def test_ctrl_c_ends_it(connection: Connection) -> None:
 def test_what_the_watch_meets_is_raised(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("alembic_pgpipe.run.executor.FIRST_LOOK_SECONDS", -1.0)
+    monkeypatch.setattr("alembic_pgpipe.run.rows.FIRST_LOOK_SECONDS", -1.0)
     with pytest.raises(OSError, match="no space left"):
         Executor(connection, Impatient()).send(copy(iter(("1\n",))), 1, 1)
