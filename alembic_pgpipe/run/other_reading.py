@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from alembic_pgpipe.connect.database import as_identifier
+from alembic_pgpipe.connect.target import as_identifier
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.run.driver import DriverConnection
 from alembic_pgpipe.source import Statement

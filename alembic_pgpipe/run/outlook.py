@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, text
 from sqlalchemy.sql.elements import TextClause
 
-from alembic_pgpipe.connect.database import as_identifier
+from alembic_pgpipe.connect.target import as_identifier
 from alembic_pgpipe.source.loading import Source
 
 READ_ONLY = text(

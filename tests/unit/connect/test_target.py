@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy.engine import make_url
 
-from alembic_pgpipe.connect.database import describe
+from alembic_pgpipe.connect.target import describe
 
 
 @pytest.mark.parametrize(
