@@ -58,8 +58,9 @@ def repair(config: Config, /, yes: bool, **said: Any) -> None:
 
     Shows what it would write and why, and asks. What two of the three records prove is
     mended; what only a person can know is said with --applied and --not-applied, where REV
-    is a revision id, a unique prefix of one, or the name of a source. Exit 6 where
-    something is left.
+    is a revision id, a unique prefix of one, or the name of a source. Of an applied file
+    that was edited since, --applied says that its present text is what was applied. Exit 6
+    where something is left.
     """
     from alembic_pgpipe.commands.repair import Proposal
     from alembic_pgpipe.commands.repair import repair as run

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from alembic.config import Config
 
-from alembic_pgpipe.commands.status import difference, held
+from alembic_pgpipe.commands.status import held
 from alembic_pgpipe.connect.url import scratch_folder
 from alembic_pgpipe.environment import Visit
 from alembic_pgpipe.errors import PgpipeError, RehearsalError, SourceError
 from alembic_pgpipe.ledger.agreement import (
+    REPAIR,
     Agreement,
     Evidence,
     Finding,
@@ -30,6 +31,7 @@ from alembic_pgpipe.revisions.unwrapped import unwrapped_sources
 from alembic_pgpipe.routines.rehearsal import rehearsal
 from alembic_pgpipe.routines.trial import Trial, try_changes
 from alembic_pgpipe.routines.working import GONE, RoutineChange, changed_routines, unsettled
+from alembic_pgpipe.run.edited import difference, edited_text
 from alembic_pgpipe.run.failure import excerpt, problem_of
 from alembic_pgpipe.run.ground import Ground
 from alembic_pgpipe.run.outlook import hindrances, unknown_names
@@ -39,6 +41,8 @@ from alembic_pgpipe.run.step import EMPTY, Sources
 from alembic_pgpipe.settings import Settings, read_settings
 
 STUCK = "not rehearsed: as it is, an upgrade would run nothing; mend what is said above first"
+PUT_BACK = "Put its text back, and ship the change as a new source."
+WORDS_ONLY = "Where only a comment changed, let it count as what was applied:"
 # What a real server has been given, and a scratch server has not.
 LACKS = re.compile(r'extension "[^"]+" is not available|could not (?:open|access) .*file ')
 
@@ -270,10 +274,10 @@ def _empty(pending: Iterable[Revision], sources: Sources) -> Iterator[str]:
 
 
 def _edited(revision: Revision, history: History, sources: Sources) -> Iterator[Problem]:
-    status = history.status(revision.id)
-    differs = difference(revision, history, status, sources)
-    if differs and revision.source:
-        yield Problem(
-            sources.file(revision),
-            f"{differs}. Put its text back, and ship the change as a new source.",
-        )
+    differs = difference(revision, history, sources)
+    if differs is None:
+        return
+    said = f"{differs}. {PUT_BACK}"
+    if edited_text(revision, history, sources) is not None:
+        said += f" {WORDS_ONLY} {REPAIR} --applied {revision.id}"
+    yield Problem(sources.file(revision), said)

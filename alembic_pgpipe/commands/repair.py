@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from alembic.config import Config
 from sqlalchemy import Connection
 
 from alembic_pgpipe.connect.lock import run_lock
 from alembic_pgpipe.environment import Visit
-from alembic_pgpipe.errors import LedgerError, SettingsError, TransitionError
+from alembic_pgpipe.errors import UPGRADE, LedgerError, SettingsError, TransitionError
 from alembic_pgpipe.ledger.agreement import (
     REPAIR,
     Evidence,
@@ -25,34 +26,58 @@ from alembic_pgpipe.ledger.build import current_build
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.model import Build, Direction, Outcome, Revision, Status
 from alembic_pgpipe.project import OpenLedger, open_ledger, read_evidence, visit_project
+from alembic_pgpipe.run.edited import difference, edited_text
 from alembic_pgpipe.run.resume import unfinished
+from alembic_pgpipe.run.step import Sources
 from alembic_pgpipe.showable import counted
 
 Answers = Mapping[str, bool]
+APPLIED, NOT_APPLIED = "--applied", "--not-applied"
+
+
+class About(Enum):
+    """What a repair is about; of the last two only a person can say that they are so."""
+
+    CONTRADICTION = ("contradiction", "mended")
+    BEGINNING = ("revision", f"to begin anew: {UPGRADE}")
+    TEXT = ("text", "taken for what was applied")
+
+
+@dataclass(frozen=True, slots=True)
+class TakeText:
+    """Let what an applied source says now count as what was applied.
+
+    Where that ran, ``directives`` say: those it had then.
+    """
+
+    revision: Revision
+    checksum: str
+    directives: str | None
+
+    def __str__(self) -> str:
+        return "what it says now counts as applied"
 
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """One contradiction, and what is to be written so that it ends.
-
-    Or ``anew``: what a person says of a revision that is done in part, and contradicts nothing.
-    """
+    """One finding, and what is to be written so that it ends."""
 
     finding: Finding
-    mending: Mending
-    anew: bool = False
+    mending: Mending | TakeText
+    about: About = About.CONTRADICTION
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
     """What can be mended, and what only a person can know.
 
-    ``notes`` are what the next run settles by itself.
+    ``notes`` are what the next run settles by itself, ``options`` what was said with it.
     """
 
     repairs: tuple[Repair, ...]
     asked: tuple[Finding, ...]
     notes: tuple[str, ...]
+    options: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,23 +114,24 @@ def repair(
     def look(visit: Visit) -> RepairReport:
         answers = _answers(visit, applied, not_applied)
         with open_ledger(visit) as ledger:
-            proposal = _propose(ledger.evidence(), answers)
+            proposal = _propose(ledger.evidence(), answers, Sources(visit.settings))
             if not proposal.repairs or not agree(proposal):
                 return RepairReport((), proposal)
             _mend(ledger, proposal, answers, reason, say)
-            return RepairReport(proposal.repairs, _propose(ledger.evidence(), {}))
+            left = _propose(ledger.evidence(), {}, Sources(visit.settings))
+            return RepairReport(proposal.repairs, left)
 
     return visit_project(config, look)
 
 
 def _answers(visit: Visit, applied: Sequence[str], not_applied: Sequence[str]) -> Answers:
     revisions = visit.revisions
-    answers = {revisions.resolve(name, f"{REPAIR} --applied {{}}").id: True for name in applied}
+    answers = {revisions.resolve(name, f"{REPAIR} {APPLIED} {{}}").id: True for name in applied}
     for name in not_applied:
-        revision = revisions.resolve(name, f"{REPAIR} --not-applied {{}}")
+        revision = revisions.resolve(name, f"{REPAIR} {NOT_APPLIED} {{}}")
         if revision.id in answers:
             raise SettingsError(
-                f"{revision.id} ({revision.name}) cannot be both --applied and --not-applied."
+                f"{revision.id} ({revision.name}) cannot be both {APPLIED} and {NOT_APPLIED}."
             )
         answers[revision.id] = False
     return answers
@@ -114,19 +140,20 @@ def _answers(visit: Visit, applied: Sequence[str], not_applied: Sequence[str]) -
 # -- what is to be done ----------------------------------------------------------------
 
 
-def _propose(evidence: Evidence, answers: Answers) -> Proposal:
+def _propose(evidence: Evidence, answers: Answers, sources: Sources) -> Proposal:
     found = agreement(evidence)
     doubtful = {finding.subject for finding in found.findings}
-    not_applied = {id_ for id_, applied in answers.items() if not applied}
-    anew = tuple(_begun_anew(evidence, not_applied - doubtful))
+    certain = {id_: applied for id_, applied in answers.items() if id_ not in doubtful}
+    said = (*_begun_anew(evidence, certain), *_taken_texts(evidence, certain, sources))
     asked = {finding.subject for finding in found.findings if finding.answers is not None}
-    asked |= {one.finding.subject for one in anew}
+    asked |= {one.finding.subject for one in said}
     _refuse_answers(evidence.revisions, asked, answers)
     chosen = [(finding, _chosen(finding, answers)) for finding in found.findings]
     return Proposal(
-        (*(Repair(finding, mending) for finding, mending in chosen if mending), *anew),
+        (*(Repair(finding, mending) for finding, mending in chosen if mending), *said),
         tuple(finding for finding, mending in chosen if mending is None),
         found.notes,
+        "".join(f" {APPLIED if yes else NOT_APPLIED} {id_}" for id_, yes in answers.items()),
     )
 
 
@@ -151,10 +178,10 @@ def _refuse_answers(
             )
 
 
-def _begun_anew(evidence: Evidence, not_applied: Container[str]) -> Iterator[Repair]:
-    """Yield what lets those revisions that are done in part begin anew."""
+def _begun_anew(evidence: Evidence, answers: Answers) -> Iterator[Repair]:
+    """Yield what lets revisions begin anew that are done in part and said to be not applied."""
     history = evidence.history
-    wanted = (one for one in evidence.revisions if one.id in not_applied)
+    wanted = (one for one in evidence.revisions if answers.get(one.id) is False)
     for revision in wanted:
         before = unfinished(history.open_try(revision.id, Direction.UPGRADE))
         row = history.rows.get(revision.id)
@@ -164,7 +191,20 @@ def _begun_anew(evidence: Evidence, not_applied: Container[str]) -> Iterator[Rep
             facts = f"{revision.id} ({revision.name}): build {before.build_number} did {done}"
             finding = Finding(revision.id, revision.path, f"{facts}, which are to run again")
             mending = SetRow(revision, row, Status.WAITING, applied=False)
-            yield Repair(finding, mending, anew=True)
+            yield Repair(finding, mending, About.BEGINNING)
+
+
+def _taken_texts(evidence: Evidence, answers: Answers, sources: Sources) -> Iterator[Repair]:
+    """Yield what lets edited texts count as applied, of revisions that are said to be so."""
+    history = evidence.history
+    wanted = (one for one in evidence.revisions if answers.get(one.id) is True)
+    for revision in wanted:
+        text = edited_text(revision, history, sources)
+        if text is not None:
+            facts = f"{revision.id} ({revision.name}): {difference(revision, history, sources)}"
+            settled = history.settled.get(revision.id)
+            taken = TakeText(revision, text, settled.directives if settled else None)
+            yield Repair(Finding(revision.id, revision.path, facts), taken, About.TEXT)
 
 
 # -- writing ---------------------------------------------------------------------------
@@ -184,7 +224,8 @@ def _mend(
     with lock, ledger.database.connect() as connection:
         # The lock is ours, so nobody is at work.
         evidence = read_evidence(ledger.visit, connection, running=False)
-        if _propose(evidence, answers).repairs != proposal.repairs:
+        again = _propose(evidence, answers, Sources(settings))
+        if again.repairs != proposal.repairs:
             raise LedgerError(
                 "The ledger has changed since it was looked at; nothing was mended. Look "
                 "again: alembic pgpipe repair"
@@ -213,6 +254,8 @@ class _Writer:
             why = f"{self.reason}; {one.finding.facts}" if self.reason else one.finding.facts
             if isinstance(one.mending, SetRow):
                 self._set_row(recorder, one.mending, why)
+            elif isinstance(one.mending, TakeText):
+                self._take(recorder, one.mending, why)
             else:
                 self._forget(recorder, one.mending, why)
 
@@ -224,6 +267,17 @@ class _Writer:
             recorder.note(
                 mending.revision, Direction.UPGRADE, Outcome.RETRY, self.build, self.reason
             )
+
+    def _take(self, recorder: Recorder, taken: TakeText, why: str) -> None:
+        recorder.note(
+            taken.revision,
+            Direction.UPGRADE,
+            Outcome.REPAIRED,
+            self.build,
+            why,
+            taken.checksum,
+            taken.directives,
+        )
 
     def _forget(self, recorder: Recorder, mending: ForgetVersion, why: str) -> None:
         self.visit.forget_version(self.connection, mending.version)

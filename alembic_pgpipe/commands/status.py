@@ -16,13 +16,13 @@ from alembic_pgpipe.ledger.agreement import (
     taken_back_in_part,
     taking_back,
 )
-from alembic_pgpipe.ledger.history import History
 from alembic_pgpipe.ledger.states import unsettled
 from alembic_pgpipe.model import Direction, Holder, Outcome, Revision, RevisionState, Status
 from alembic_pgpipe.project import OpenLedger, open_ledger, visit_project
 from alembic_pgpipe.revisions.broken import JOIN
 from alembic_pgpipe.revisions.project import ProjectRevisions
-from alembic_pgpipe.run.plan import UNREADABLE, Action, decide_upgrade
+from alembic_pgpipe.run.edited import difference
+from alembic_pgpipe.run.plan import Action, decide_upgrade
 from alembic_pgpipe.run.step import Sources
 from alembic_pgpipe.run.ways_out import ways_out
 
@@ -181,7 +181,7 @@ def _notes(
     history, passed = evidence.history, revision.id in evidence.passed
     if revision.id not in history.rows and passed:
         yield "applied before the ledger was kept"
-    differs = difference(revision, history, status, sources)
+    differs = difference(revision, history, sources)
     if differs:
         yield differs
     undone = history.last_try(revision.id, Direction.DOWNGRADE)
@@ -194,23 +194,3 @@ def _notes(
         yield DIED
     if status in (Status.SKIPPED, Status.RETRY) and not passed:
         yield "not reached yet"
-
-
-def difference(
-    revision: Revision, history: History, status: Status, sources: Sources
-) -> str | None:
-    """Return how an applied revision's source differs from what was applied, or None.
-
-    When it was edited nobody knows: it may have been while that build was at work.
-    """
-    last = history.last_try(revision.id, Direction.UPGRADE)
-    if status is not Status.SUCCESS or last is None or last.checksum is None:
-        return None
-    if revision.source is None or last.outcome is not Outcome.SUCCESS:
-        return None
-    now = sources.facts(revision).checksum
-    if now == last.checksum:
-        return None
-    if now == UNREADABLE:
-        return "its source is gone or cannot be read"
-    return f"its source differs from what build {last.build_number} applied"

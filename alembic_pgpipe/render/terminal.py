@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timezone
 from io import StringIO
 from typing import TYPE_CHECKING
 
-from alembic_pgpipe.errors import UPGRADE
 from alembic_pgpipe.model import BuildRecord, RevisionState, Status
 from alembic_pgpipe.showable import counted
 
@@ -185,15 +185,12 @@ def repaired(report: RepairReport) -> str:
     found = report.found
     lines = [str(finding) for finding in found.asked]
     lines += [f"note: {note}" for note in found.notes]
-    anew = sum(one.anew for one in report.mended)
-    if ended := len(report.mended) - anew:
-        lines.append(f"{counted(ended, 'contradiction')} mended")
-    if anew:
-        lines.append(f"{counted(anew, 'revision')} to begin anew: {UPGRADE}")
+    mended = Counter(one.about.value for one in report.mended)
+    lines += [f"{counted(count, noun)} {became}" for (noun, became), count in mended.items()]
     if found.repairs and not report.mended:
         lines.append("nothing was changed")
     if found.repairs:
-        lines.append("next: alembic pgpipe repair --yes")
+        lines.append(f"next: alembic pgpipe repair{found.options} --yes")
     elif not report.left:
         lines.append("the ledger and alembic_version agree")
     return "\n".join(lines)

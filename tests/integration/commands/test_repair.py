@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from sqlalchemy import URL
 
 from alembic_pgpipe.connect.lock import lock_key
 from alembic_pgpipe.revisions.wrapper import revision_id
@@ -16,6 +17,7 @@ from tests.screen import on_terminal
 
 A, B, C = (revision_id(name) for name in "abc")
 REPAIR = ("pgpipe", "repair")
+REPAIR_B = "alembic pgpipe repair"
 AGREES = "the ledger and alembic_version agree\n"
 # Whatever runs twice makes a second row.
 SOURCE = """\
@@ -238,6 +240,67 @@ def test_a_person_may_know_better_than_the_records(shipped: Project) -> None:
     shipped.ok(*REPAIR, "--not-applied", "b", "--yes")
     agrees(shipped)
     assert ran(shipped) == ["a", "b", "c"]
+
+
+def test_a_text_that_was_edited_for_its_words_counts_as_the_applied_one(
+    shipped: Project,
+) -> None:
+    edited = f"-- Copyright: we did.\n{SOURCE.format('b')}"
+    shipped.source("b", edited)
+    said = shipped.alembic("pgpipe", "check")
+    assert said.code == 6 and f"{REPAIR_B} --applied {B}" in said.output
+    result = shipped.ok(*REPAIR, "--applied", "b", "--yes", "--reason", "a licence header")
+    assert f"{B} (b): its source differs from what build local_run applied" in result.output
+    assert "what it says now counts as applied" in result.output
+    assert "1 text taken for what was applied" in result.output
+    agrees(shipped)
+    assert "differs" not in shipped.ok("pgpipe", "status").output
+    assert ran(shipped) == ["a", "b", "c"]
+    [(outcome, reason)] = shipped.query(
+        "SELECT outcome, reason FROM migration_attempts ORDER BY id DESC LIMIT 1"
+    )
+    assert outcome == "REPAIRED" and "a licence header" in str(reason)
+
+
+def test_a_text_that_is_edited_once_more_is_named_again(shipped: Project) -> None:
+    shipped.source("b", f"-- first\n{SOURCE.format('b')}")
+    shipped.ok(*REPAIR, "--applied", "b", "--yes")
+    shipped.source("b", f"-- second\n{SOURCE.format('b')}")
+    said = shipped.alembic("pgpipe", "check")
+    assert said.code == 6 and "its source differs from the text that " in said.output
+    shipped.source("b", SOURCE.format("b"))
+    assert shipped.alembic("pgpipe", "check").code == 6
+
+
+def test_a_text_that_counts_as_applied_is_undone_where_it_ran(
+    project: Project, second_database: URL
+) -> None:
+    other = second_database.database
+    project.source(
+        "a", f"-- pgpipe: database = {other}\nCREATE TABLE t (id int);\n", "DROP TABLE t;\n"
+    )
+    project.ok("pgpipe", "wrap")
+    project.ok("upgrade", "head")
+    project.source(
+        "a", "-- no directive any more\nCREATE TABLE t (id int);\n", "DROP TABLE t;\n"
+    )
+    project.ok(*REPAIR, "--applied", "a", "--yes")
+    project.ok("downgrade", "base")
+    assert project.ledger() == {"a": "ROLLED_BACK"}
+
+
+def test_without_a_yes_a_text_does_not_count(shipped: Project) -> None:
+    shipped.source("b", f"-- Copyright\n{SOURCE.format('b')}")
+    before = everything(shipped)
+    assert f"{REPAIR_B} --applied {B} --yes" in left(shipped.alembic(*REPAIR, "--applied", "b"))
+    assert everything(shipped) == before
+
+
+def test_a_text_that_is_gone_cannot_count_as_applied(shipped: Project) -> None:
+    (shipped.folder / "alembic/sql/b.sql").unlink()
+    assert "--applied" not in shipped.alembic("pgpipe", "check").output
+    result = shipped.alembic(*REPAIR, "--applied", "b", "--yes")
+    assert result.code == 1 and "nothing contradicts itself" in result.text
 
 
 @pytest.mark.parametrize("option", ["--applied", "--not-applied"])
