@@ -384,9 +384,15 @@ class Pipeline:
             if isinstance(error.__cause__, MultipleHeads):
                 raise two_heads(present) from error
             if isinstance(error.__cause__, ResolutionError):
-                command = f"alembic {verb_of(self.steps)} {{}}"
-                raise revisions.unknown(error.__cause__.argument, command) from error
+                name = error.__cause__.argument
+                raise revisions.unknown(name, self._typed_with(name)) from error
             raise
+
+    def _typed_with(self, name: str) -> str:
+        """Return what was typed, with ``{}`` in the place of a name."""
+        asked = self.context.opts.get("destination_rev") or name
+        targets = asked if isinstance(asked, str) else " ".join(asked)
+        return f"alembic {verb_of(self.steps)} {targets.replace(name, '{}', 1)}"
 
 
 def _moved(heads: frozenset[str], move: Move) -> frozenset[str]:

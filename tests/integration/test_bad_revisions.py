@@ -62,6 +62,16 @@ def test_an_unknown_revision_names_the_nearest(project: Project, verb: str) -> N
     assert outcome(project) == "FAILURE"
 
 
+@pytest.mark.parametrize(("verb", "asked"), [("downgrade", "users-1"), ("upgrade", "users+1")])
+def test_a_step_from_an_unknown_revision_is_one_from_the_nearest(
+    project: Project, verb: str, asked: str
+) -> None:
+    project.wrapped(users=TABLE.format("users"))
+    project.ok("upgrade", "head")
+    then = f"alembic {verb} {asked.replace('users', revision_id('users'))}. See"
+    refused(project.alembic(verb, asked), then)
+
+
 @pytest.mark.parametrize(
     ("command", "then"),
     [
