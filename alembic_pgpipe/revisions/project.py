@@ -195,7 +195,9 @@ class ProjectRevisions:
         names = {text: r for r in self.all() for text in (r.name, r.id)}
         near = [names[text] for text in difflib.get_close_matches(name, names, n=1)]
         meant = "".join(
-            f" Did you mean {r.id} ({r.name})? Then: {command.replace('{}', r.id)}." for r in near
+            f" Did you mean {r.id} ({r.name})? Then: {typed}."
+            for r in near
+            for typed in (command.replace("{}", r.id),)
         )
         return RevisionError(
             f"No revision goes by {name!r}.{meant} See them all: alembic pgpipe status --all"
