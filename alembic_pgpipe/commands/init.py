@@ -15,9 +15,11 @@ from alembic_pgpipe.settings import project_folder
 SECTION = "[alembic]"
 OPTION = "pgpipe."
 KEEP = ".gitkeep"
-# The log of the latest run, which is nothing to commit; patterns that name it already.
-IGNORED = "migration.log"
-IGNORES = (IGNORED, f"/{IGNORED}", "*.log")
+# What each run leaves and nobody commits, by the patterns that cover it; the first is written.
+IGNORED = (
+    ("__pycache__/", "__pycache__", "*.pyc", "*.py[co]", "*.py[cod]"),
+    ("migration.log", "/migration.log", "*.log"),
+)
 
 
 class Written(Enum):
@@ -96,14 +98,14 @@ def _configuration(path: Path, location: str) -> ProjectFile:
 
 def _ignored(path: Path) -> ProjectFile:
     """Let git pass over what each run leaves in the project's folder."""
-    present = path.read_text(encoding="utf-8") if path.exists() else None
-    if present is None:
-        path.write_text(f"{IGNORED}\n", encoding="utf-8")
-        return ProjectFile(path.name, Written.NEW)
-    if any(line.strip() in IGNORES for line in present.splitlines()):
+    written = Written.EXTENDED if path.exists() else Written.NEW
+    present = path.read_text(encoding="utf-8").rstrip().splitlines() if path.exists() else []
+    known = {line.strip() for line in present}
+    lacking = [patterns[0] for patterns in IGNORED if known.isdisjoint(patterns)]
+    if not lacking:
         return ProjectFile(path.name, Written.KEPT)
-    path.write_text(f"{present.rstrip()}\n{IGNORED}\n".lstrip(), encoding="utf-8")
-    return ProjectFile(path.name, Written.EXTENDED)
+    path.write_text("".join(f"{line}\n" for line in (*present, *lacking)), encoding="utf-8")
+    return ProjectFile(path.name, written)
 
 
 def _file(project: Path, path: Path, name: str, advice: str) -> ProjectFile:

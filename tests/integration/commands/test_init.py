@@ -113,20 +113,22 @@ def test_init_brings_an_alembic_project_under_the_plugin(bare: Project) -> None:
 def test_what_a_run_leaves_is_nothing_to_commit(bare: Project) -> None:
     bare.ok("pgpipe", "init")
     ships(bare)
+    bare.write("alembic/__pycache__/env.cpython-313.pyc", "")
     subprocess.run(["git", "init", "-q"], cwd=bare.folder, check=True)
     told = ["git", "status", "--porcelain", "--untracked-files=all"]
     seen = subprocess.run(told, cwd=bare.folder, check=True, capture_output=True, text=True)
     assert "alembic/sql/a1.sql" in seen.stdout and "buildspec.yaml" in seen.stdout
     assert (bare.folder / "migration.log").is_file() and "migration.log" not in seen.stdout
+    assert "pyc" not in seen.stdout
 
 
 @pytest.mark.parametrize(
     ("present", "after"),
     [
-        ("", "migration.log\n"),
-        ("dist/", "dist/\nmigration.log\n"),
-        ("dist/\n*.log\n", "dist/\n*.log\n"),
-        ("/migration.log\n", "/migration.log\n"),
+        ("", "__pycache__/\nmigration.log\n"),
+        ("dist/", "dist/\n__pycache__/\nmigration.log\n"),
+        ("*.log\n", "*.log\n__pycache__/\n"),
+        ("*.py[cod]\n/migration.log\n", "*.py[cod]\n/migration.log\n"),
     ],
 )
 def test_init_adds_a_line_to_what_git_passes_over(
