@@ -136,9 +136,9 @@ class Attempt:
     """One row of ``migration_attempts``, as far as decisions and reports need it.
 
     The ``checksum`` is of the source without its ``directives``, which are None in a row that
-    was written before they were kept.  ``statement_hashes`` and ``statement_texts`` are those
-    of the finished statements; a text may be cut short.  ``session`` is what those have left
-    in theirs.
+    was written before they were kept.  ``build_number`` is that of the row with the build's
+    log.  ``statement_hashes`` and ``statement_texts`` are those of the finished statements; a
+    text may be cut short.  ``session`` is what those have left in theirs.
     """
 
     id: int

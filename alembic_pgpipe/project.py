@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from alembic.config import Config
@@ -22,7 +22,7 @@ from alembic_pgpipe.ledger.agreement import Evidence, said_applied
 from alembic_pgpipe.ledger.history import History, match_history, refuse_unread
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.ledger.states import UNSETTLED, unsettled
-from alembic_pgpipe.ledger.tables import ATTEMPTS, MIGRATIONS
+from alembic_pgpipe.ledger.tables import ATTEMPTS, BUILDS, MIGRATIONS
 from alembic_pgpipe.model import Revision, Status
 
 T = TypeVar("T")
@@ -158,8 +158,7 @@ def read_evidence(
     revisions, everything = visit.revisions, visit.revisions.all()
     # This ends a transaction, so it comes first.
     heads = visit.heads(connection)
-    recorder = Recorder.on(connection, visit.settings.schema)
-    missing = recorder.relations.missing()
+    recorder, missing = _ledger_on(connection, visit.settings.schema)
     rows = () if MIGRATIONS in missing else recorder.reading.rows()
     attempts = () if ATTEMPTS in missing else recorder.reading.attempts()
     names = {revision.id for revision in everything}
@@ -185,5 +184,12 @@ def open_ledger(visit: Visit) -> Iterator[OpenLedger]:
         open_database(visit.settings, visit.environ, hide=visit.hide) as database,
         database.connect(autocommit=True) as connection,
     ):
-        recorder = Recorder.on(connection, visit.settings.schema)
-        yield OpenLedger(visit, database, connection, recorder, recorder.relations.missing())
+        recorder, missing = _ledger_on(connection, visit.settings.schema)
+        yield OpenLedger(visit, database, connection, recorder, missing)
+
+
+def _ledger_on(connection: Connection, schema: str) -> tuple[Recorder, tuple[str, ...]]:
+    """Return the ledger as far as it is there, and which of its tables are not."""
+    recorder = Recorder.on(connection, schema)
+    missing = recorder.relations.missing()
+    return replace(recorder, with_builds=BUILDS not in missing), missing

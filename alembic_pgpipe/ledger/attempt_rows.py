@@ -20,6 +20,8 @@ from alembic_pgpipe.model import (
     UnderWay,
 )
 
+# The number of the row that has the log of an attempt's build; see ``row_numbers``.
+NUMBER_OF_ROW = "number_of_row"
 NO_PROGRESS: Mapping[str, Any] = MappingProxyType(
     {
         "statements_done": 0,
@@ -88,7 +90,7 @@ def attempt_of(values: Any) -> Attempt:
         direction=Direction(values["direction"]),
         outcome=Outcome(values["outcome"]),
         checksum=values["checksum"],
-        build_number=values["build_number"],
+        build_number=values[NUMBER_OF_ROW],
         build_id=values["build_id"],
         who=values["who"],
         reason=values["reason"],

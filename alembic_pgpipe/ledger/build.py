@@ -15,6 +15,8 @@ from alembic_pgpipe.showable import harmless
 
 LOCAL = "local_run"
 HEADING = "== build "
+# What stands between a number that another build has taken and what tells this one apart.
+APART = "@"
 # What a CI system says of the whole build while its last commands run.
 STATUS_VARIABLES: Mapping[str, Mapping[str, bool]] = MappingProxyType(
     {
@@ -151,8 +153,8 @@ def heading(build: Build, now: datetime) -> str:
 
 def row_numbers(build: Build) -> tuple[str, ...]:
     """Return the numbers that a build's row may have, the first that is free or its own."""
-    named = f"{build.number}@{build.project or build.id}"
-    return tuple(dict.fromkeys((build.number, named, f"{build.number}@{build.id}")))
+    apart = (f"{build.number}{APART}{one}" for one in (build.project or build.id, build.id))
+    return tuple(dict.fromkeys((build.number, *apart)))
 
 
 def numbers_taken(build: Build, schema: str) -> LedgerError:

@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql
 
 from alembic_pgpipe.ledger.relations import Relations
 from alembic_pgpipe.ledger.tables import Tables, not_kept
-from alembic_pgpipe.model import BuildRecord
+from alembic_pgpipe.model import Attempt, BuildRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +96,18 @@ class BuildRows:
             select(func.pg_catalog.pg_advisory_lock_shared(self._alive(number)))
         )
 
-    def close_dead_build(self, signature: str, own: str, line: str) -> None:
-        """Close the build that a signature names as FAILURE, unless it is closed, or ours.
+    def close_dead_build(self, attempt: Attempt, own: str, line: str) -> None:
+        """Close the build of an attempt as FAILURE, unless it is closed, or ours.
 
         ``own`` is the number of the build that found it, ``line`` what it found.
         """
         table = self.tables.builds
-        dead = (table.c.status.is_(None), self._has(signature))
+        dead = (table.c.build_number == attempt.build_number, table.c.status.is_(None))
+        # Where it has no row, its number is that of another build.
+        its = self._has(f" ({attempt.build_id}), ")
         self.connection.execute(
             update(table)
-            .where(*dead, table.c.build_number != own)
+            .where(*dead, its, table.c.build_number != own)
             .values(status="FAILURE", logs=table.c.logs + line)
         )
 

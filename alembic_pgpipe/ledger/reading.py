@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, exists, func, select
+from sqlalchemy import Connection, Select, Subquery, exists, func, literal, select
 
-from alembic_pgpipe.ledger.attempt_rows import attempt_of
+from alembic_pgpipe.ledger.attempt_rows import NUMBER_OF_ROW, attempt_of
+from alembic_pgpipe.ledger.build import APART, HEADING
 from alembic_pgpipe.ledger.history import DECISIONS, SETTLING
 from alembic_pgpipe.ledger.tables import Tables
 from alembic_pgpipe.model import (
@@ -24,6 +25,8 @@ from alembic_pgpipe.model import (
 )
 
 KNOWN = frozenset(status.value for status in Status)
+# What ends a build's signature at the head of its log, and how much of one is looked at.
+SIGNED, HEAD = "), ", 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +34,12 @@ class Reading:
     """The rows and attempts of one schema's ledger as seen through one connection.
 
     ``connect`` is asked for the connection each time: one that was lost is not the last.
+    Without ``with_builds`` there is no table of the builds.
     """
 
     connect: Callable[[], Connection]
     tables: Tables
+    with_builds: bool = True
 
     @property
     def _connection(self) -> Connection:
@@ -118,7 +123,7 @@ class Reading:
         table = self.tables.attempts
         tried = table.c.outcome.not_in([outcome.value for outcome in DECISIONS])
         latest = select(func.max(table.c.id)).where(tried).group_by(table.c.revision)
-        wanted = select(table).where(
+        wanted = self._select_attempts().where(
             table.c.checksum == func.any(list(checksums)),
             table.c.direction == Direction.UPGRADE.value,
             table.c.outcome != Outcome.SUCCESS.value,
@@ -144,7 +149,7 @@ class Reading:
     def open_attempts(self) -> tuple[Attempt, ...]:
         """Return the attempts that have not ended, oldest first."""
         table = self.tables.attempts
-        wanted = select(table).where(table.c.outcome == Outcome.RUNNING.value)
+        wanted = self._select_attempts().where(table.c.outcome == Outcome.RUNNING.value)
         found = self._connection.execute(wanted.order_by(table.c.id))
         return tuple(attempt_of(values) for values in found.mappings())
 
@@ -160,7 +165,9 @@ class Reading:
         if of is not None:
             own = table.c.revision == self._any_of(one.id for one in of)
             latest, still_open = latest.where(own), still_open & own
-        wanted = select(table).where(table.c.id.in_(latest.scalar_subquery()) | still_open)
+        wanted = self._select_attempts().where(
+            table.c.id.in_(latest.scalar_subquery()) | still_open
+        )
         found = self._connection.execute(wanted)
         return tuple(attempt_of(values) for values in found.mappings())
 
@@ -197,7 +204,7 @@ class Reading:
         own = table.c.revision == revision.id
         settled = table.c.outcome.in_([outcome.value for outcome in SETTLING])
         last = select(func.coalesce(func.max(table.c.id), 0)).where(own, settled)
-        wanted = select(table).where(
+        wanted = self._select_attempts().where(
             own,
             table.c.direction == direction.value,
             table.c.transaction_id.is_not(None),
@@ -216,5 +223,29 @@ class Reading:
         own = [table.c.build_number == build.number, table.c.build_id == build.id]
         if since is not None:
             own.append(table.c.started_at >= since)
-        found = self._connection.execute(select(table).where(*own).order_by(table.c.id))
+        found = self._connection.execute(
+            self._select_attempts().where(*own).order_by(table.c.id)
+        )
         return tuple(attempt_of(values) for values in found.mappings())
+
+    def _select_attempts(self) -> Select[Any]:
+        """Return the query for attempts, each with the number of its build's row."""
+        table = self.tables.attempts
+        if not self.with_builds:
+            return select(table, table.c.build_number.label(NUMBER_OF_ROW))
+        apart = self._rows_apart()
+        signed = literal(HEADING) + table.c.build_number + " (" + table.c.build_id + SIGNED
+        number = func.coalesce(apart.c.number, table.c.build_number).label(NUMBER_OF_ROW)
+        return select(table, number).outerjoin(apart, apart.c.signed == _begin(signed))
+
+    def _rows_apart(self) -> Subquery:
+        """Return the rows of builds whose number was taken, and how their logs begin."""
+        table = self.tables.builds
+        signed = _begin(func.pg_catalog.left(table.c.logs, HEAD)).label("signed")
+        number = func.min(table.c.build_number).label("number")
+        named = func.pg_catalog.strpos(table.c.build_number, APART) > 0
+        return select(signed, number).where(named).group_by(signed).subquery()
+
+
+def _begin(log: Any) -> Any:
+    return func.pg_catalog.split_part(log, SIGNED, 1)

@@ -80,13 +80,15 @@ class Recorder:
     On the journal each call commits by itself; on the main connection it is part of
     the step's transaction.  ``connect`` is asked for the connection each time: one that
     was lost is not the last.  With ``hold``, a run begins nothing and moves no status once
-    its lock is lost.  ``again`` is what errors say to type next.
+    its lock is lost.  ``again`` is what errors say to type next.  Without ``with_builds``
+    there is no table of the builds to read from.
     """
 
     connect: Callable[[], Connection]
     tables: Tables
     hold: Hold | None = None
     again: str = UPGRADE
+    with_builds: bool = True
 
     @classmethod
     def on(cls, connection: Connection, schema: str) -> Recorder:
@@ -111,7 +113,7 @@ class Recorder:
     @property
     def reading(self) -> Reading:
         """Return the rows and attempts, as seen through the same connection."""
-        return Reading(self.connect, self.tables)
+        return Reading(self.connect, self.tables, self.with_builds)
 
     @property
     def builds(self) -> BuildRows:

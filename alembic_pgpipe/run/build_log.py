@@ -176,9 +176,8 @@ class BuildLog:
         """
         if self._rows is None:
             return
-        dead = signature(attempt.build_number, attempt.build_id)
         line = f"died in {attempt.revision}; build {self.number} found it so\nFAILURE\n"
-        self._rows.close_dead_build(dead, self.number, line)
+        self._rows.close_dead_build(attempt, self.number, line)
 
     def bury_abandoned(self) -> None:
         """Close the builds whose runs are gone, though no attempt of theirs is open."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 
 import pytest
@@ -17,6 +18,7 @@ TABLE = "CREATE TABLE public.{0} (id int);\n"
 FAILS = "SELECT 1/0;\n"
 BUILD = {"GITHUB_RUN_NUMBER": "7", "GITHUB_RUN_ID": "907", "GITHUB_REPOSITORY": "shop"}
 ANOTHER = {"GITHUB_RUN_NUMBER": "7", "GITHUB_RUN_ID": "1", "GITHUB_REPOSITORY": "other"}
+NEXT = {**BUILD, "GITHUB_RUN_NUMBER": "8", "GITHUB_RUN_ID": "908"}
 THIRD = {"GITHUB_RUN_NUMBER": "7", "GITHUB_RUN_ID": "2", "GITHUB_REPOSITORY": "other"}
 # What the bash tool writes, and what it makes of its two tables.
 BASH_LOG = "Applying migration 20240101_users\nSUCCESS\n"
@@ -193,6 +195,64 @@ def test_a_row_of_the_bash_tool_is_another_build(project: Project) -> None:
     assert project.upgrade(env=BUILD).code == 1
     assert row(project) == (BASH_LOG, "SUCCESS")
     assert row(project, "7@shop")[1] == "FAILURE"
+
+
+def shown_builds(project: Project) -> dict[str, str]:
+    """Return by the name of each revision in which build it was last, as ``status`` says."""
+    rows = json.loads(project.ok("pgpipe", "status", "--json").output)["revisions"]
+    return {row["name"]: row["build_number"] for row in rows}
+
+
+def test_what_a_build_has_done_leads_to_the_row_that_has_its_log(project: Project) -> None:
+    project.wrapped(a=TABLE.format("a"))
+    for build in (BUILD, ANOTHER):
+        assert project.upgrade(env=build).code == 0
+    project.wrapped(b=TABLE.format("b"))
+    assert project.upgrade(env=THIRD).code == 0
+    project.wrapped(c=FAILS)
+    assert project.upgrade(env=ANOTHER).code == 1
+    assert shown_builds(project) == {"a": "7", "b": "7@other:2", "c": "7@other"}
+    assert "division by zero" in project.ok("pgpipe", "log", "7@other").output
+    project.ok("pgpipe", "close", "--status", "failure", "--junit", "report.xml", env=NEXT)
+    assert "it failed in build 7@other, and" in (project.folder / "report.xml").read_text()
+    project.source("b", FAILS)
+    note = "its source differs from what build 7@other:2 applied"
+    assert note in project.ok("pgpipe", "status").output
+
+
+def test_a_decision_leads_to_the_row_of_the_run_that_comes_after_it(project: Project) -> None:
+    project.wrapped(a=FAILS)
+    assert project.upgrade(env=BUILD).code == 1
+    project.ok("pgpipe", "skip", "a", "--reason", "never", env=ANOTHER)
+    assert project.upgrade(env=ANOTHER).code == 0
+    assert shown_builds(project) == {"a": "7@other"}
+
+
+def test_a_build_that_has_died_under_another_ones_number_is_closed_in_its_own_row(
+    project: Project,
+) -> None:
+    assert project.upgrade(env=BUILD).code == 0
+    project.wrapped(a=TABLE.format("a"))
+    assert project.upgrade(env=ANOTHER).code == 0
+    project.query("DELETE FROM alembic_version; DROP TABLE a")
+    project.query("UPDATE migrations SET applied_status = 'RUNNING'")
+    project.query("UPDATE migration_attempts SET outcome = 'RUNNING'")
+    project.query("UPDATE migration_logs SET status = NULL")
+    result = project.upgrade(env=NEXT)
+    assert "build 7@other was interrupted in it" in result.text
+    died = f"died in {revision_id('a')}; build 8 found it so\nFAILURE\n"
+    assert row(project, "7@other")[0].endswith(died)
+    assert "died in" not in row(project)[0]
+
+
+def test_without_the_builds_rows_an_attempt_has_the_number_that_it_keeps(
+    project: Project,
+) -> None:
+    project.wrapped(a=TABLE.format("a"))
+    assert project.upgrade(env=BUILD).code == 0
+    project.query("DROP TABLE migration_logs")
+    assert shown_builds(project) == {"a": "7"}
+    assert project.alembic("pgpipe", "check").code == 0
 
 
 def test_local_run_of_the_bash_tool_is_continued(project: Project) -> None:
