@@ -195,7 +195,10 @@ class BuildRecord:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds the lock: the server process, the build, and since when."""
+    """Who holds the lock: the server process, the build as others see it, and since when.
+
+    Of a long number the middle is left out; ``alembic pgpipe log`` knows which one is meant.
+    """
 
     pid: int
     build: str

@@ -15,8 +15,9 @@ from sqlalchemy import URL, Dialect
 from alembic_pgpipe.connect.credentials import Credentials
 from alembic_pgpipe.connect.secret_shape import Access
 
-# application_name holds 63 bytes; whoever waits for the lock reads the build from it.
+# Whoever waits for the lock reads the build from application_name, which holds so many bytes.
 APPLICATION = "alembic-pgpipe"
+NAME_LIMIT = 63
 CONNECT_ARGUMENTS: Mapping[str, object] = MappingProxyType(
     {
         "keepalives_idle": 30,

@@ -32,7 +32,6 @@ from alembic_pgpipe.connect.tls_probe import explained
 from alembic_pgpipe.errors import UPGRADE, SettingsError
 from alembic_pgpipe.settings import Settings, in_ci
 
-NAME_LIMIT = 63
 # Temporary tables come last: they would hide everything else.
 OWN_SEARCH_PATH = "pg_catalog, pg_temp"
 # Time-outs, and the major version of the server that knows them first.
@@ -217,8 +216,7 @@ def _introduce(
     connection: Connection, application: str, role: str | None, search_path: str | None
 ) -> None:
     settings = {
-        # The server shows no others, and one in LATIN1 would refuse them.
-        "application_name": application.encode("ascii", "replace").decode()[:NAME_LIMIT],
+        "application_name": application,
         "role": role,
         "search_path": search_path,
     }

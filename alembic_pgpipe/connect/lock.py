@@ -19,13 +19,17 @@ from datetime import timedelta
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from alembic_pgpipe.connect.connector import APPLICATION
+from alembic_pgpipe.connect.connector import APPLICATION, NAME_LIMIT
 from alembic_pgpipe.connect.database import Database
 from alembic_pgpipe.errors import LockError
 from alembic_pgpipe.model import Hold, Holder
 
 POLL_SECONDS = 0.5
 TOLD_EVERY_SECONDS = 30.0
+# Of what pg_stat_activity shows of a session, what is left for the build's number.
+ROOM = NAME_LIMIT - len(APPLICATION) - 1
+# What two projects' numbers differ in may be at either end, more likely at the last one.
+CUT, LAST = "...", 30
 TRY = text("SELECT pg_catalog.pg_try_advisory_xact_lock(:key)")
 # The second lock goes with the first one, whatever ends the session; see Hold.  Another level
 # would keep a snapshot, and CREATE INDEX CONCURRENTLY waits for whoever has an older one.
@@ -55,6 +59,15 @@ def lock_key(schema: str) -> int:
     return int.from_bytes(digest[:8], "big", signed=True)
 
 
+def shown(build: str) -> str:
+    """Return a build's number as other sessions see it: a long one lacks its middle."""
+    # The server shows no other characters, and one in LATIN1 would refuse them.
+    plain = build.encode("ascii", "replace").decode()
+    if len(plain) <= ROOM:
+        return plain
+    return plain[: ROOM - len(CUT) - LAST] + CUT + plain[-LAST:]
+
+
 def holder(connection: Connection, schema: str) -> Holder | None:
     """Return who holds the lock now, or None."""
     return holder_of(connection, lock_key(schema))
@@ -80,7 +93,7 @@ def run_lock(
     Raises LockError, which names the holder, when the lock cannot be had in time.  Where
     its session ends before the run does, only the ledger's writes notice.
     """
-    with database.connect(f"{APPLICATION} {build}") as connection:
+    with database.connect(f"{APPLICATION} {shown(build)}") as connection:
         hold = Hold(int.from_bytes(secrets.token_bytes(8), "big", signed=True))
         _poll(connection, schema, hold, wait, say)
         try:

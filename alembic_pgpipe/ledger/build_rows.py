@@ -51,6 +51,10 @@ class BuildRows:
         found = self.connection.execute(wanted.order_by(*latest).limit(1)).first()
         return BuildRecord(*found) if found is not None else None
 
+    def numbers(self) -> tuple[str, ...]:
+        """Return the numbers of all builds."""
+        return tuple(self.connection.scalars(select(self.tables.builds.c.build_number)))
+
     def open_build(self, number: str, heading: str, signature: str) -> bool:
         """Begin a build's log, or continue it under a heading of its own.
 

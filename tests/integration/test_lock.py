@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -39,11 +40,11 @@ def opened(project: Project) -> extensions.connection:
 
 
 @contextmanager
-def at_work(project: Project, code: int = 0) -> Iterator[None]:
+def at_work(project: Project, code: int = 0, env: dict[str, str] = FIRST) -> Iterator[None]:
     """Let build 7 be in the middle of its first revision; it goes on afterwards."""
     gate = opened(project)
     gate.cursor().execute(GATE)
-    with in_background(project, "upgrade", "head", env=FIRST) as run:
+    with in_background(project, "upgrade", "head", env=env) as run:
         busy_with(project, "%pg_advisory_xact_lock(42)%")
         yield
         gate.close()
@@ -102,6 +103,25 @@ def test_whoever_waits_is_told_the_holders_process_build_and_since_when(
         pid = project.scalar(HOLDER_PID)
         line = refused(project.upgrade(env=SECOND), "pgpipe.lock_wait", code=4)
     assert re.search(rf"held by build 7 \(server process {pid}, {SINCE}", line), line
+
+
+@pytest.mark.parametrize(
+    "project_name", ["some-organisation/some-project-of-a-long-name/deploy", "näme"]
+)
+def test_a_holder_whose_number_cannot_be_shown_whole_is_led_to_all_the_same(
+    project: Project, project_name: str
+) -> None:
+    project.ok("upgrade", "head", env=FIRST)
+    project.wrapped(a=TABLE.format("a") + WAIT)
+    project.configure(lock_wait="0")
+    env = {**FIRST, "GITHUB_RUN_ID": "1", "GITHUB_REPOSITORY": project_name}
+    with at_work(project, env=env):
+        line = refused(project.upgrade(env=SECOND), "held by build 7@", code=4)
+        assert f"held by build 7@{project_name}" not in line
+        command = re.search(r"look at it: alembic (pgpipe log .+)\. How", line)
+        assert command is not None
+        output = project.ok(*shlex.split(command[1])).output
+    assert output.startswith(f"build 7@{project_name}: not closed")
 
 
 def test_who_gives_up_has_run_nothing_and_closes_its_build(project: Project) -> None:

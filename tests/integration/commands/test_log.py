@@ -66,6 +66,17 @@ def test_log_of_no_such_build_is_an_error(project: Project) -> None:
     assert result.text.endswith("The latest one there is 2: alembic pgpipe log\n")
 
 
+def test_log_of_what_may_be_one_of_several_builds_names_them(project: Project) -> None:
+    for number in ("7@n\u00e4me", "7@n\u00f6me"):
+        two = {"GITHUB_RUN_NUMBER": number, "GITHUB_RUN_ID": number}
+        assert project.upgrade(env=two).code == 0
+    result = project.alembic("pgpipe", "log", "7@n?me")
+    assert result.code == 1
+    assert (
+        "each of these builds is shown: 7@n\u00e4me, 7@n\u00f6me. Look at one: " in result.text
+    )
+
+
 def test_log_before_the_first_run_creates_nothing(project: Project) -> None:
     result = project.alembic("pgpipe", "log")
     assert result.code == 1
