@@ -24,14 +24,21 @@ LEDGER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]{0,62}\Z")
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|h)?\Z")
 # What libpq takes for the authorities that the operating system trusts.
 SYSTEM_ROOTS = "system"
+# CodeBuild, Azure Pipelines, TeamCity and GoCD set no CI.
+WITHOUT_CI = (
+    "CODEBUILD_BUILD_ID",
+    "TF_BUILD",
+    "BUILD_BUILDID",
+    "TEAMCITY_VERSION",
+    "GO_PIPELINE_COUNTER",
+)
 SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
 
 
 def in_ci(environ: Mapping[str, str]) -> bool:
     """Tell whether a CI system has started this process, and no person."""
-    # CodeBuild and Azure Pipelines set no CI.
     return environ.get("CI", "").lower() not in ("", "0", "false") or any(
-        environ.get(name) for name in ("CODEBUILD_BUILD_ID", "TF_BUILD", "BUILD_BUILDID")
+        environ.get(name) for name in WITHOUT_CI
     )
 
 

@@ -39,6 +39,12 @@ FOREIGN_VARIABLES = (
     "BUILD_",
     "BUILDKITE_",
     "BITBUCKET_",
+    "DRONE_",
+    "TRAVIS_",
+    "APPVEYOR_",
+    "SEMAPHORE_",
+    "GO_",
+    "TEAMCITY_",
     "AWS_",
     "SECRET_NAME",
 )

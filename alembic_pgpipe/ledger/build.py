@@ -28,75 +28,135 @@ STATUS_VARIABLES: Mapping[str, Mapping[str, bool]] = MappingProxyType(
             "Failed": False,
             "Canceled": False,
         },
+        "DRONE_BUILD_STATUS": {"success": True, "failure": False},
+        "SEMAPHORE_JOB_RESULT": {"passed": True, "failed": False, "stopped": False},
+        "TRAVIS_TEST_RESULT": {"0": True, "1": False},
     }
 )
 
 
 @dataclass(frozen=True, slots=True)
 class CiSystem:
-    """The variables of one CI system; ``id`` makes a build unique among all projects."""
+    """The variables of one CI system; ``id`` makes a build unique within its project.
+
+    All of ``project`` are a project's name, of ``id`` the first that is set counts.  Some
+    systems do not say ``who``.  ``mark`` is set where another one's number is called the same.
+    """
 
     number: str
     id: tuple[str, ...]
-    project: str
+    project: tuple[str, ...]
     commit: str
-    who: str
+    who: str = ""
+    mark: str = ""
+
+    def is_in(self, environ: Mapping[str, str]) -> bool:
+        """Return whether the variables say that this system has started the process."""
+        return all(environ.get(name) for name in (self.number, self.mark) if name)
 
 
 CI_SYSTEMS = (
     CiSystem(
         number="CODEBUILD_BUILD_NUMBER",
         id=("CODEBUILD_BUILD_ARN", "CODEBUILD_BUILD_ID"),
-        project="CODEBUILD_BUILD_ID",
+        project=("CODEBUILD_BUILD_ID",),
         commit="CODEBUILD_RESOLVED_SOURCE_VERSION",
         who="CODEBUILD_INITIATOR",
     ),
     CiSystem(
         number="GITHUB_RUN_NUMBER",
         id=("GITHUB_RUN_ID",),
-        project="GITHUB_REPOSITORY",
+        project=("GITHUB_REPOSITORY",),
         commit="GITHUB_SHA",
         who="GITHUB_ACTOR",
     ),
     CiSystem(
         number="CI_PIPELINE_IID",
         id=("CI_PIPELINE_ID",),
-        project="CI_PROJECT_PATH",
+        project=("CI_PROJECT_PATH",),
         commit="CI_COMMIT_SHA",
         who="GITLAB_USER_LOGIN",
     ),
     CiSystem(
         number="BUILD_BUILDNUMBER",
         id=("BUILD_BUILDID",),
-        project="BUILD_DEFINITIONNAME",
+        project=("BUILD_DEFINITIONNAME",),
         commit="BUILD_SOURCEVERSION",
         who="BUILD_REQUESTEDFOR",
     ),
     CiSystem(
         number="BITBUCKET_BUILD_NUMBER",
         id=("BITBUCKET_PIPELINE_UUID",),
-        project="BITBUCKET_REPO_FULL_NAME",
+        project=("BITBUCKET_REPO_FULL_NAME",),
         commit="BITBUCKET_COMMIT",
         who="BITBUCKET_STEP_TRIGGERER_UUID",
     ),
     CiSystem(
         number="CIRCLE_BUILD_NUM",
         id=("CIRCLE_WORKFLOW_JOB_ID",),
-        project="CIRCLE_PROJECT_REPONAME",
+        project=("CIRCLE_PROJECT_REPONAME",),
         commit="CIRCLE_SHA1",
         who="CIRCLE_USERNAME",
     ),
     CiSystem(
         number="BUILDKITE_BUILD_NUMBER",
         id=("BUILDKITE_BUILD_ID",),
-        project="BUILDKITE_PIPELINE_SLUG",
+        project=("BUILDKITE_PIPELINE_SLUG",),
         commit="BUILDKITE_COMMIT",
         who="BUILDKITE_BUILD_CREATOR",
     ),
     CiSystem(
+        number="DRONE_BUILD_NUMBER",
+        id=("DRONE_BUILD_LINK", "DRONE_BUILD_NUMBER"),
+        project=("DRONE_REPO",),
+        commit="DRONE_COMMIT_SHA",
+        who="DRONE_BUILD_TRIGGER",
+    ),
+    CiSystem(
+        number="CI_PIPELINE_NUMBER",
+        id=("CI_PIPELINE_NUMBER",),
+        project=("CI_REPO",),
+        commit="CI_COMMIT_SHA",
+        who="CI_PIPELINE_AUTHOR",
+    ),
+    CiSystem(
+        number="TRAVIS_BUILD_NUMBER",
+        id=("TRAVIS_BUILD_ID",),
+        project=("TRAVIS_REPO_SLUG",),
+        commit="TRAVIS_COMMIT",
+    ),
+    CiSystem(
+        number="APPVEYOR_BUILD_NUMBER",
+        id=("APPVEYOR_BUILD_ID",),
+        project=("APPVEYOR_REPO_NAME",),
+        commit="APPVEYOR_REPO_COMMIT",
+        who="APPVEYOR_REPO_COMMIT_AUTHOR",
+    ),
+    CiSystem(
+        number="SEMAPHORE_WORKFLOW_NUMBER",
+        id=("SEMAPHORE_WORKFLOW_ID",),
+        project=("SEMAPHORE_PROJECT_NAME",),
+        commit="SEMAPHORE_GIT_SHA",
+        who="SEMAPHORE_PIPELINE_PROMOTED_BY",
+    ),
+    CiSystem(
+        number="GO_PIPELINE_COUNTER",
+        id=("GO_PIPELINE_COUNTER",),
+        project=("GO_PIPELINE_NAME",),
+        commit="GO_REVISION",
+        who="GO_TRIGGER_USER",
+    ),
+    CiSystem(
+        number="BUILD_NUMBER",
+        id=("BUILD_NUMBER",),
+        project=("TEAMCITY_PROJECT_NAME", "TEAMCITY_BUILDCONF_NAME"),
+        commit="BUILD_VCS_NUMBER",
+        mark="TEAMCITY_VERSION",
+    ),
+    CiSystem(
         number="BUILD_NUMBER",
         id=("BUILD_URL", "BUILD_TAG"),
-        project="JOB_NAME",
+        project=("JOB_NAME",),
         commit="GIT_COMMIT",
         who="BUILD_USER_ID",
     ),
@@ -110,7 +170,7 @@ def current_build(environ: Mapping[str, str], number_variable: str | None = None
     beats those of the known CI systems.  Raises SettingsError where it is not set.
     """
     environ = {name: harmless(value) for name, value in environ.items()}
-    system = next((known for known in CI_SYSTEMS if environ.get(known.number)), None)
+    system = next((known for known in CI_SYSTEMS if known.is_in(environ)), None)
     if number_variable is not None:
         number = environ.get(number_variable)
         if not number:
@@ -168,7 +228,7 @@ def numbers_taken(build: Build, schema: str) -> LedgerError:
 
 def person(environ: Mapping[str, str]) -> str:
     """Return who is at work: whoever started the CI build, else the login and host."""
-    starters = (environ.get(known.who) for known in CI_SYSTEMS if environ.get(known.number))
+    starters = (environ.get(known.who) for known in CI_SYSTEMS if known.is_in(environ))
     return harmless(next((name for name in starters if name), None) or _login())
 
 
@@ -176,7 +236,7 @@ def _build(number: str, system: CiSystem | None, environ: Mapping[str, str]) -> 
     if system is None:
         return Build(number=number, id=number, who=person(environ))
     found = (environ[variable] for variable in system.id if environ.get(variable))
-    project = environ.get(system.project, "").split(":")[0]
+    project = "/".join(environ.get(name, "").split(":")[0] for name in system.project)
     unique = next(found, number)
     return Build(
         number=number,

@@ -13,6 +13,7 @@ from alembic_pgpipe.ledger.build import (
     said_to_succeed,
 )
 from alembic_pgpipe.model import Build
+from alembic_pgpipe.settings import in_ci
 
 ARN = "arn:aws:codebuild:eu-west-1:123456789012:build/shop:0b1c"
 CODEBUILD = {
@@ -23,6 +24,7 @@ CODEBUILD = {
     "CODEBUILD_INITIATOR": "deployer",
 }
 JENKINS = {
+    "CI": "true",
     "BUILD_NUMBER": "12",
     "BUILD_URL": "https://ci.example/job/shop/12/",
     "BUILD_TAG": "jenkins-shop-12",
@@ -31,6 +33,7 @@ JENKINS = {
     "BUILD_USER_ID": "ann",
 }
 GITLAB = {
+    "CI": "true",
     "CI_PIPELINE_IID": "12",
     "CI_PIPELINE_ID": "90012",
     "CI_PROJECT_PATH": "team/shop",
@@ -38,6 +41,7 @@ GITLAB = {
     "GITLAB_USER_LOGIN": "ann",
 }
 GITHUB = {
+    "CI": "true",
     "GITHUB_RUN_NUMBER": "12",
     "GITHUB_RUN_ID": "90012",
     "GITHUB_REPOSITORY": "team/shop",
@@ -52,6 +56,7 @@ AZURE = {
     "BUILD_REQUESTEDFOR": "Ann",
 }
 BITBUCKET = {
+    "CI": "true",
     "BITBUCKET_BUILD_NUMBER": "12",
     "BITBUCKET_PIPELINE_UUID": "{90012}",
     "BITBUCKET_REPO_FULL_NAME": "team/shop",
@@ -59,6 +64,7 @@ BITBUCKET = {
     "BITBUCKET_STEP_TRIGGERER_UUID": "{ann}",
 }
 CIRCLECI = {
+    "CI": "true",
     "CIRCLE_BUILD_NUM": "12",
     "CIRCLE_WORKFLOW_JOB_ID": "90012",
     "CIRCLE_PROJECT_REPONAME": "shop",
@@ -66,11 +72,64 @@ CIRCLECI = {
     "CIRCLE_USERNAME": "ann",
 }
 BUILDKITE = {
+    "CI": "true",
     "BUILDKITE_BUILD_NUMBER": "12",
     "BUILDKITE_BUILD_ID": "90012",
     "BUILDKITE_PIPELINE_SLUG": "shop",
     "BUILDKITE_COMMIT": "abc123",
     "BUILDKITE_BUILD_CREATOR": "Ann",
+}
+DRONE = {
+    "CI": "true",
+    "DRONE_BUILD_NUMBER": "12",
+    "DRONE_BUILD_LINK": "https://ci.example/team/shop/12",
+    "DRONE_REPO": "team/shop",
+    "DRONE_COMMIT_SHA": "abc123",
+    "DRONE_BUILD_TRIGGER": "ann",
+}
+WOODPECKER = {
+    "CI": "woodpecker",
+    "CI_PIPELINE_NUMBER": "12",
+    "CI_PIPELINE_URL": "https://ci.example/repos/7/pipeline/12",
+    "CI_REPO": "team/shop",
+    "CI_COMMIT_SHA": "abc123",
+    "CI_PIPELINE_AUTHOR": "ann",
+}
+TRAVIS = {
+    "CI": "true",
+    "TRAVIS_BUILD_NUMBER": "12",
+    "TRAVIS_BUILD_ID": "90012",
+    "TRAVIS_REPO_SLUG": "team/shop",
+    "TRAVIS_COMMIT": "abc123",
+}
+APPVEYOR = {
+    "CI": "True",
+    "APPVEYOR_BUILD_NUMBER": "12",
+    "APPVEYOR_BUILD_ID": "90012",
+    "APPVEYOR_REPO_NAME": "team/shop",
+    "APPVEYOR_REPO_COMMIT": "abc123",
+    "APPVEYOR_REPO_COMMIT_AUTHOR": "Ann",
+}
+SEMAPHORE = {
+    "CI": "true",
+    "SEMAPHORE_WORKFLOW_NUMBER": "12",
+    "SEMAPHORE_WORKFLOW_ID": "90012",
+    "SEMAPHORE_PROJECT_NAME": "shop",
+    "SEMAPHORE_GIT_SHA": "abc123",
+    "SEMAPHORE_PIPELINE_PROMOTED_BY": "ann",
+}
+GOCD = {
+    "GO_PIPELINE_COUNTER": "12",
+    "GO_PIPELINE_NAME": "shop",
+    "GO_REVISION": "abc123",
+    "GO_TRIGGER_USER": "ann",
+}
+TEAMCITY = {
+    "TEAMCITY_VERSION": "2025.03",
+    "BUILD_NUMBER": "12",
+    "TEAMCITY_PROJECT_NAME": "Shop",
+    "TEAMCITY_BUILDCONF_NAME": "Deploy",
+    "BUILD_VCS_NUMBER": "abc123",
 }
 EXPECTED = {
     "CodeBuild": (CODEBUILD, Build("12", ARN, "shop", "abc123", "deployer")),
@@ -81,6 +140,13 @@ EXPECTED = {
     "Bitbucket": (BITBUCKET, Build("12", "team/shop:{90012}", "team/shop", "abc123", "{ann}")),
     "CircleCI": (CIRCLECI, Build("12", "shop:90012", "shop", "abc123", "ann")),
     "Buildkite": (BUILDKITE, Build("12", "shop:90012", "shop", "abc123", "Ann")),
+    "Drone": (DRONE, Build("12", DRONE["DRONE_BUILD_LINK"], "team/shop", "abc123", "ann")),
+    "Woodpecker": (WOODPECKER, Build("12", "team/shop:12", "team/shop", "abc123", "ann")),
+    "Travis": (TRAVIS, Build("12", "team/shop:90012", "team/shop", "abc123", person({}))),
+    "AppVeyor": (APPVEYOR, Build("12", "team/shop:90012", "team/shop", "abc123", "Ann")),
+    "Semaphore": (SEMAPHORE, Build("12", "shop:90012", "shop", "abc123", "ann")),
+    "GoCD": (GOCD, Build("12", "shop:12", "shop", "abc123", "ann")),
+    "TeamCity": (TEAMCITY, Build("12", "Shop/Deploy:12", "Shop/Deploy", "abc123", person({}))),
 }
 
 
@@ -88,6 +154,18 @@ EXPECTED = {
 def test_the_build_of_a_ci_system_is_known(system: str) -> None:
     environ, build = EXPECTED[system]
     assert current_build(environ) == build
+
+
+@pytest.mark.parametrize("system", EXPECTED)
+def test_within_a_ci_system_nobody_sits_at_a_desk(system: str) -> None:
+    environ, _ = EXPECTED[system]
+    assert in_ci(environ)
+
+
+@pytest.mark.parametrize("system", EXPECTED)
+def test_another_number_leaves_the_builds_of_a_system_apart(system: str) -> None:
+    environ, build = EXPECTED[system]
+    assert current_build({**environ, "RELEASE": "2026.3"}, "RELEASE").id == build.id
 
 
 def test_jenkins_without_its_url_is_known_by_its_tag() -> None:
@@ -145,6 +223,12 @@ def test_who_is_the_one_who_started_the_build() -> None:
         ({"CI_JOB_STATUS": "running"}, None),
         ({"AGENT_JOBSTATUS": "SucceededWithIssues"}, True),
         ({"AGENT_JOBSTATUS": "Canceled"}, False),
+        ({"DRONE_BUILD_STATUS": "success"}, True),
+        ({"DRONE_BUILD_STATUS": "failure"}, False),
+        ({"SEMAPHORE_JOB_RESULT": "passed"}, True),
+        ({"SEMAPHORE_JOB_RESULT": "stopped"}, False),
+        ({"TRAVIS_TEST_RESULT": "0"}, True),
+        ({"TRAVIS_TEST_RESULT": "1"}, False),
     ],
 )
 def test_ci_systems_say_how_the_build_stands(
