@@ -14,13 +14,12 @@ from alembic_pgpipe.connect.url import scratch_folder
 from alembic_pgpipe.environment import Visit
 from alembic_pgpipe.errors import PgpipeError, RehearsalError, SourceError
 from alembic_pgpipe.ledger.agreement import (
-    REPAIR,
     Agreement,
     Evidence,
-    Finding,
     agreement,
     said_applied,
 )
+from alembic_pgpipe.ledger.finding import REPAIR, Finding
 from alembic_pgpipe.ledger.history import History
 from alembic_pgpipe.ledger.tables import ATTEMPTS
 from alembic_pgpipe.model import Direction, Problem, Revision, Status

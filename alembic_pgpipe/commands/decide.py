@@ -10,8 +10,8 @@ from sqlalchemy import Connection
 
 from alembic_pgpipe.connect.lock import holder, lock_until_commit
 from alembic_pgpipe.errors import TransitionError
-from alembic_pgpipe.ledger.agreement import REPAIR
 from alembic_pgpipe.ledger.build import current_build
+from alembic_pgpipe.ledger.finding import REPAIR
 from alembic_pgpipe.ledger.history import History, died_in
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.model import Direction, Outcome, Revision, Row, Status

@@ -13,16 +13,9 @@ from sqlalchemy import Connection
 from alembic_pgpipe.connect.lock import run_lock
 from alembic_pgpipe.environment import Visit
 from alembic_pgpipe.errors import UPGRADE, LedgerError, SettingsError, TransitionError
-from alembic_pgpipe.ledger.agreement import (
-    REPAIR,
-    Evidence,
-    Finding,
-    ForgetVersion,
-    Mending,
-    SetRow,
-    agreement,
-)
+from alembic_pgpipe.ledger.agreement import Evidence, agreement
 from alembic_pgpipe.ledger.build import current_build
+from alembic_pgpipe.ledger.finding import REPAIR, Finding, ForgetVersion, Mending, SetRow
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.model import Build, Direction, Outcome, Revision, Status
 from alembic_pgpipe.project import OpenLedger, open_ledger, read_evidence, visit_project

@@ -7,16 +7,17 @@ person can know.  Nothing here reads or writes anything; the caller brings the e
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from alembic_pgpipe.errors import UPGRADE
-from alembic_pgpipe.ledger.history import BEFORE_THE_LEDGER, History
+from alembic_pgpipe.ledger.contradiction import Said, contradiction
+from alembic_pgpipe.ledger.finding import Finding, ForgetVersion
+from alembic_pgpipe.ledger.history import History
 from alembic_pgpipe.ledger.script import REASON as BY_SCRIPT
-from alembic_pgpipe.model import Attempt, Direction, Outcome, Revision, Row, Status, UnreadRow
+from alembic_pgpipe.model import Attempt, Direction, Outcome, Revision, Status
 from alembic_pgpipe.showable import counted
 
-REPAIR = "alembic pgpipe repair"
 SHOWN = 5
 
 
@@ -39,71 +40,6 @@ class Evidence:
     lost: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class SetRow:
-    """Give a revision a status; ``before`` is its row as it was read.
-
-    ``proof`` is the attempt that says so; None where a person does.
-    """
-
-    revision: Revision
-    before: Row | UnreadRow | None
-    status: Status
-    applied: bool
-    proof: Attempt | None = None
-
-    def __str__(self) -> str:
-        was = _shown_status(self.before) or "no row"
-        return f"{was} → {self.status.value}"
-
-
-@dataclass(frozen=True, slots=True)
-class ForgetVersion:
-    """Take a revision out of ``alembic_version`` that another one there builds on."""
-
-    version: str
-
-    def __str__(self) -> str:
-        return f"alembic_version: without {self.version}"
-
-
-Mending = SetRow | ForgetVersion
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One contradiction: what says what, and what would mend it.
-
-    ``mending`` is None where only a person can know; ``answers`` are then what to write
-    where the revision is applied, and where it is not; both are None for a revision that
-    only ``alembic_version`` knows.
-    """
-
-    subject: str
-    path: str
-    facts: str
-    mending: Mending | None = None
-    answers: tuple[SetRow, SetRow] | None = None
-
-    @property
-    def advice(self) -> str:
-        """Return what to type."""
-        if self.mending is not None:
-            return f"Mend it ({self.mending}): {REPAIR}"
-        if self.answers is None:
-            return (
-                "Only you can know what is applied here. Get its file from the branch that it "
-                "comes from, or say it: alembic stamp --purge REVISION"
-            )
-        return (
-            f"Only you can know. If it is applied: {REPAIR} --applied {self.subject}; if it is "
-            f"not: {REPAIR} --not-applied {self.subject}"
-        )
-
-    def __str__(self) -> str:
-        return f"{self.facts}. {self.advice}"
-
-
 def said_applied(history: History) -> frozenset[str]:
     """Return the ids that both their row and their attempts say are applied."""
     return frozenset(
@@ -121,46 +57,6 @@ class Agreement:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Case:
-    """One revision, and the last word that each of the three has on it."""
-
-    revision: Revision
-    row: Row | UnreadRow | None
-    passed: bool
-    settled: Attempt | None
-    tried: Attempt | None
-    decided: Attempt | None
-    begun_unseen: bool
-
-    @property
-    def status(self) -> Status | None:
-        """Return the status of its row; None where there is none that we know."""
-        return self.row.status if isinstance(self.row, Row) else None
-
-    @property
-    def applied(self) -> bool:
-        """Return whether its attempts say that it is applied."""
-        return self.settled is not None and self.settled.direction is Direction.UPGRADE
-
-    @property
-    def taken_back(self) -> bool:
-        """Return whether its attempts say that it was applied and is not any more."""
-        return self.settled is not None and not self.applied
-
-    @property
-    def last(self) -> Attempt | None:
-        """Return its latest attempt or decision."""
-        known = (a for a in (self.settled, self.tried, self.decided) if a is not None)
-        return max(known, key=lambda attempt: attempt.id, default=None)
-
-    @property
-    def wanted(self) -> Attempt | None:
-        """Return the last try or decision; where it is not applied, its row shows that."""
-        known = [a for a in (self.tried, self.decided) if a is not None]
-        return max(known, key=lambda attempt: attempt.id, default=None)
-
-
 def agreement(evidence: Evidence) -> Agreement:
     """Compare what the three say; the findings are in the order of the revisions.
 
@@ -171,7 +67,7 @@ def agreement(evidence: Evidence) -> Agreement:
     findings = [_behind(version, evidence) for version in evidence.behind]
     watched = _ledger_was_kept(evidence.history)
     for revision in evidence.revisions:
-        found = _judge(_case(revision, evidence), watched=watched)
+        found = contradiction(_said(revision, evidence), watched=watched)
         if found is not None:
             findings.append(found)
     if evidence.running:
@@ -183,12 +79,24 @@ def agreement(evidence: Evidence) -> Agreement:
     )
 
 
-# -- a revision ------------------------------------------------------------------------
+def refusal(findings: Iterable[Finding]) -> str | None:
+    """Return why a run must not begin, or None where nothing contradicts itself."""
+    found = tuple(findings)
+    if not found:
+        return None
+    more = f" And {len(found) - 1} more." if len(found) > 1 else ""
+    return (
+        f"The ledger and alembic_version contradict each other: {found[0]}.{more} Nothing was "
+        "run. See all of it: alembic pgpipe check"
+    )
 
 
-def _case(revision: Revision, evidence: Evidence) -> _Case:
+# -- what contradicts itself -----------------------------------------------------------
+
+
+def _said(revision: Revision, evidence: Evidence) -> Said:
     history = evidence.history
-    return _Case(
+    return Said(
         revision,
         history.rows.get(revision.id) or history.unread.get(revision.id),
         revision.id in evidence.passed,
@@ -197,133 +105,6 @@ def _case(revision: Revision, evidence: Evidence) -> _Case:
         history.decisions.get(revision.id),
         history.is_begun_unseen(revision.id),
     )
-
-
-def _judge(case: _Case, *, watched: bool) -> Finding | None:
-    """Return what contradicts itself about a revision, or None."""
-    if case.begun_unseen:
-        doubtful, known = True, None
-    elif case.applied:
-        doubtful, known = _judge_applied(case)
-    elif case.status is None:
-        doubtful, known = _judge_without_row(case, watched=watched)
-    else:
-        doubtful, known = _judge_not_applied(case), None
-    if not doubtful and known is None:
-        return None
-    return _finding(case, known)
-
-
-def _judge_applied(case: _Case) -> tuple[bool, Status | None]:
-    """Judge what its attempts say is applied: (only a person can know, what is known)."""
-    if not case.passed:
-        return not (case.status is Status.SUCCESS and _stays_ahead(case)), None
-    if case.status is Status.SUCCESS:
-        return False, None
-    # What was tried since may have been done twice.
-    if case.tried is not None and case.settled is not None and case.tried.id > case.settled.id:
-        return True, None
-    return False, Status.SUCCESS
-
-
-def _stays_ahead(case: _Case) -> bool:
-    """Return whether a run passes it over: another tool, or a person, said it was applied."""
-    settled = case.settled
-    if settled is None or settled.outcome is Outcome.REPAIRED:
-        return True
-    return settled.outcome is Outcome.ADOPTED and settled.reason != BEFORE_THE_LEDGER
-
-
-def _judge_without_row(case: _Case, *, watched: bool) -> tuple[bool, Status | None]:
-    """Judge what has no row that we can read, and is not applied as far as we know."""
-    wanted = case.wanted
-    skipped = wanted is not None and wanted.outcome is Outcome.SKIPPED
-    if not case.passed:
-        # Without a row it simply runs; a downgrade may have passed what was skipped.
-        return skipped or case.row is not None, None
-    if skipped:
-        return False, Status.SKIPPED
-    if wanted is not None and not (case.settled and case.settled.id > wanted.id):
-        return False, Status.RETRY if wanted.outcome is Outcome.RETRY else Status.ERROR
-    return case.taken_back or case.row is not None or watched, None
-
-
-def _judge_not_applied(case: _Case) -> bool:
-    """Return whether a row contradicts attempts that know nothing of its being applied."""
-    if case.passed:
-        lost = case.status in (Status.WAITING, Status.ROLLED_BACK)
-        return lost or (case.status is Status.SUCCESS and case.taken_back)
-    if case.status is not Status.SUCCESS:
-        return False
-    broken_off = (Outcome.RUNNING, Outcome.INTERRUPTED)
-    died = case.tried is not None and case.tried.outcome in broken_off
-    return case.taken_back or died
-
-
-def _finding(case: _Case, known: Status | None) -> Finding:
-    revision = case.revision
-    facts = f"{revision.id} ({revision.name}): {_facts(case)}"
-    if known is not None:
-        proof = case.settled if known is Status.SUCCESS else case.wanted
-        applied = known is Status.SUCCESS
-        mending = SetRow(revision, case.row, known, applied, proof)
-        return Finding(revision.id, revision.path, facts, mending, _answers(case))
-    return Finding(revision.id, revision.path, facts, None, _answers(case))
-
-
-def _answers(case: _Case) -> tuple[SetRow, SetRow]:
-    # What alembic_version has passed comes to its turn only as a RETRY.
-    undone = Status.RETRY if case.passed else Status.WAITING
-    return (
-        SetRow(case.revision, case.row, Status.SUCCESS, applied=True),
-        SetRow(case.revision, case.row, undone, applied=False),
-    )
-
-
-# -- in words --------------------------------------------------------------------------
-
-
-def _facts(case: _Case) -> str:
-    status = _shown_status(case.row)
-    row = f"its row says {status}" if status else "it has no row"
-    last = case.settled if case.applied else case.last
-    passed = "has passed it" if case.passed else "has not passed it"
-    return f"{row}, {_word(last)}, and alembic_version {passed}"
-
-
-def _shown_status(row: Row | UnreadRow | None) -> str | None:
-    if row is None:
-        return None
-    return row.status.value if isinstance(row, Row) else repr(row.status)
-
-
-WORDS: Mapping[tuple[Outcome, Direction], str] = {
-    (Outcome.SUCCESS, Direction.UPGRADE): "build {build} applied it{when}",
-    (Outcome.SUCCESS, Direction.DOWNGRADE): "build {build} rolled it back{when}",
-    (Outcome.STAMPED, Direction.UPGRADE): "{who} stamped it as applied{when}",
-    (Outcome.STAMPED, Direction.DOWNGRADE): "{who} stamped it as not applied{when}",
-    (Outcome.ADOPTED, Direction.UPGRADE): "it was found applied{when}",
-    (Outcome.REPAIRED, Direction.UPGRADE): "{who} said{when} that it is applied",
-    (Outcome.REPAIRED, Direction.DOWNGRADE): "{who} said{when} that it is not applied",
-    (Outcome.SKIPPED, Direction.UPGRADE): "{who} skipped it{when}",
-    (Outcome.RETRY, Direction.UPGRADE): "{who} wanted it retried{when}",
-    (Outcome.ERROR, Direction.UPGRADE): "it failed in build {build}{when}",
-}
-
-
-def _word(last: Attempt | None) -> str:
-    """Return what the last attempt at a revision says."""
-    if last is None:
-        return "no attempt at it is recorded"
-    at = last.finished_at or last.started_at
-    when = f" on {at:%Y-%m-%d %H:%M}" if at else ""
-    form = WORDS.get(
-        (last.outcome, last.direction), "build {build} was interrupted in it{when}"
-    )
-    return form.format(build=last.build_number, who=last.who or "somebody", when=when)
-
-
-# -- the rest --------------------------------------------------------------------------
 
 
 def _unknown(version: str) -> Finding:
@@ -355,6 +136,9 @@ def _ledger_was_kept(history: History) -> bool:
         or (attempt.outcome is Outcome.SUCCESS and attempt.reason != BY_SCRIPT)
         for attempt in history.settled.values()
     )
+
+
+# -- what is only worth a note ---------------------------------------------------------
 
 
 def _emptied(lost: Sequence[str]) -> Iterator[str]:
@@ -434,15 +218,3 @@ def _some(names: Collection[str]) -> str:
     shown = sorted(names)[:SHOWN]
     more = len(names) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")
-
-
-def refusal(findings: Iterable[Finding]) -> str | None:
-    """Return why a run must not begin, or None where nothing contradicts itself."""
-    found = tuple(findings)
-    if not found:
-        return None
-    more = f" And {len(found) - 1} more." if len(found) > 1 else ""
-    return (
-        f"The ledger and alembic_version contradict each other: {found[0]}.{more} Nothing was "
-        "run. See all of it: alembic pgpipe check"
-    )

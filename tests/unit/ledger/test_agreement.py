@@ -11,12 +11,10 @@ import pytest
 from alembic_pgpipe.ledger.agreement import (
     Agreement,
     Evidence,
-    Finding,
-    ForgetVersion,
-    SetRow,
     agreement,
     refusal,
 )
+from alembic_pgpipe.ledger.finding import Finding, ForgetVersion, SetRow
 from alembic_pgpipe.ledger.history import BEFORE_THE_LEDGER, match_history
 from alembic_pgpipe.ledger.script import REASON
 from alembic_pgpipe.model import Attempt, Direction, Outcome, Revision, Row, Status, UnreadRow
