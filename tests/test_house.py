@@ -37,7 +37,9 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 LONGEST_FUNCTION = 40
 # The last two know Alembic's own table: where it is, and how a version is taken out of it.
 LEDGER = {
+    "ledger.attempts",
     "ledger.build_rows",
+    "ledger.held_lock",
     "ledger.reading",
     "ledger.recorder",
     "ledger.relations",

@@ -12,7 +12,7 @@ from alembic_pgpipe.connect.lock import holder, lock_until_commit
 from alembic_pgpipe.errors import TransitionError
 from alembic_pgpipe.ledger.build import current_build
 from alembic_pgpipe.ledger.finding import REPAIR
-from alembic_pgpipe.ledger.history import History, died_in
+from alembic_pgpipe.ledger.history import History
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.model import Direction, Outcome, Revision, Row, Status
 from alembic_pgpipe.project import OpenLedger
@@ -95,4 +95,4 @@ def _bury(
         )
     for attempt in history.left_open:
         if attempt.revision == revision.id:
-            recorder.interrupt(attempt, died_in(attempt))
+            recorder.attempts.interrupt(attempt)

@@ -23,6 +23,12 @@ class Encoding:
             return text
         return text.encode(self.codec, "backslashreplace").decode(self.codec)
 
+    def hold_all(self, value: Any) -> Any:
+        """Return a value with its texts, those in lists too, as they can be stored."""
+        if isinstance(value, list):
+            return [self.hold_all(one) for one in value]
+        return self.hold(value) if isinstance(value, str) else value
+
 
 UTF8 = Encoding("UTF8")
 

@@ -123,11 +123,6 @@ def match_history(
     )
 
 
-def died_in(attempt: Attempt) -> str:
-    """Return what is written of an attempt that nobody has closed."""
-    return f"the run of build {attempt.build_number} died in it"
-
-
 def refuse_unread(history: History) -> None:
     """Raise LedgerError where a revision's row has a status that nobody knows."""
     for row in history.unread.values():

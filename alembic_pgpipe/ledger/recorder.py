@@ -1,37 +1,34 @@
-"""Rows and attempts of the ledger, written; values are bound."""
+"""What the ledger says of revisions, written: their status, and what was decided."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
     Connection,
     Text,
-    extract,
     func,
     insert,
     literal,
     select,
-    text,
     update,
 )
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from alembic_pgpipe.errors import UPGRADE, LedgerError, LockError
+from alembic_pgpipe.errors import UPGRADE, LedgerError
 from alembic_pgpipe.ledger.attempt_rows import (
     NO_PROGRESS,
     attempt_values,
-    failure_values,
     progress_values,
-    session_values,
-    under_way_values,
 )
+from alembic_pgpipe.ledger.attempts import Attempts
 from alembic_pgpipe.ledger.build_rows import BuildRows
 from alembic_pgpipe.ledger.encoding import encoding_of
+from alembic_pgpipe.ledger.held_lock import held_lock, refuse_lost_lock
 from alembic_pgpipe.ledger.reading import Reading
 from alembic_pgpipe.ledger.relations import Relations
 from alembic_pgpipe.ledger.steps import (
@@ -39,10 +36,10 @@ from alembic_pgpipe.ledger.steps import (
     Move,
     beginning,
     beginning_at_once,
-    held,
     settling,
 )
 from alembic_pgpipe.ledger.tables import (
+    CLOCK,
     ID_LIMIT,
     NAME_LIMIT,
     Tables,
@@ -53,24 +50,13 @@ from alembic_pgpipe.model import (
     Attempt,
     Build,
     Direction,
-    Failure,
     Hold,
     Outcome,
-    Remnant,
     Revision,
     Row,
     Status,
-    UnderWay,
     UnreadRow,
 )
-
-LOST = (
-    "The lock was lost: the server has ended the session that held it, so that another run "
-    "may have begun. This one stops where it is. Look what is at work: alembic pgpipe status. "
-    "Then go on: "
-)
-# Qualified like every name: the search path is not ours on the main connection.
-CLOCK = func.pg_catalog.clock_timestamp()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +106,11 @@ class Recorder:
         """Return the rows of the builds, as seen through the same connection."""
         return BuildRows(self.connect, self.tables)
 
+    @property
+    def attempts(self) -> Attempts:
+        """Return the attempts, to be written through the same connection."""
+        return Attempts(self.connect, self.tables, self.hold, self.again)
+
     def reach(self) -> None:
         """Raise UnreachableError where there is no connection, and none to be had."""
         self.connect()
@@ -128,12 +119,7 @@ class Recorder:
 
     def refuse_lost_lock(self) -> None:
         """Raise LockError where the run's lock is not held any more."""
-        if not self.connection.scalar(select(self._held())):
-            raise LockError(LOST + self.again)
-
-    def _held(self) -> Any:
-        """Return the condition that the run's lock is held; without one, that holds."""
-        return text(held(self.hold))
+        refuse_lost_lock(self.connection, self.hold, self.again)
 
     # -- the status of revisions -------------------------------------------------------
 
@@ -198,7 +184,7 @@ class Recorder:
         same = (table.c.id == row.id, table.c.applied_status == row.status.value)
         change = (
             update(table)
-            .where(*same, self._held())
+            .where(*same, held_lock(self.hold))
             .values(**_status_values(status, logs, rolled_back))
         )
         if self.connection.execute(change).rowcount != 1:
@@ -254,33 +240,6 @@ class Recorder:
 
     # -- attempts ----------------------------------------------------------------------
 
-    def begin_attempt(
-        self,
-        revision: Revision,
-        direction: Direction,
-        build: Build,
-        *,
-        checksum: str | None,
-        directives: str,
-        total: int | None,
-        before: Attempt | None = None,
-    ) -> int:
-        """Record that a try at a step begins; returns the attempt's id.
-
-        What ``before`` had finished, and what it had under way, stays known.
-        """
-        adding = insert(self.tables.attempts).values(
-            **attempt_values(revision, direction, Outcome.RUNNING, build),
-            checksum=checksum,
-            directives=directives,
-            statements_total=total,
-            **(progress_values(before) if before is not None else {}),
-        )
-        id_ = self.connection.scalar(adding.returning(self.tables.attempts.c.id))
-        if id_ is None:
-            raise not_kept(self.tables.attempts, f"an attempt at {revision.id}")
-        return int(id_)
-
     def begin(self, begins: Beginning, *, durable: bool = True) -> tuple[Row, int]:
         """Move a row to RUNNING and begin a try at an upgrade, both or neither.
 
@@ -318,7 +277,7 @@ class Recorder:
                 table.c.outcome == Outcome.RUNNING.value,
                 table.c.build_number == build.number,
                 table.c.build_id == build.id,
-                self._held(),
+                held_lock(self.hold),
             )
         )
         return (_running(row), int(found)) if found is not None else None
@@ -335,13 +294,8 @@ class Recorder:
         for name in ("under_way", "session"):
             if values[name] is not None:
                 values[name] = json.dumps(values[name], ensure_ascii=False)
-        return {name: self._storable(value) for name, value in values.items()}
-
-    def _storable(self, value: Any) -> Any:
-        """Return a value with texts that the database can hold, as ``Words`` does."""
-        if isinstance(value, list):
-            return [self._storable(one) for one in value]
-        return self.tables.encoding.hold(value) if isinstance(value, str) else value
+        hold_all = self.tables.encoding.hold_all
+        return {name: hold_all(value) for name, value in values.items()}
 
     def settling(self, row: Row, move: Move) -> str:
         """Return the SQL that ends a step: version, SUCCESS and the attempt's end, or none.
@@ -349,90 +303,6 @@ class Recorder:
         It fails where one of them is not as it has to be, or where the run's lock is lost.
         """
         return settling(self.tables, self.hold, row.id, move)
-
-    def end_attempt(
-        self, attempt: int, outcome: Outcome, failure: Failure | None = None
-    ) -> None:
-        """Record how a try ended; what has ended already keeps its outcome.
-
-        A server that crashed may have forgotten that a step had begun which it broke off.
-        """
-        table = self.tables.attempts
-        values: dict[str, Any] = {"outcome": outcome.value, "finished_at": CLOCK}
-        elapsed = extract("epoch", CLOCK - table.c.started_at)
-        values["duration_ms"] = func.floor(elapsed * 1000)
-        if failure is not None:
-            values.update(failure_values(failure))
-        elif outcome is Outcome.SUCCESS:
-            values["statements_done"] = func.coalesce(
-                table.c.statements_total, table.c.statements_done
-            )
-        running = table.c.outcome == Outcome.RUNNING.value
-        if not self._change(attempt, running, **values):
-            self._refuse_open(attempt, may_be_gone=outcome is Outcome.INTERRUPTED)
-
-    def _refuse_open(self, attempt: int, *, may_be_gone: bool) -> None:
-        """Raise LedgerError unless something says how an attempt ended: perhaps another run."""
-        table = self.tables.attempts
-        outcome = self.connection.scalar(select(table.c.outcome).where(table.c.id == attempt))
-        if outcome == Outcome.RUNNING.value or (outcome is None and not may_be_gone):
-            raise not_kept(table, f"how attempt {attempt} ended")
-
-    def interrupt(self, attempt: Attempt, reason: str) -> None:
-        """Close an attempt whose run died before it could say how it ended."""
-        table = self.tables.attempts
-        self.connection.execute(
-            update(table)
-            .where(table.c.id == attempt.id, table.c.outcome == Outcome.RUNNING.value)
-            .values(outcome=Outcome.INTERRUPTED.value, message=reason)
-        )
-
-    def record_statements(
-        self,
-        attempt: int,
-        hashes: Sequence[str],
-        texts: Sequence[str],
-        done: int,
-        session: Iterable[Remnant],
-    ) -> None:
-        """Record all statements of a non-transactional source, and how many are done.
-
-        ``session`` is what there is in the session that is none of its beginning.
-        """
-        values = {"statement_hashes": list(hashes), "statement_texts": list(texts)}
-        self._change(attempt, **values, statements_done=done, session=self._kept(session))
-
-    def record_under_way(self, attempt: int, statement: UnderWay) -> None:
-        """Record that a statement is about to be sent, or what became of it.
-
-        Raises LockError where the run's lock is lost.
-        """
-        text = self.tables.encoding.hold(statement.text)
-        values = under_way_values(replace(statement, text=text))
-        values["session"] = self._storable(values["session"])
-        if not self._change(attempt, self._held(), under_way=values):
-            self.refuse_lost_lock()
-
-    def record_done(self, attempt: int, done: int, session: Iterable[Remnant]) -> None:
-        """Record how many statements are done, and what there is in their session now."""
-        left = self._kept(session)
-        self._change(attempt, statements_done=done, under_way=None, session=left)
-
-    def _kept(self, session: Iterable[Remnant]) -> Any:
-        return self._storable(session_values(session))
-
-    def _change(self, attempt: int, *conditions: Any, **values: Any) -> int:
-        table = self.tables.attempts
-        change = update(table).where(table.c.id == attempt, *conditions).values(**values)
-        return self.connection.execute(change).rowcount
-
-    def record_transaction(self, attempt: int, transaction_id: int) -> None:
-        """Record under which transaction id a source is about to commit elsewhere.
-
-        Raises LockError where the run's lock is lost.
-        """
-        if not self._change(attempt, self._held(), transaction_id=transaction_id):
-            self.refuse_lost_lock()
 
     def note(
         self,

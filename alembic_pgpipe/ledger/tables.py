@@ -21,6 +21,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    func,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
@@ -34,6 +35,8 @@ ATTEMPTS = "migration_attempts"
 NAMES = (MIGRATIONS, BUILDS, ATTEMPTS)
 ID_LIMIT = 36
 NAME_LIMIT = 255
+# Qualified like every name: the search path is not ours on the main connection.
+CLOCK = func.pg_catalog.clock_timestamp()
 
 
 class Words(TypeDecorator[str]):

@@ -15,6 +15,7 @@ from typing import TypeVar
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from alembic_pgpipe.errors import LockError, SourceError
+from alembic_pgpipe.ledger.attempts import Attempts
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.model import Attempt, Remnant, RemnantKind, UnderWay
 from alembic_pgpipe.run.aftermath import UnclearError, judge, look, remains, verify
@@ -78,6 +79,11 @@ class Notes:
     redact: Callable[[str], str]
     is_secret: Callable[[str], bool]
 
+    @property
+    def attempts(self) -> Attempts:
+        """Return where the attempt's progress is written."""
+        return self.journal.attempts
+
 
 @dataclass(slots=True)
 class Alone:
@@ -135,7 +141,7 @@ class Alone:
         self._asking(self._session.look)
         hashes = [self._hash([statement]) for statement in statements]
         texts = [self.notes.redact(text) for text in excerpts(statements)]
-        self.notes.journal.record_statements(
+        self.notes.attempts.record_statements(
             self.notes.attempt, hashes, texts, self.done, self._session.left()
         )
 
@@ -259,7 +265,7 @@ class Alone:
             if not self._session.is_seen:
                 self._asking(self._session.look)
             self._session.forget(statement)
-            self.notes.journal.record_done(self.notes.attempt, number, self._session.left())
+            self.notes.attempts.record_done(self.notes.attempt, number, self._session.left())
             self.done = number
             self._under_way = None
 
@@ -377,7 +383,7 @@ class Alone:
     def _note(self, statement: UnderWay) -> None:
         self._under_way = statement
         shown = replace(statement, text=self.notes.redact(statement.text))
-        self.notes.journal.record_under_way(self.notes.attempt, shown)
+        self.notes.attempts.record_under_way(self.notes.attempt, shown)
 
     def _unclear(self, statements: Sequence[Statement], unclear: UnclearError) -> SourceError:
         retry = "" if unclear.edit else self.notes.retry

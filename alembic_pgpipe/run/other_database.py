@@ -110,7 +110,7 @@ class OtherDatabase:
 
     def _commit(self, connection: Connection, running: Running) -> None:
         transaction = connection.scalar(TRANSACTION_ID)
-        self.journal.record_transaction(running.open_attempt, int(transaction))
+        self.journal.attempts.record_transaction(running.open_attempt, int(transaction))
         # From here on a rollback does not take back all of the step.
         running.committing = True
         connection.commit()

@@ -17,7 +17,7 @@ from alembic_pgpipe.errors import (
     StepError,
 )
 from alembic_pgpipe.ledger.agreement import Evidence, agreement, half_undone, refusal
-from alembic_pgpipe.ledger.history import BEFORE_THE_LEDGER, History, died_in, match_history
+from alembic_pgpipe.ledger.history import BEFORE_THE_LEDGER, History, match_history
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.ledger.states import UNSETTLED
 from alembic_pgpipe.model import Direction, Failure, Outcome, Revision, Status
@@ -140,7 +140,7 @@ class Planner:
         """Close attempts and builds that have died; the lock is ours: nobody is at a step."""
         for attempt in self.journal.reading.open_attempts():
             self.log.bury(attempt)
-            self.journal.interrupt(attempt, died_in(attempt))
+            self.journal.attempts.interrupt(attempt)
         self.log.bury_abandoned()
 
     def _adopt(self, applied: Iterable[Revision], history: History) -> None:
@@ -292,7 +292,7 @@ class Planner:
         failure = self.log.redacted(
             describe_failure(error, revision, None, self.sources.settings.project)
         )
-        attempt = self.journal.begin_attempt(
+        attempt = self.journal.attempts.begin(
             revision,
             Direction.UPGRADE,
             self.log.build,
@@ -301,7 +301,7 @@ class Planner:
             total=None,
             before=unfinished(history.open_try(revision.id, Direction.UPGRADE)),
         )
-        self.journal.end_attempt(attempt, Outcome.ERROR, failure)
+        self.journal.attempts.end(attempt, Outcome.ERROR, failure)
         row = history.rows[revision.id]
         self.journal.set_status(row, Status.ERROR, logs=failure.text)
         return failure

@@ -245,7 +245,7 @@ class Runner:
             recorder.refuse_lost_lock()
         else:
             recorder.set_status(running.row, Status.SUCCESS if upwards else Status.ROLLED_BACK)
-        recorder.end_attempt(running.open_attempt, Outcome.SUCCESS)
+        recorder.attempts.end(running.open_attempt, Outcome.SUCCESS)
         running.recorded = True
 
     def finish(self) -> None:
@@ -272,7 +272,7 @@ class Runner:
         kept = again or broken
         outcome = Outcome.INTERRUPTED if broken else Outcome.ERROR
         if self._find_attempt(running):
-            self.journal.end_attempt(running.open_attempt, outcome, failure)
+            self.journal.attempts.end(running.open_attempt, outcome, failure)
         upwards = running.step.direction is Direction.UPGRADE
         if upwards and running.row is not None and not kept:
             running.row = self.journal.set_status(
@@ -297,7 +297,7 @@ class Runner:
         running = self._current()
         self._roll_back()
         if self._find_attempt(running):
-            self.journal.end_attempt(running.open_attempt, Outcome.INTERRUPTED)
+            self.journal.attempts.end(running.open_attempt, Outcome.INTERRUPTED)
 
     def committed(self) -> bool:
         """Ask the ledger on the journal whether a step whose commit broke went through."""
@@ -318,7 +318,7 @@ class Runner:
             )
         else:
             self.journal.refuse_lost_lock()
-            attempt = self.journal.begin_attempt(
+            attempt = self.journal.attempts.begin(
                 step.revision,
                 step.direction,
                 self.log.build,
@@ -328,7 +328,7 @@ class Runner:
                 before=before,
             )
         if last is not None and last.outcome is Outcome.RUNNING:
-            self.journal.interrupt(last, f"the run of build {last.build_number} died in it")
+            self.journal.attempts.interrupt(last)
         return Running(step, row, attempt, last)
 
     def _current(self) -> Running:
