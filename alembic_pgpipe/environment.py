@@ -39,6 +39,7 @@ from alembic_pgpipe.run.pipeline import Pipeline
 from alembic_pgpipe.run.planner import Planner
 from alembic_pgpipe.run.progress import DISPLAY, Display
 from alembic_pgpipe.run.runner import Runner
+from alembic_pgpipe.run.small_steps import SmallSteps
 from alembic_pgpipe.run.step import Sources
 from alembic_pgpipe.settings import HIDE, Settings, read_settings
 
@@ -227,11 +228,11 @@ def _pipeline(
     pipeline = Pipeline(
         runner,
         planner,
+        SmallSteps(runner, None if callbacks else _version_table(runner.settings, options)),
         environment.get_context(),
         steps,
         environment.run_migrations,
         looks_ahead=is_ahead(steps, environment.context_opts),
-        versions=None if callbacks else _version_table(runner.settings, options),
     )
     return pipeline
 

@@ -7,7 +7,6 @@ import logging
 import random
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,18 +18,16 @@ from alembic_pgpipe.connect.lock import run_lock
 from alembic_pgpipe.errors import (
     SourceError,
 )
-from alembic_pgpipe.ledger.elsewhere import Place
 from alembic_pgpipe.ledger.history import History
-from alembic_pgpipe.ledger.steps import Move
 from alembic_pgpipe.model import Direction, Status
 from alembic_pgpipe.revisions.broken import two_heads
-from alembic_pgpipe.revisions.history_map import UnreadModule
 from alembic_pgpipe.revisions.reach import verb_of
 from alembic_pgpipe.run.other_database import is_elsewhere
 from alembic_pgpipe.run.other_reading import refuse_escapes
 from alembic_pgpipe.run.planner import AlembicStep, Planned, Planner, runs
-from alembic_pgpipe.run.runner import ENDED, Runner, Small
+from alembic_pgpipe.run.runner import ENDED, Runner
 from alembic_pgpipe.run.setback import Setback
+from alembic_pgpipe.run.small_steps import SmallSteps
 from alembic_pgpipe.run.stamping import follow_stamp
 from alembic_pgpipe.run.step import Step
 
@@ -42,38 +39,23 @@ PRESENT = (
 ALEMBIC = logging.getLogger("alembic.runtime.migration")
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A step that was prepared before its turn, for these heads; None if it is not small."""
-
-    planned: Planned
-    heads: frozenset[str]
-    small: Small | None
-
-    def fits(self, planned: Planned, heads: frozenset[str]) -> bool:
-        """Return whether it is that step, prepared for what is applied now."""
-        return self.planned is planned and self.heads == heads
-
-
 @dataclass(slots=True)
 class Pipeline:
     """One run on one database.
 
     ``steps`` is Alembic's own function that yields the steps, ``migrate`` the one that
     runs them.  It ``looks_ahead`` where the steps do not depend on what was applied long ago.
-    ``versions`` is Alembic's table, where nobody else wants to hear of each step.
     """
 
     runner: Runner
     planner: Planner
+    small_steps: SmallSteps
     context: MigrationContext
     steps: Callable[[Any, MigrationContext], Iterable[AlembicStep]]
     migrate: Callable[[], None]
     looks_ahead: bool = False
-    versions: Place | None = None
     _heads: frozenset[str] = frozenset()
     _history: History = field(default_factory=lambda: History({}, {}, {}))
-    _prepared: Prepared | None = None
     _passed: frozenset[str] = frozenset()
     _remaining: deque[Planned] = field(default_factory=deque)
     _count: int = 0
@@ -168,7 +150,7 @@ class Pipeline:
 
     def _look(self) -> None:
         """Read what the ledger knows of the steps that are left."""
-        self._prepared = None
+        self.small_steps.forget()
         left = (one.step.revision for one in self._remaining if one.step is not None)
         self._history = self.planner.history(left)
 
@@ -236,67 +218,28 @@ class Pipeline:
         return not self._remaining
 
     def _ran_at_once(self, planned: Planned) -> bool:
-        """Run a small step that is only tried, and moves only one version, as one message.
+        """Run a small step as one message.
 
         Returns False where it is to be run in the usual way, or to be run on.
         """
         if self.runner.running is not None:
             return False
-        small = self._small(planned)
+        small = self.small_steps.take(planned, self._heads, self._history)
         if small is None or not self.runner.executor.reads_standard_strings:
             return False
         # Alembic has read its versions in a transaction.
         self.runner.main.commit()
         ALEMBIC.info("Running %s", planned.alembic)
         self._announce(small.step)
-        after = _moved(self._heads, small.move)
-        if not self.runner.run_at_once(small, lambda: self._look_ahead(after)):
+        after = self._heads - {small.move.before} | {small.move.after}
+        if not self.runner.run_at_once(small, lambda: self._prepare_next(after)):
             return False
         self._heads = after
         return True
 
-    def _small(self, planned: Planned) -> Small | None:
-        prepared, self._prepared = self._prepared, None
-        if prepared is not None and prepared.fits(planned, self._heads):
-            return prepared.small
-        return self._read_small(planned, self._heads)
-
-    def _look_ahead(self, heads: frozenset[str]) -> None:
-        """Prepare the next step; an error that this meets waits for its turn."""
+    def _prepare_next(self, heads: frozenset[str]) -> None:
         if len(self._remaining) > 1:
-            following = self._remaining[1]
-            with suppress(Exception):
-                self._prepared = Prepared(following, heads, self._read_small(following, heads))
-
-    def _read_small(self, planned: Planned, heads: frozenset[str]) -> Small | None:
-        """Return a step that is one message where these are the heads; or else None."""
-        step, move = planned.step, self._move(planned, heads)
-        if step is None or move is None:
-            return None
-        row = self._history.rows.get(step.revision.id)
-        if row is None or self._history.last_try(step.revision.id, step.direction) is not None:
-            return None
-        return self.runner.small(step, row, move)
-
-    def _move(self, planned: Planned, heads: frozenset[str]) -> Move | None:
-        """Return how a wrapper's upgrade moves the version; None where it is not so simple.
-
-        A revision file that is more than the template's may do more than run its source.
-        """
-        alembic, step = planned.alembic, planned.step
-        if self.versions is None or step is None or not step.runs or planned.catch_up:
-            return None
-        if not isinstance(alembic, RevisionStep) or not alembic.is_upgrade:
-            return None
-        script = alembic.revision
-        down = script.down_revision
-        if not isinstance(script.module, UnreadModule) or script.dependencies:
-            return None
-        if down is None and not heads:
-            return Move(self.versions, None, script.revision)
-        if not isinstance(down, str) or down not in heads:
-            return None
-        return Move(self.versions, down, script.revision)
+            self.small_steps.prepare(self._remaining[1], heads, self._history)
 
     def _refuse_present(self, planned: Planned) -> None:
         """Refuse an upgrade to a version that is there already; Alembic only asserts it."""
@@ -393,7 +336,3 @@ class Pipeline:
         asked = self.context.opts.get("destination_rev") or name
         targets = asked if isinstance(asked, str) else " ".join(asked)
         return f"alembic {verb_of(self.steps)} {targets.replace(name, '{}', 1)}"
-
-
-def _moved(heads: frozenset[str], move: Move) -> frozenset[str]:
-    return heads - {move.before} | {move.after}

@@ -17,7 +17,7 @@ from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.ledger.steps import Beginning, Move
 from alembic_pgpipe.model import Attempt, Direction, Failure, Outcome, Row, Status
 from alembic_pgpipe.run.alone import Alone, Notes
-from alembic_pgpipe.run.batch import Batch, only
+from alembic_pgpipe.run.batch import Batch
 from alembic_pgpipe.run.blockers import Blockers
 from alembic_pgpipe.run.build_log import BuildLog
 from alembic_pgpipe.run.driver import DriverConnection
@@ -50,14 +50,17 @@ LEFT = "this revision left the program (SystemExit); raise another error where i
 
 @dataclass(frozen=True, slots=True)
 class Small:
-    """A step that can be one message: its statements, and what stands around them."""
+    """A step that can be one message: its statements, and what stands around them.
+
+    ``move`` is how it moves the version.
+    """
 
     step: Step
     row: Row
-    move: Move
     batch: Batch
     before: str
     after: str
+    move: Move
 
 
 @dataclass(slots=True)
@@ -114,21 +117,6 @@ class Runner:
                 self.session.leave(transactional=step.transactional)
                 running.recording = True
 
-    def small(self, step: Step, row: Row, move: Move) -> Small | None:
-        """Return a step that can be one message with all around it; None where it cannot."""
-        source = step.source
-        if source is None:
-            return None
-        execution = source.execution
-        if execution.mode is not Mode.TRANSACTION or execution.begin or self._leaves(source):
-            return None
-        try:
-            batch = only(execution.sent(source.statements()))
-        except SourceError:
-            # The step itself meets it, and says so.
-            return None
-        return Small(step, row, move, batch, *self._around(step, row, move)) if batch else None
-
     def run_at_once(self, small: Small, meanwhile: Callable[[], None]) -> bool:
         """Run a step as one message, with its version and its end in the ledger.
 
@@ -156,12 +144,8 @@ class Runner:
         running.recorded = self.tried is None
         return running.recorded
 
-    def _around(self, step: Step, row: Row, move: Move) -> tuple[str, str]:
-        """Return what stands around the statements of a step that is one message."""
-        beginning = self.journal.beginning(self._begins(step, row))
-        return self.session.around(step.directives, beginning, self.journal.settling(row, move))
-
-    def _begins(self, step: Step, row: Row, before: Attempt | None = None) -> Beginning:
+    def begins(self, step: Step, row: Row, before: Attempt | None = None) -> Beginning:
+        """Return what the ledger has of a step from its beginning on."""
         build = self.log.build
         said = str(step.directives)
         return Beginning(row, step.revision, build, step.checksum, said, step.total, before)
@@ -313,7 +297,7 @@ class Runner:
         before = unfinished(last)
         if step.direction is Direction.UPGRADE and row is not None:
             row, attempt = self.journal.begin(
-                self._begins(step, row, before),
+                self.begins(step, row, before),
                 durable=not step.transactional or step.source is None,
             )
         else:
