@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from alembic_pgpipe.errors import Cause, SourceError
-from alembic_pgpipe.model import Direction, Failure, Problem, Revision, ServerError
+from alembic_pgpipe.model import Failure, Problem, Revision, ServerError
 from alembic_pgpipe.run.routine_lines import Body, Frame, do_body, frames, routine_body
 from alembic_pgpipe.run.server_errors import StatementError, is_server_error, server_error
 from alembic_pgpipe.run.step import Step
@@ -342,10 +342,9 @@ def ending(step: Step, left: str, *, again: bool, broken: bool) -> str:
     """
     if again:
         return left
-    down = step.direction is Direction.DOWNGRADE
-    if broken and down:
+    if broken and not step.upwards:
         return f"{left} · the next run goes on from here"
-    if down:
+    if not step.upwards:
         return f"{left} · it still counts as applied: mend {step.file}, then downgrade again"
     id_ = step.revision.id
     on = "the next run goes on from here" if broken else f"retry: alembic pgpipe retry {id_}"

@@ -19,13 +19,15 @@ from alembic_pgpipe.errors import (
     SourceError,
 )
 from alembic_pgpipe.ledger.history import History
-from alembic_pgpipe.model import Direction, Status
+from alembic_pgpipe.model import Status
 from alembic_pgpipe.revisions.broken import two_heads
 from alembic_pgpipe.revisions.reach import verb_of
+from alembic_pgpipe.run.broken_step import BrokenStep
 from alembic_pgpipe.run.other_database import is_elsewhere
 from alembic_pgpipe.run.other_reading import refuse_escapes
 from alembic_pgpipe.run.planner import AlembicStep, Planned, Planner, runs
 from alembic_pgpipe.run.runner import ENDED, Runner
+from alembic_pgpipe.run.running import Running
 from alembic_pgpipe.run.setback import Setback
 from alembic_pgpipe.run.small_steps import SmallSteps
 from alembic_pgpipe.run.stamping import follow_stamp
@@ -126,7 +128,7 @@ class Pipeline:
             self.runner.record()
         else:
             self.runner.recorder.refuse_lost_lock()
-            if planned.step.direction is Direction.DOWNGRADE:
+            if not planned.step.upwards:
                 self._unpass(planned.step)
 
     # -- the run -----------------------------------------------------------------------
@@ -197,7 +199,7 @@ class Pipeline:
         except BaseException:
             # It may also have come while a failure was written down, or in the pause behind it.
             if self.runner.running is not None:
-                self._setback.stopped(self.runner.running)
+                self._setback(self.runner.running).stopped()
             raise
 
     def _ran(self, tries: Counter[str]) -> bool:
@@ -213,7 +215,7 @@ class Pipeline:
             if running is None:
                 raise
             tries[running.step.revision.id] += 1
-            self._setback.settle(error, running, tries[running.step.revision.id])
+            self._setback(running).settle(error, tries[running.step.revision.id])
             return False
         return not self._remaining
 
@@ -244,7 +246,7 @@ class Pipeline:
     def _refuse_present(self, planned: Planned) -> None:
         """Refuse an upgrade to a version that is there already; Alembic only asserts it."""
         step = planned.step
-        if step is None or step.direction is Direction.DOWNGRADE:
+        if step is None or not step.upwards:
             return
         if step.revision.id in self._heads:
             raise SourceError(step.file, PRESENT.format(step.revision.id, step.revision.name))
@@ -285,7 +287,7 @@ class Pipeline:
     def _following(self, step: Step) -> str:
         """Return what to type to go on from a step that broke off."""
         last = self._remaining[-1].alembic
-        if step.direction is Direction.UPGRADE or not isinstance(last, RevisionStep):
+        if step.upwards or not isinstance(last, RevisionStep):
             return self.runner.journal.again
         below = last.to_revisions
         several = f"-{len(self._remaining)}"
@@ -294,9 +296,9 @@ class Pipeline:
 
     # -- small things ------------------------------------------------------------------
 
-    @property
-    def _setback(self) -> Setback:
-        return Setback(self.runner, self._following, self._look, self._chance)
+    def _setback(self, running: Running) -> Setback:
+        broken = BrokenStep(self.runner, running)
+        return Setback(broken, self._following, self._look, self._chance)
 
     def _say(self, text: str) -> None:
         self.runner.log.say(text)

@@ -15,20 +15,18 @@ from alembic_pgpipe.connect.database import Database
 from alembic_pgpipe.errors import SourceError, UnreachableError
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.ledger.steps import Beginning, Move
-from alembic_pgpipe.model import Attempt, Direction, Failure, Outcome, Row, Status
+from alembic_pgpipe.model import Attempt, Outcome, Row
 from alembic_pgpipe.run.alone import Alone, Notes
 from alembic_pgpipe.run.batch import Batch
 from alembic_pgpipe.run.blockers import Blockers
 from alembic_pgpipe.run.build_log import BuildLog
 from alembic_pgpipe.run.driver import DriverConnection
 from alembic_pgpipe.run.executor import Executor, Tried
-from alembic_pgpipe.run.failure import describe_failure, ending, owner_advice
 from alembic_pgpipe.run.other_database import OtherDatabase, is_elsewhere
 from alembic_pgpipe.run.progress import Display, Schedule
 from alembic_pgpipe.run.quota import rationed
 from alembic_pgpipe.run.resume import refuse_transaction, unfinished
-from alembic_pgpipe.run.running import Running, what_is_left
-from alembic_pgpipe.run.server_errors import StatementError, is_broken_off, server_error
+from alembic_pgpipe.run.running import Running
 from alembic_pgpipe.run.session import Session
 from alembic_pgpipe.run.step import EMPTY, Sources, Step, refuse_apart
 from alembic_pgpipe.run.stopping import cancelled_by_signals
@@ -137,7 +135,7 @@ class Runner:
             executor.notices_to(say),
         ):
             self.tried = executor.run_at_once(small.before, small.batch, small.after, meanwhile)
-        if self.tried is not None and not self._find_attempt(running):
+        if self.tried is not None and not self.find_attempt(running):
             # Why it cannot begin is no failure of the step.
             self.running = None
             running = self.running = self._start(step, row, None)
@@ -150,7 +148,7 @@ class Runner:
         said = str(step.directives)
         return Beginning(row, step.revision, build, step.checksum, said, step.total, before)
 
-    def _find_attempt(self, running: Running) -> bool:
+    def find_attempt(self, running: Running) -> bool:
         """Learn whether a step that was one message has begun: it has an attempt then."""
         if running.attempt is None and running.row is not None:
             revision = running.step.revision
@@ -224,11 +222,10 @@ class Runner:
         """
         running = self._current()
         recorder = self.recorder
-        upwards = running.step.direction is Direction.UPGRADE
         if running.row is None:
             recorder.refuse_lost_lock()
         else:
-            recorder.set_status(running.row, Status.SUCCESS if upwards else Status.ROLLED_BACK)
+            recorder.set_status(running.row, running.step.goal)
         recorder.attempts.end(running.open_attempt, Outcome.SUCCESS)
         running.recorded = True
 
@@ -236,66 +233,13 @@ class Runner:
         """Say in the log that the step is committed."""
         running = self._current()
         seconds = time.monotonic() - running.began
-        done = "applied" if running.step.direction is Direction.UPGRADE else "rolled back"
+        done = "applied" if running.step.upwards else "rolled back"
         self.log.say(f"  {done} in {_duration(seconds)}{_extent(running.step)}")
         self.running = None
 
-    def undo(self, error: BaseException, *, again: bool) -> Failure:
-        """Roll the step back; returns why it failed, and whether it is tried ``again``."""
-        self.tried = None
-        self._roll_back()
-        return self._describe(error, self._current(), again=again)
-
-    def record_failure(self, error: BaseException, failure: Failure, *, again: bool) -> None:
-        """Write on the journal how the step failed.
-
-        ``again`` keeps the status RUNNING because the step is tried once more.  So does a
-        connection that broke: nobody has to decide anything, the next run goes on.
-        """
-        running, broken = self._current(), self.broke_off(error)
-        kept = again or broken
-        outcome = Outcome.INTERRUPTED if broken else Outcome.ERROR
-        if self._find_attempt(running):
-            self.journal.attempts.end(running.open_attempt, outcome, failure)
-        upwards = running.step.direction is Direction.UPGRADE
-        if upwards and running.row is not None and not kept:
-            running.row = self.journal.set_status(
-                running.row,
-                Status.ERROR,
-                logs=failure.text,
-                rolled_back=running.undone,
-            )
-
-    def broke_off(self, error: BaseException) -> bool:
-        """Return whether only the connection broke, so that the step can simply go on.
-
-        What a Python revision has committed by itself may not be done twice: where there is
-        something, a person has to look at it.
-        """
-        running = self._current()
-        goes_on = running.undone or running.step.source is not None
-        return goes_on and is_broken_off(error)
-
-    def interrupt(self) -> None:
-        """Write on the journal that a person stopped the run; the status stays RUNNING."""
-        running = self._current()
-        self._roll_back()
-        if self._find_attempt(running):
-            self.journal.attempts.end(running.open_attempt, Outcome.INTERRUPTED)
-
-    def committed(self) -> bool:
-        """Ask the ledger on the journal whether a step whose commit broke went through."""
-        running = self._current()
-        if not running.recorded or running.row is None:
-            return False
-        upwards = running.step.direction is Direction.UPGRADE
-        goal = Status.SUCCESS if upwards else Status.ROLLED_BACK
-        rows = self.journal.reading.rows([running.step.revision])
-        return any(row.id == running.row.id and row.status is goal for row in rows)
-
     def _start(self, step: Step, row: Row | None, last: Attempt | None) -> Running:
         before = unfinished(last)
-        if step.direction is Direction.UPGRADE and row is not None:
+        if step.upwards and row is not None:
             row, attempt = self.journal.begin(
                 self.begins(step, row, before),
                 durable=not step.transactional or step.source is None,
@@ -318,52 +262,6 @@ class Runner:
     def _current(self) -> Running:
         assert self.running is not None, "no step is running"
         return self.running
-
-    def _roll_back(self) -> None:
-        try:
-            self.main.rollback()
-        except SQLAlchemyError:
-            # The connection is dead, and with it the transaction.
-            self.main.invalidate()
-
-    def _describe(self, error: BaseException, running: Running, *, again: bool) -> Failure:
-        """Return a failure as the log, the ledger and the terminal show it alike."""
-        step = running.step
-        failure = describe_failure(
-            error,
-            step.revision,
-            step.source,
-            self.settings.project,
-            self._applied_sources(step),
-            at_end=running.at_end,
-            recording=running.recording,
-        )
-        broken = self.broke_off(error)
-        end = ending(step, what_is_left(running), again=again, broken=broken)
-        owner = owner_advice(failure, self.settings.role, from_aws=self.database.from_aws)
-        text = "\n".join([failure.text, *self._blockers(error), *owner, end])
-        return self.log.redacted(replace(failure, text=text))
-
-    def _blockers(self, error: BaseException) -> tuple[str, ...]:
-        """Return who was in the way, where that is why the step failed."""
-        if self.watch is None:
-            return ()
-        if isinstance(error, StatementError):
-            said, sql = error.error, error.statement.text
-        else:
-            said = server_error(error)
-            sql = said.message
-        return self.watch.blockers.named(said.sqlstate, said.detail, sql)
-
-    def _applied_sources(self, step: Step) -> Iterator[Source]:
-        """Yield the step's own source, then those that the ledger says were applied."""
-        if step.source is not None:
-            yield step.source
-        for file in self.applied_files():
-            try:
-                yield self.sources.load(file)
-            except SourceError:
-                continue
 
     # -- a source ----------------------------------------------------------------------
 
@@ -395,11 +293,11 @@ class Runner:
 
     def _run_alone(self, running: Running, source: Source, executor: Executor) -> None:
         """Run a source without a transaction, from where the try before it stopped."""
-        upwards = running.step.direction is Direction.UPGRADE
+        again = f"alembic pgpipe retry {running.step.revision.id}, and: "
         notes = Notes(
             journal=self.journal,
             attempt=running.open_attempt,
-            retry=f"alembic pgpipe retry {running.step.revision.id}, and: " if upwards else "",
+            retry=again if running.step.upwards else "",
             say=self.log.say,
             redact=self.log.redact,
             is_secret=self.log.is_secret,

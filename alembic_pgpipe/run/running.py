@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from alembic_pgpipe.model import Attempt, Direction, Row
+from alembic_pgpipe.model import Attempt, Row
 from alembic_pgpipe.run.alone import Alone
 from alembic_pgpipe.run.resume import unfinished
 from alembic_pgpipe.run.step import Step
@@ -68,8 +68,7 @@ def _nothing(running: Running) -> str:
     """Return that this try left nothing; one before it may have finished statements."""
     if running.stays:
         return "this try did nothing; what the finished statements of earlier ones did stays"
-    upwards = running.step.direction is Direction.UPGRADE
-    what = "this revision was applied" if upwards else "its undo was done"
+    what = "this revision was applied" if running.step.upwards else "its undo was done"
     return f"nothing of {what} (rolled back)"
 
 

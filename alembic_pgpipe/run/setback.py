@@ -16,7 +16,8 @@ from alembic_pgpipe.errors import (
     StepError,
     UnreachableError,
 )
-from alembic_pgpipe.model import Direction, Failure
+from alembic_pgpipe.model import Failure
+from alembic_pgpipe.run.broken_step import BrokenStep
 from alembic_pgpipe.run.failure import cause_of
 from alembic_pgpipe.run.runner import Runner
 from alembic_pgpipe.run.running import Running, what_is_left
@@ -31,109 +32,117 @@ FIRST_PAUSE_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Setback:
-    """What happens to a step of a run that failed, broke off or was stopped.
+    """What happens to a step of a run that did not come to its end.
 
     ``following`` returns what to type to go on from a step, ``look_again`` reads the ledger
     before another try.
     """
 
-    runner: Runner
+    broken: BrokenStep
     following: Callable[[Step], str]
     look_again: Callable[[], None]
     _chance: random.Random = field(default_factory=random.Random)
 
-    def settle(self, error: Exception, running: Running, tries: int) -> None:
+    @property
+    def runner(self) -> Runner:
+        """Return what was at the step, and may go on with it."""
+        return self.broken.runner
+
+    @property
+    def running(self) -> Running:
+        """Return how far the step came."""
+        return self.broken.running
+
+    def settle(self, error: Exception, tries: int) -> None:
         """Record a failure; return only where the same step is to be tried again.
 
         What broke the step off may have taken the journal's connection too, or take it a
         moment later; after that there is another one.
         """
         try:
-            self._find_out(error, running, tries)
+            self._find_out(error, tries)
         except SQLAlchemyError as lost:
             if not is_broken_off(lost):
                 raise
-            self._refuse_unreachable(running)
-            self._find_out(error, running, tries)
+            self._refuse_unreachable()
+            self._find_out(error, tries)
 
-    def stopped(self, running: Running) -> None:
+    def stopped(self) -> None:
         """Write down that the run stops in a step, where the ledger can be reached."""
         try:
-            self.runner.interrupt()
-            committed = self.runner.committed()
+            self.broken.interrupt()
+            committed = self.broken.committed()
         except (SQLAlchemyError, PgpipeError):
             self._say("  stopped, and the ledger cannot be told: the next run finds it so")
             return
-        left = "this revision was committed" if committed else what_is_left(running)
+        left = "this revision was committed" if committed else what_is_left(self.running)
         self._say(f"  stopped: {left}")
 
-    def _find_out(self, error: Exception, running: Running, tries: int) -> None:
+    def _find_out(self, error: Exception, tries: int) -> None:
         """Find out what became of a step that failed, and record that."""
-        if self.runner.broke_off(error):
-            self._refuse_unreachable(running)
-        self._refuse_committed(running, error)
-        self._refuse_without_lock(error, running)
-        again = self._worth_another_try(error, running, tries)
-        failure = self.runner.undo(error, again=again)
+        if self.broken.can_go_on(error):
+            self._refuse_unreachable()
+        self._refuse_committed(error)
+        self._refuse_without_lock(error)
+        again = self._worth_another_try(error, tries)
+        failure = self.broken.undo(error, again=again)
         try:
-            self.runner.record_failure(error, failure, again=again)
+            self.broken.record(error, failure, again=again)
         except (LedgerError, SQLAlchemyError) as unrecorded:
             # What is raised says why that cannot be recorded, and nothing of the step.
             if not is_broken_off(unrecorded):
-                self._say_unless_committed(failure, running, error)
+                self._say_unless_committed(failure, error)
             raise
-        self._say_unless_committed(failure, running, error)
+        self._say_unless_committed(failure, error)
         if not again:
             # A cause's text, and the lines around it, are what the source or the server says.
             cause = error if self.runner.log.may_show(error) else None
-            raise self._error(running, failure, error) from cause
+            raise self._error(failure, error) from cause
         self._pause(tries)
 
-    def _refuse_unreachable(self, running: Running) -> None:
+    def _refuse_unreachable(self) -> None:
         """Stop where the server cannot even be asked what became of a step that broke off."""
         try:
             self.runner.journal.reach()
         except UnreachableError as gone:
-            revision, said = running.step.revision, str(gone).rstrip(".")
+            revision, said = self.running.step.revision, str(gone).rstrip(".")
             raise UnreachableError(
                 f"The connection was lost in {revision.id} ({revision.name}), and nobody can "
                 f"be asked what became of that. {said}. The next run finds out, and goes on: "
-                f"{self.following(running.step)}"
+                f"{self.following(self.running.step)}"
             ) from gone
 
-    def _refuse_without_lock(self, error: Exception, running: Running) -> None:
+    def _refuse_without_lock(self, error: Exception) -> None:
         """Stop where the lock is lost: the step's status may be another run's by now.
 
         What only broke off has no status to be written, and says itself why it ends.
         """
-        if self.runner.broke_off(error):
+        if self.broken.can_go_on(error):
             return
         try:
             self.runner.journal.refuse_lost_lock()
         except LockError as lost:
             if not isinstance(error, LockError):
                 self._say(f"  {error}")
-            self.stopped(running)
+            self.stopped()
             raise lost from None
 
-    def _say_unless_committed(
-        self, failure: Failure, running: Running, error: Exception
-    ) -> None:
+    def _say_unless_committed(self, failure: Failure, error: Exception) -> None:
         """Say why a step failed; its commit may have been on its way until now."""
-        self._refuse_committed(running, error)
+        self._refuse_committed(error)
         self._say(failure.text)
 
-    def _refuse_committed(self, running: Running, error: Exception) -> None:
+    def _refuse_committed(self, error: Exception) -> None:
         """Raise UnreachableError where the step was committed, whatever has come after."""
-        if self.runner.committed():
-            revision = running.step.revision
+        if self.broken.committed():
+            revision = self.running.step.revision
             raise UnreachableError(
                 f"The run broke off while {revision.id} ({revision.name}) was committed. "
                 "The ledger says that it was. Go on: alembic upgrade head"
             ) from error
 
-    def _worth_another_try(self, error: Exception, running: Running, tries: int) -> bool:
-        if not running.undone or tries > self.runner.settings.retries:
+    def _worth_another_try(self, error: Exception, tries: int) -> bool:
+        if not self.running.undone or tries > self.runner.settings.retries:
             return False
         return sqlstate(error) in WORTH_ANOTHER_TRY
 
@@ -144,12 +153,11 @@ class Setback:
         self.look_again()
         sleep(seconds)
 
-    def _error(self, running: Running, failure: Failure, error: Exception) -> PgpipeError:
+    def _error(self, failure: Failure, error: Exception) -> PgpipeError:
         """Return the error that a failed step ends the run with."""
-        left = what_is_left(running)
-        if not self.runner.broke_off(error):
-            return self._step_error(running.step, failure, left)
-        step = running.step
+        step, left = self.running.step, what_is_left(self.running)
+        if not self.broken.can_go_on(error):
+            return self._step_error(step, failure, left)
         return UnreachableError(
             f"The connection was lost in {step.revision.id} ({step.revision.name}): "
             f"{failure.message.rstrip('.')}. {left.capitalize()}. The next run goes on from "
@@ -159,7 +167,7 @@ class Setback:
     def _step_error(self, step: Step, failure: Failure, undone: str) -> StepError:
         revision = step.revision
         name = f"{revision.id} ({revision.name})"
-        if step.direction is Direction.DOWNGRADE:
+        if not step.upwards:
             return StepError(
                 f"Downgrade of {name} failed: {failure.message}. It still counts as applied; "
                 f"{undone}. Mend {step.file}, then downgrade again.",

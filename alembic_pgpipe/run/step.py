@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from alembic_pgpipe.errors import SourceError
-from alembic_pgpipe.model import Direction, Revision
+from alembic_pgpipe.model import Direction, Revision, Status
 from alembic_pgpipe.run.plan import UNREADABLE, Action, Decision, Facts
 from alembic_pgpipe.settings import Settings
 from alembic_pgpipe.source import Directives
@@ -32,6 +32,16 @@ class Step:
     def runs(self) -> bool:
         """Return whether anything is sent to the server for this step."""
         return self.decision.action is Action.RUN
+
+    @property
+    def upwards(self) -> bool:
+        """Return whether it applies its revision, and does not take it back."""
+        return self.direction is Direction.UPGRADE
+
+    @property
+    def goal(self) -> Status:
+        """Return the status that its revision has when it is committed."""
+        return Status.SUCCESS if self.upwards else Status.ROLLED_BACK
 
     @property
     def directives(self) -> Directives:
