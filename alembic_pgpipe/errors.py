@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import PurePath
+from typing import Protocol
 
 from alembic.util import CommandError
 
@@ -50,6 +51,22 @@ class SettingsError(PgpipeError):
     """Report an option or a URL that is missing, unknown or malformed."""
 
 
+class Place(Protocol):
+    """What stands somewhere in a source, such as a statement."""
+
+    @property
+    def path(self) -> str:
+        """Return the file."""
+
+    @property
+    def line(self) -> int:
+        """Return the line, from 1."""
+
+    @property
+    def column(self) -> int:
+        """Return the column, from 1."""
+
+
 class SourceError(PgpipeError):
     """Report a place in a source that cannot be read or may not run.
 
@@ -64,6 +81,11 @@ class SourceError(PgpipeError):
         self.line = line
         self.column = column
         super().__init__(f"{self.where}: {message}")
+
+    @classmethod
+    def at(cls, place: Place, message: str) -> SourceError:
+        """Return the error for what stands at a place."""
+        return cls(place.path, message, line=place.line, column=place.column)
 
     @property
     def where(self) -> str:

@@ -131,7 +131,7 @@ class Alone:
             for number in range(self.done + 1, self.total + 1):
                 self._run(statements, number)
             if self.executor.in_transaction:
-                raise self._refusal(statements[-1], "a BEGIN above is never committed")
+                raise SourceError.at(statements[-1], "a BEGIN above is never committed")
 
     @property
     def _ask(self) -> Inquiry:
@@ -390,12 +390,7 @@ class Alone:
         message = f"{unclear} Then: {retry}{self.notes.journal.again}"
         if not statements:
             return SourceError(self.source.path, message)
-        return self._refusal(statements[0], message)
-
-    def _refusal(self, statement: Statement, message: str) -> SourceError:
-        return SourceError(
-            statement.path, message, line=statement.line, column=statement.column
-        )
+        return SourceError.at(statements[0], message)
 
     def _say(self, text: str) -> None:
         self.notes.say(f"  {text}")

@@ -130,12 +130,10 @@ class Executor(DriverConnection):
     def _refuse_ended(self, statement: Statement) -> None:
         if self.in_transaction:
             return
-        raise SourceError(
-            statement.path,
+        raise SourceError.at(
+            statement,
             "this statement ended the step's transaction. Keep transaction control out "
             "of the source, or accept the risk with '-- pgpipe: transaction = off'.",
-            line=statement.line,
-            column=statement.column,
         )
 
     def _tell_watch(self, number: int, total: int) -> None:

@@ -24,7 +24,7 @@ def refuse_escapes(source: Source, database: str) -> None:
         if "STANDARD_CONFORMING_STRINGS" in statement.words:
             return
         if "\\" in SAME_EITHER_WAY.sub("", statement.text):
-            raise _read_otherwise(statement, _escapes(database))
+            raise SourceError.at(statement, _escapes(database))
 
 
 def refuse_other_reading(
@@ -36,9 +36,9 @@ def refuse_other_reading(
     """
     encoding = driver.client_encoding
     if not _is_utf8(encoding) and (has_rows or not text.isascii()):
-        raise _read_otherwise(statement, _other_encoding(encoding))
+        raise SourceError.at(statement, _other_encoding(encoding))
     if driver.reads_standard_strings is not statement.standard_strings:
-        raise _read_otherwise(statement, _other_strings(driver.reads_standard_strings))
+        raise SourceError.at(statement, _other_strings(driver.reads_standard_strings))
 
 
 def _is_utf8(encoding: str) -> bool:
@@ -70,7 +70,3 @@ def _escapes(database: str) -> str:
         f"turn it on there: ALTER DATABASE {name} SET standard_conforming_strings = on; or, "
         "where the role has it, ALTER ROLE"
     )
-
-
-def _read_otherwise(statement: Statement, message: str) -> SourceError:
-    return SourceError(statement.path, message, line=statement.line, column=statement.column)

@@ -79,13 +79,11 @@ def refuse_edited(
 def edited(statement: Statement, number: int, before: Attempt, was: str = "") -> SourceError:
     """Return the error for a finished statement that is not what it was."""
     rows = ", or its rows have been" if statement.data is not None else ""
-    return SourceError(
-        statement.path,
+    return SourceError.at(
+        statement,
         f"statement {number} was finished by build {before.build_number} and has been edited "
         f"since{rows}. It was:\n{_shown(was)}\nand is now:\n{_shown(statement.text)}\n"
         "Put it back as it was; what follows may be changed.",
-        line=statement.line,
-        column=statement.column,
     )
 
 
@@ -109,12 +107,10 @@ def refuse_unset(
     unclear = [one.name for one in changed if one.name.lower() not in clear]
     if unclear and following and EVERYTHING not in clear:
         names = ", ".join(sorted(unclear))
-        raise SourceError(
-            following[0].path,
+        raise SourceError.at(
+            following[0],
             f"what broke off had set {names}, for its session or for its transaction, and both "
             f"have ended. Write a SET or RESET of {names} above this statement.",
-            line=following[0].line,
-            column=following[0].column,
         )
 
 

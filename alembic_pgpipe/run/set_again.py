@@ -127,16 +127,12 @@ def _not_again(
         f"it goes on in a new session, and what the one before had of {what} is not to be had "
         f"again: {why}.{way_out}"
     )
-    return _error(following[0], message) if following else SourceError(path, message)
+    return SourceError.at(following[0], message) if following else SourceError(path, message)
 
 
 def _needed(user: Statement, remnant: Remnant) -> SourceError:
-    return _error(
+    return SourceError.at(
         user,
         f"this needs {remnant.value} {remnant.name}, which was made in a session that has "
         "ended. Write what makes it once more, above this statement.",
     )
-
-
-def _error(statement: Statement, message: str) -> SourceError:
-    return SourceError(statement.path, message, line=statement.line, column=statement.column)

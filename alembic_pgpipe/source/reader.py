@@ -374,9 +374,7 @@ class Reader:
             value = STRINGS_VALUES.get(match[1].lower()) if match else None
             if value is None:
                 message = "write standard_conforming_strings = on or off, and no other value"
-                raise SourceError(
-                    self.path, message, line=statement.line, column=statement.column
-                )
+                raise SourceError.at(statement, message)
             self.standard_strings = value
         elif words[:2] in (("RESET", STRINGS), ("RESET", "ALL"), ("DISCARD", "ALL")):
             self.standard_strings = True
@@ -384,7 +382,7 @@ class Reader:
     def _refuse_other_encoding(self, statement: Statement) -> None:
         if UTF8.search(without_comments(statement)) is None:
             message = "sources are UTF-8: save this file as UTF-8, and remove this statement"
-            raise SourceError(self.path, message, line=statement.line, column=statement.column)
+            raise SourceError.at(statement, message)
 
     # -- COPY --------------------------------------------------------------------------
 

@@ -119,7 +119,7 @@ class Rules:
         if self._begin is not None:
             if self._commit is None:
                 message = "this BEGIN is never committed; add COMMIT; as the last statement"
-                raise self._error(self._begin, message)
+                raise SourceError.at(self._begin, message)
             envelope = self._begin.number, self._commit.number
             return Execution(Mode.TRANSACTION, self._begun(), envelope, self._seen - 2)
         if self._forbidden is not None:
@@ -129,7 +129,7 @@ class Rules:
                 "pgpipe.require_transaction is set, and this source has no BEGIN and COMMIT "
                 "around it; put BEGIN; before this and COMMIT; at the end"
             )
-            raise self._error(self._first, message)
+            raise SourceError.at(self._first, message)
         return Execution(Mode.TRANSACTION, self._begun(), total=self._seen)
 
     def _begun(self) -> str | None:
@@ -141,7 +141,7 @@ class Rules:
     def _look(self, statement: Statement) -> None:
         """Tell the kinds of statements apart."""
         if problem := refused_copy(statement):
-            raise self._error(self._noted(statement), problem)
+            raise SourceError.at(statement, problem)
         if self._asked is Transaction.OFF:
             return
         first = statement.words[0] if statement.words else ""
@@ -163,7 +163,7 @@ class Rules:
         """Take note of transaction control."""
         noted = self._noted(statement)
         if problem := _refused_control(statement):
-            raise self._error(noted, problem)
+            raise SourceError.at(noted, problem)
         control = _control(statement)
         if control == "BEGIN":
             self._open(statement, noted)
@@ -175,7 +175,7 @@ class Rules:
     def _meet_setting(self, statement: Statement) -> None:
         """Take note of SET and RESET; those of a session may stand anywhere."""
         if _is_read_only(statement):
-            raise self._error(self._noted(statement), _read_only())
+            raise SourceError.at(statement, _read_only())
         if self._begin is None and self._ordinary is None and _sets_level(statement):
             found = LEVEL.search(statement.text)
             self._level = " ".join(found[0].upper().split()) if found else None
@@ -185,35 +185,35 @@ class Rules:
     def _open(self, statement: Statement, noted: _Noted) -> None:
         """Take note of the BEGIN of the envelope."""
         if self._begin is not None:
-            raise self._error(noted, _second_begin(inside=self._commit is None))
+            raise SourceError.at(noted, _second_begin(inside=self._commit is None))
         if outside := self._forbidden or self._ordinary:
-            raise self._error(outside, _outside(outside))
+            raise SourceError.at(outside, _outside(outside))
         self._modes = _modes(statement)
         if problem := _refused_modes(self._modes):
-            raise self._error(noted, problem)
+            raise SourceError.at(noted, problem)
         self._begin = noted
         self._settled = False
 
     def _close(self, noted: _Noted) -> None:
         """Take note of the COMMIT of the envelope."""
         if self._begin is None or self._commit is not None:
-            raise self._error(noted, _stray_commit(first=self._begin is None))
+            raise SourceError.at(noted, _stray_commit(first=self._begin is None))
         self._commit = noted
         self._settled = False
 
     def _meet_forbidden(self, noted: _Noted) -> None:
         """Take note of a statement that cannot run in a transaction."""
         if self._commit is not None:
-            raise self._error(noted, _outside(noted))
+            raise SourceError.at(noted, _outside(noted))
         if self._begin is not None:
             message = f"{noted.name} cannot run between BEGIN and COMMIT; put it in a source "
-            raise self._error(noted, message + "of its own")
+            raise SourceError.at(noted, message + "of its own")
         if self._asked is Transaction.ON:
             message = (
                 f"{noted.name} cannot run in a transaction, and the header says "
                 "transaction = on; remove that line"
             )
-            raise self._error(noted, message)
+            raise SourceError.at(noted, message)
         self._forbidden = self._forbidden or noted
         self._refuse_mixture()
         self._settled = False
@@ -221,7 +221,7 @@ class Rules:
     def _meet_ordinary(self, noted: _Noted) -> None:
         """Take note of a statement that should be in a transaction."""
         if self._commit is not None:
-            raise self._error(noted, _outside(noted))
+            raise SourceError.at(noted, _outside(noted))
         if self._begin is None:
             self._ordinary = self._ordinary or noted
             self._refuse_mixture()
@@ -234,11 +234,7 @@ class Rules:
                 f"{self._forbidden.name} cannot run in a transaction, and other statements "
                 f"here should; split the file into two sources, or {OFF_HINT}"
             )
-            raise self._error(self._forbidden, message)
-
-    def _error(self, noted: _Noted, message: str) -> SourceError:
-        """Return the error to raise for a statement."""
-        return SourceError(noted.path, message, line=noted.line, column=noted.column)
+            raise SourceError.at(self._forbidden, message)
 
 
 def is_session_setting(statement: Statement) -> bool:
