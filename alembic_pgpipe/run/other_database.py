@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from alembic_pgpipe.connect.database import Database
 from alembic_pgpipe.errors import SourceError, UnreachableError
@@ -20,6 +20,7 @@ from alembic_pgpipe.model import Attempt
 from alembic_pgpipe.run.build_log import BuildLog
 from alembic_pgpipe.run.driver import DriverConnection
 from alembic_pgpipe.run.executor import Executor
+from alembic_pgpipe.run.inquiry import Inquiry
 from alembic_pgpipe.run.other_reading import refuse_escapes
 from alembic_pgpipe.run.quota import rationed
 from alembic_pgpipe.run.running import Running
@@ -29,8 +30,6 @@ from alembic_pgpipe.settings import Settings
 from alembic_pgpipe.source.loading import Source
 from alembic_pgpipe.source.transaction import Mode
 
-TRANSACTION_STATUS = text("SELECT pg_catalog.txid_status(:id)")
-TRANSACTION_ID = text("SELECT pg_catalog.txid_current()")
 OTHER_DIRECTIVES = (
     "build {0.build_number} committed this source with other directives: {0.directives}. Put "
     "them back and run again, or skip this revision and write a new one"
@@ -67,9 +66,9 @@ class OtherDatabase:
         Raises SourceError where it committed another text, or where nobody can know.
         """
         last = self.journal.reading.committing(running.step.revision, running.step.direction)
-        if last is None:
+        if last is None or last.transaction_id is None:
             return False
-        status = self.main.scalar(TRANSACTION_STATUS, {"id": last.transaction_id})
+        status = Inquiry(self.main).transaction_status(last.transaction_id)
         if status == "aborted":
             return False
         running.kept = True
@@ -109,8 +108,8 @@ class OtherDatabase:
         self._commit(executor.connection, running)
 
     def _commit(self, connection: Connection, running: Running) -> None:
-        transaction = connection.scalar(TRANSACTION_ID)
-        self.journal.attempts.record_transaction(running.open_attempt, int(transaction))
+        transaction = Inquiry(connection).transaction_id()
+        self.journal.attempts.record_transaction(running.open_attempt, transaction)
         # From here on a rollback does not take back all of the step.
         running.committing = True
         connection.commit()

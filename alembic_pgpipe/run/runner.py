@@ -16,17 +16,18 @@ from alembic_pgpipe.errors import SourceError, UnreachableError
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.ledger.steps import Beginning, Move
 from alembic_pgpipe.model import Attempt, Outcome, Row
-from alembic_pgpipe.run.alone import Alone, Notes
+from alembic_pgpipe.run.alone import Alone
 from alembic_pgpipe.run.batch import Batch
 from alembic_pgpipe.run.blockers import Blockers
 from alembic_pgpipe.run.build_log import BuildLog
 from alembic_pgpipe.run.driver import DriverConnection
 from alembic_pgpipe.run.executor import Executor, Tried
+from alembic_pgpipe.run.notes import Notes
 from alembic_pgpipe.run.other_database import OtherDatabase, is_elsewhere
 from alembic_pgpipe.run.progress import Display, Schedule
 from alembic_pgpipe.run.quota import rationed
 from alembic_pgpipe.run.resume import refuse_transaction, unfinished
-from alembic_pgpipe.run.running import Running
+from alembic_pgpipe.run.running import HowFar, Running
 from alembic_pgpipe.run.session import Session
 from alembic_pgpipe.run.step import EMPTY, Sources, Step, refuse_apart
 from alembic_pgpipe.run.stopping import cancelled_by_signals
@@ -304,8 +305,9 @@ class Runner:
         )
         database = source.directives.database if self._leaves(source) else None
         patience = self.settings.lock_wait
-        running.alone = Alone(executor, notes, source, patience, database)
-        running.alone.run(running.last)
+        running.how_far = HowFar()
+        alone = Alone(executor, notes, source, running.how_far, patience, database)
+        alone.run(running.last)
 
     def _leaves(self, source: Source) -> bool:
         """Return whether a source runs in another database than the run's own."""

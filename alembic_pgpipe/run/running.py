@@ -6,9 +6,20 @@ import time
 from dataclasses import dataclass, field
 
 from alembic_pgpipe.model import Attempt, Row
-from alembic_pgpipe.run.alone import Alone
 from alembic_pgpipe.run.resume import unfinished
 from alembic_pgpipe.run.step import Step
+
+
+@dataclass(slots=True)
+class HowFar:
+    """How far a source outside a transaction has come: ``done`` counts what is done.
+
+    ``parted`` is the number of a statement that failed and may be done in part.
+    """
+
+    total: int = 0
+    done: int = 0
+    parted: int | None = None
 
 
 @dataclass(slots=True)
@@ -33,7 +44,7 @@ class Running:
     committing: bool = False
     at_end: bool = False
     recording: bool = False
-    alone: Alone | None = None
+    how_far: HowFar | None = None
 
     @property
     def open_attempt(self) -> int:
@@ -61,7 +72,7 @@ def what_is_left(running: Running) -> str:
         return "whether it was committed in the other database, the next run asks there"
     if running.kept:
         return "what it committed by itself stays: look at it before the next try"
-    return _left_by(running.alone)
+    return _left_by(running.how_far)
 
 
 def _nothing(running: Running) -> str:
@@ -72,16 +83,16 @@ def _nothing(running: Running) -> str:
     return f"nothing of {what} (rolled back)"
 
 
-def _left_by(alone: Alone | None) -> str:
-    if alone is None or not alone.total:
+def _left_by(how_far: HowFar | None) -> str:
+    if how_far is None or not how_far.total:
         return "what its finished statements did stays; the next try goes on after them"
-    if alone.parted is not None:
+    if how_far.parted is not None:
         return (
-            f"statement {alone.parted} had ended a transaction by itself before it failed, so "
-            "that a part of it may stay: look at it before the next try"
+            f"statement {how_far.parted} had ended a transaction by itself before it failed, "
+            "so that a part of it may stay: look at it before the next try"
         )
-    are = "statement is" if alone.total == 1 else "statements are"
+    are = "statement is" if how_far.total == 1 else "statements are"
     return (
-        f"{alone.done} of {alone.total} {are} done; what its finished statements did stays, "
-        "and the next try goes on after them"
+        f"{how_far.done} of {how_far.total} {are} done; what its finished statements did "
+        "stays, and the next try goes on after them"
     )
