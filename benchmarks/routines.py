@@ -1,9 +1,11 @@
 """``alembic pgpipe wrap`` with changed routines: ``python -m benchmarks.routines``.
 
-A project of routines and of views on them; the rehearsal is warm.  "new" ships all of them
-for the first time, "changed" all with another body, "wider" one function with one more
-argument, so that it and all views are dropped and created anew.  Times are wall-clock
-seconds of whole commands.
+Two projects; the rehearsal is warm.  In one, functions and views on one of them: "new" ships
+all for the first time, "changed" all with another body, "wider" one function with one more
+argument, so that it and all views are dropped and created anew.  In the other, "first" ships
+what a grown project has when it comes: functions, views on tables and over views, triggers,
+grants and comments, in files whose names are in no order that a server accepts.  Times are
+wall-clock seconds of whole commands.
 """
 
 from __future__ import annotations
@@ -19,25 +21,47 @@ from pathlib import Path
 
 from benchmarks.report import count, machine, postgresql, table
 
-HEADER = ("routines and views", "work", "median s", "spread s")
+HEADER = ("files", "work", "median s", "spread s")
 FUNCTION = (
     "CREATE OR REPLACE FUNCTION public.f{number}(a int{more}) RETURNS int LANGUAGE sql "
     "AS 'SELECT a + {body}';\n"
 )
 VIEW = "CREATE OR REPLACE VIEW public.v{number} AS SELECT public.f0({body}) AS one;\n"
+TABLES = "CREATE TABLE public.t (id int PRIMARY KEY, a int, changed date);\n"
+# Each needs one that stands behind it.
+GROWN = (
+    """\
+CREATE VIEW public.over{number} AS SELECT id, twice FROM public.v{number};
+COMMENT ON VIEW public.over{number} IS 'over a view';
+""",
+    """\
+CREATE TRIGGER g{number} BEFORE UPDATE ON public.t
+    FOR EACH ROW EXECUTE FUNCTION public.stamp{number}();
+""",
+    """\
+CREATE VIEW public.v{number} AS SELECT id, public.f{number}(a) AS twice FROM public.t;
+GRANT SELECT ON public.v{number} TO PUBLIC;
+""",
+    """\
+CREATE FUNCTION public.stamp{number}() RETURNS trigger LANGUAGE plpgsql AS
+$$BEGIN NEW.changed := current_date; RETURN NEW; END$$;
+""",
+    """\
+CREATE FUNCTION public.f{number}(a int) RETURNS int LANGUAGE sql AS 'SELECT 2 * a';
+REVOKE EXECUTE ON FUNCTION public.f{number}(int) FROM PUBLIC;
+COMMENT ON FUNCTION public.f{number}(int) IS 'twice as much';
+""",
+)
+WORK = ("nothing to do", "new", "changed", "wider", "first")
 
 
 def measure(count: int, rounds: int) -> list[tuple[str, ...]]:
     """Return the lines of the report."""
-    seconds: dict[str, list[float]] = {
-        "nothing to do": [],
-        "new": [],
-        "changed": [],
-        "wider": [],
-    }
+    seconds: dict[str, list[float]] = {work: [] for work in WORK}
     for _ in range(rounds):
-        with tempfile.TemporaryDirectory(prefix="pgpipe-benchmark-") as folder:
-            _round(Path(folder), count, seconds)
+        for measured in (_round, _first):
+            with tempfile.TemporaryDirectory(prefix="pgpipe-benchmark-") as folder:
+                measured(Path(folder), count, seconds)
     return [
         (str(count), work, f"{statistics.median(s):.2f}", f"{min(s):.2f} – {max(s):.2f}")
         for work, s in seconds.items()
@@ -55,6 +79,18 @@ def _round(project: Path, count: int, seconds: dict[str, list[float]]) -> None:
     seconds["changed"].append(_alembic(project, "pgpipe", "wrap"))
     _write(project, count, 2, more=", b int DEFAULT 1")
     seconds["wider"].append(_alembic(project, "pgpipe", "wrap"))
+
+
+def _first(project: Path, count: int, seconds: dict[str, list[float]]) -> None:
+    _alembic(project, "pgpipe", "init")
+    (project / "alembic" / "sql" / "1_tables.sql").write_text(TABLES, encoding="utf-8")
+    _write(project, 1, 0)
+    _alembic(project, "pgpipe", "wrap")
+    for number in range(count):
+        group, place = divmod(number, len(GROWN))
+        file = project / "alembic" / "routines" / f"{place}_grown{group}.sql"
+        file.write_text(GROWN[place].format(number=group + 1), encoding="utf-8")
+    seconds["first"].append(_alembic(project, "pgpipe", "wrap"))
 
 
 def _write(project: Path, count: int, body: int, more: str = "", first: int = 0) -> None:

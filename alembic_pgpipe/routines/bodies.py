@@ -120,7 +120,7 @@ class Bodies:
             return NOT_INSTALLED
         try:
             with self.rehearsed.savepoint():
-                connection.exec_driver_sql(CREATE)
+                self.rehearsed.command(CREATE)
         except DBAPIError as error:
             said = server_error(error).message
             return f"plpgsql_check cannot be created ({said}); bodies were not looked into"

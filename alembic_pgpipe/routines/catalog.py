@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -29,7 +28,8 @@ class Kind(str, Enum):
 
 KINDS = tuple(Kind)
 # A row's xmin alone would miss a second change within one transaction.  Of a view its query
-# counts: a trigger, rule or index on it writes the row of the view as well.
+# counts: a trigger, rule or index on it writes the row of the view as well.  Of functions
+# PostgreSQL itself has thousands, below the first number that others get.
 OBJECTS = """
 WITH own AS MATERIALIZED (
     SELECT oid, nspname, pg_catalog.quote_ident(nspname) AS shown
@@ -58,7 +58,7 @@ SELECT 'pg_catalog.pg_proc'::pg_catalog.regclass::oid AS catalog, p.oid,
         (SELECT a.xmin::text || a.ctid::text FROM pg_catalog.pg_aggregate AS a
         WHERE a.aggfnoid = p.oid), '') AS written
 FROM pg_catalog.pg_proc AS p JOIN own AS n ON n.oid = p.pronamespace
-WHERE p.oid NOT IN (
+WHERE p.oid >= 16384 AND p.oid NOT IN (
     SELECT objid FROM part WHERE classid = 'pg_catalog.pg_proc'::pg_catalog.regclass)
 UNION ALL
 SELECT 'pg_catalog.pg_class'::pg_catalog.regclass::oid, r.oid,
@@ -160,7 +160,7 @@ class DatabaseObject:
     schema: str | None
     name: str
     identity: str
-    version: int
+    version: str
     relation: str | None = None
 
 
@@ -207,13 +207,12 @@ def _place(found: DatabaseObject) -> tuple[int, str]:
 
 
 def _object(row: Row[Any]) -> DatabaseObject:
-    digest = hashlib.sha256(row.written.encode()).digest()
     return DatabaseObject(
         address=Address(row.catalog, row.oid),
         kind=Kind(row.kind),
         schema=row.schema,
         name=row.name,
         identity=row.identity,
-        version=int.from_bytes(digest[:8], "big"),
+        version=row.written,
         relation=row.relation,
     )

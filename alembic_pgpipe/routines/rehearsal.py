@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
 
 from alembic.config import Config
 from sqlalchemy import Connection
@@ -39,6 +40,8 @@ DATABASE = "rehearsal"
 RESERVED = frozenset({"postgres", "template0", "template1"})
 WHERE = frozenset(LIBPQ_VARIABLES) - {"PGPASSWORD"}
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
@@ -49,6 +52,14 @@ class Rehearsal:
 
     connection: Connection
     settings: Settings
+    _read: dict[Callable[[Connection], object], Any] = field(default_factory=dict, init=False)
+
+    def read(self, question: Callable[[Connection], T]) -> T:
+        """Return the answer to a question; it is asked again where something was run since."""
+        if question not in self._read:
+            self._read[question] = question(self.connection)
+        answer: T = self._read[question]
+        return answer
 
     def run(
         self, text: str, path: str, done: Callable[[Statement], None] = lambda _: None
@@ -68,19 +79,33 @@ class Rehearsal:
         execution = rules.verdict()
         executor = Executor(self.connection)
         for number, statement in enumerate(execution.sent(statements), 1):
+            self._read.clear()
             executor.send(statement, number, execution.total)
             done(statement)
+        self._read.clear()
         executor.command(leaving(self.settings))
 
     def send(self, statement: Statement) -> None:
         """Send one statement; raises StatementError where the server refuses it."""
+        self._read.clear()
         Executor(self.connection).send(statement, 1, 1)
+
+    def command(self, sql: str) -> None:
+        """Run a statement of our own."""
+        self._read.clear()
+        self.connection.exec_driver_sql(sql.replace("%", "%%"))
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """Undo what is done within the context where an error leaves it."""
-        with self.connection.begin_nested():
-            yield
+        before = dict(self._read)
+        try:
+            with self.connection.begin_nested():
+                yield
+        except BaseException:
+            self._read.clear()
+            self._read.update(before)
+            raise
 
 
 @contextmanager

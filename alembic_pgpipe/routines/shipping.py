@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.model import Problem
@@ -33,6 +34,7 @@ from alembic_pgpipe.routines.domains import altered, read_domain
 from alembic_pgpipe.routines.guard import guard
 from alembic_pgpipe.routines.heads import head_of
 from alembic_pgpipe.routines.kept import drop, give_back, heirs_of, keep
+from alembic_pgpipe.routines.mentions import behind_what_they_mention
 from alembic_pgpipe.routines.shipment import Declined, Plan, Shipment, declining, problem
 from alembic_pgpipe.routines.stage import Stage
 from alembic_pgpipe.routines.texts import Objects, Texts
@@ -52,6 +54,10 @@ UNFIT = (
 NO_WAY_BACK = "its downgrade would not end well: "
 GONE_BEFORE = "the file is gone, and what it created was gone before"
 MOVED = "-- The file was moved, and nothing else.\n"
+
+Way: TypeAlias = Callable[[RoutineChange, Sequence[RoutineChange]], Shipment]
+# What is not shipped yet, in the order to try it in, and what was said against it last.
+Waiting: TypeAlias = dict[RoutineChange, Problem | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,37 +97,44 @@ class Shipping:
         settled = {change for shipment in shipments for change in shipment.changes}
         self.texts.ship(*settled)
         unfit = {change: why for change in changes if (why := _unfit(change))}
-        waiting = [change for change in changes if change not in {*settled, *unfit}]
-        refused: dict[str, Problem] = {}
-        while waiting:
-            found = self._next(waiting, refused)
-            if found is None:
-                break
-            shipments.append(found)
-            shipped(found)
-            waiting = [change for change in waiting if change not in found.changes]
-        problems = (*unfit.values(), *(refused[change.name] for change in waiting))
-        return Plan(tuple(shipments), problems)
+        rest = [change for change in changes if change not in {*settled, *unfit}]
+        waiting: Waiting = dict.fromkeys(behind_what_they_mention(rest))
+        for shipment in self._shipments(waiting):
+            shipments.append(shipment)
+            shipped(shipment)
+        refused = (why for change in rest if (why := waiting.get(change)))
+        return Plan(tuple(shipments), (*unfit.values(), *refused))
 
-    def _next(
-        self, waiting: Sequence[RoutineChange], refused: dict[str, Problem]
-    ) -> Shipment | None:
-        """Return the first change that simply runs, else the first that needs more."""
-        for way in (self._run, self._alter, self._replace):
-            for change in waiting:
-                if way != self._run and not change.old:
-                    continue  # a new file has nothing to replace
-                try:
-                    return way(change, waiting)
-                except Declined as error:
-                    refused[change.name] = error.problem or refused[change.name]
-        return None
+    def _shipments(self, waiting: Waiting) -> Iterator[Shipment]:
+        """Yield those that simply run; where none does, those that need more, and again."""
+        before = -1
+        while len(waiting) != before:
+            before = len(waiting)
+            for way in (self._run, self._alter, self._replace):
+                yield from self._shipped(way, waiting)
+                if len(waiting) < before:
+                    break
+
+    def _shipped(self, way: Way, waiting: Waiting) -> Iterator[Shipment]:
+        """Try each change in one way; yield, and let wait no more, what goes through."""
+        for change in tuple(waiting):
+            # Another may have taken it along, and a new file has nothing to replace.
+            if change not in waiting or (way != self._run and not change.old):
+                continue
+            try:
+                shipment = way(change, tuple(waiting))
+            except Declined as error:
+                waiting[change] = error.problem or waiting[change]
+            else:
+                for one in shipment.changes:
+                    del waiting[one]
+                yield shipment
 
     # -- a text that simply runs ---------------------------------------------------------
 
     def _run(self, change: RoutineChange, _waiting: Sequence[RoutineChange]) -> Shipment:
         before = self._now()
-        taken = self._taken_over(change)
+        taken = self._taken_over(change, before)
         with declining(), self.stage.rehearsal.savepoint():
             old = self.texts.created_by(change)
             was = self._definitions(old)
@@ -166,14 +179,16 @@ class Shipping:
         others = self.stage.objects().keys() - set(map(key, own))
         return frozenset({*others, *self.stage.attached(), *self.stage.parts_of_tables()})
 
-    def _taken_over(self, change: RoutineChange) -> Sequence[Definition]:
+    def _taken_over(self, change: RoutineChange, before: Before) -> Sequence[Definition]:
         """Return how objects are defined that a file may take over and must give back."""
         if change.old and not self.keep_old:
             return ()
         with declining():
             with self.stage.undone():
                 # First as it is: an error then has the place that it has in the file.
-                self.stage.create(change.new, change.path)
+                created = self.stage.create(change.new, change.path)
+            if not (before.objects.keys() & set(map(key, created)) or _may_pass_over(change)):
+                return ()
             taken = self.stage.created_by(change.new, change.path)
         return self._definitions(taken)
 
@@ -282,6 +297,8 @@ class Shipping:
         """Return what takes back what a new text has given besides what it creates."""
         attached = self.stage.attached().items()
         new = (f"{undo};\n" for what, undo in attached if what not in before.attached)
+        if not was:
+            return "".join(new)
         there = self.stage.objects()
         old = {key(one.object): one for one in was if key(one.object) in there}
         now = self._definitions([there[name] for name in old])
@@ -391,6 +408,12 @@ def _moves(changes: Sequence[RoutineChange]) -> Iterator[Shipment]:
 def _drops(change: RoutineChange) -> bool:
     statements = read_statements(change.new, change.path)
     return any({"drop", "cascade"} & names_in(statement) for statement in statements)
+
+
+def _may_pass_over(change: RoutineChange) -> bool:
+    """Tell whether a text creates something only IF NOT EXISTS."""
+    statements = read_statements(change.new, change.path)
+    return any(is_create(statement) and "IF" in statement.words for statement in statements)
 
 
 def _unfit(change: RoutineChange) -> Problem | None:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
+from sqlalchemy import Connection
+
 from alembic_pgpipe.routines.catalog import (
     Address,
     DatabaseObject,
@@ -51,12 +53,13 @@ class Stage:
 
     def objects(self) -> Mapping[str, DatabaseObject]:
         """Return what the database holds now, by kind and identity."""
-        found = read_objects(self.rehearsal.connection)
-        return {key(one): one for one in found}
+        return self.rehearsal.read(_objects)
 
     def in_order_of_drops(self, objects: Iterable[DatabaseObject]) -> Sequence[DatabaseObject]:
         """Return objects so that each comes ahead of those that it needs."""
         found = {one.address: one for one in objects}
+        if len(found) < 2:
+            return tuple(found.values())
         graph = read_graph(self.rehearsal.connection, self.objects().values())
         ordered = in_order(found, graph.needs)
         return [found[address] for address in reversed(ordered)]
@@ -69,15 +72,15 @@ class Stage:
 
     def attached(self) -> Mapping[str, str]:
         """Return what goes with views, and what drops it: rules, statistics, defaults."""
-        return read_attached(self.rehearsal.connection)
+        return self.rehearsal.read(read_attached)
 
     def parts_of_tables(self) -> frozenset[str]:
         """Return what a DROP with CASCADE takes from tables: columns, defaults and more."""
-        return read_parts_of_tables(self.rehearsal.connection)
+        return self.rehearsal.read(read_parts_of_tables)
 
     def command(self, sql: str) -> None:
         """Run a statement of wrap's own."""
-        self.rehearsal.connection.exec_driver_sql(sql.replace("%", "%%"))
+        self.rehearsal.command(sql)
 
     @contextmanager
     def undone(self) -> Iterator[None]:
@@ -97,7 +100,7 @@ class Stage:
         return self._with_roles(lambda: self._create(text, path))
 
     def _create(self, text: str, path: str) -> tuple[DatabaseObject, ...]:
-        created = _Created(self.objects)
+        created = _Created(self.objects, read_statements(text, path))
         with self.rehearsal.savepoint():
             self.rehearsal.run(text, path, created.see)
         return created.left()
@@ -139,13 +142,14 @@ class Stage:
 
     def _created_by(self, text: str, path: str) -> tuple[DatabaseObject, ...]:
         before = self.objects()
-        created = _Created(self.objects)
+        statements = read_statements(text, path)
+        created = _Created(self.objects, statements)
         with self.undone():
-            for statement in read_statements(text, path):
+            for statement in statements:
                 if is_create(statement) or statement.words[:1] == ("SET",):
                     self._create_over(statement)
                     created.see(statement)
-        names = (key(one) for one in created.left())
+            names = created.names()
         return tuple(before[name] for name in names if name in before)
 
     def named_in(self, text: str, path: str) -> tuple[DatabaseObject, ...]:
@@ -186,26 +190,50 @@ class Stage:
 class _Created:
     """Which objects the CREATE statements of a text have written."""
 
-    def __init__(self, read: Callable[[], Mapping[str, DatabaseObject]]) -> None:
+    def __init__(
+        self,
+        read: Callable[[], Mapping[str, DatabaseObject]],
+        statements: Sequence[Statement],
+    ) -> None:
         self._read = read
         self._seen = _versions(read().values())
         self._names: dict[str, None] = {}
+        # To look takes longer than most statements run: there is no need behind the last
+        # CREATE, and what the last statement of all creates is seen in the end.
+        creates = [number for number, one in enumerate(statements) if is_create(one)]
+        ahead = statements[:-1][: creates[-1] + 1] if creates else ()
+        self._seen_at = frozenset(one.offset for one in ahead)
+        self._ends_with_create = is_create(statements[-1]) if statements else False
 
     def see(self, statement: Statement) -> None:
         """Compare what is there now with what was there before a statement."""
-        now = self._read()
-        if is_create(statement):
-            changed = {n for n, o in now.items() if self._seen.get(o.address) != o.version}
-            self._names.update(dict.fromkeys(changed))
-        self._seen = _versions(now.values())
+        if statement.offset in self._seen_at:
+            self._compare(created=is_create(statement))
+
+    def names(self) -> tuple[str, ...]:
+        """Return what all statements have written, in this order; nothing is undone yet."""
+        if self._ends_with_create:
+            self._compare(created=True)
+        return tuple(self._names)
 
     def left(self) -> tuple[DatabaseObject, ...]:
         """Return those that are still there, in the order in which they were created."""
         now = self._read()
-        return tuple(now[name] for name in self._names if name in now)
+        return tuple(now[name] for name in self.names() if name in now)
+
+    def _compare(self, *, created: bool) -> None:
+        now = self._read()
+        if created:
+            changed = {n for n, o in now.items() if self._seen.get(o.address) != o.version}
+            self._names.update(dict.fromkeys(changed))
+        self._seen = _versions(now.values())
 
 
-def _versions(objects: Iterable[DatabaseObject]) -> dict[Address, int]:
+def _objects(connection: Connection) -> Mapping[str, DatabaseObject]:
+    return {key(one): one for one in read_objects(connection)}
+
+
+def _versions(objects: Iterable[DatabaseObject]) -> dict[Address, str]:
     return {one.address: one.version for one in objects}
 
 

@@ -219,7 +219,7 @@ def test_objects_that_need_each_other_are_all_named(connection: Connection) -> N
     assert [one.description for one in found] == ["constraint t_check on table public.t"]
 
 
-def versions(connection: Connection) -> dict[str, int]:
+def versions(connection: Connection) -> dict[str, str]:
     return {one.identity: one.version for one in read_objects(connection)}
 
 

@@ -13,7 +13,7 @@ from unittest import mock
 
 import pytest
 from alembic.config import Config
-from sqlalchemy import URL
+from sqlalchemy import URL, Connection
 
 from alembic_pgpipe.connect import binaries, server
 from alembic_pgpipe.connect.server import scratch_server
@@ -28,12 +28,21 @@ from alembic_pgpipe.revisions.wrapper import revision_id
 from alembic_pgpipe.routines.rehearsal import FOLDER, Rehearsal, rehearsal
 from alembic_pgpipe.routines.replay import Replay
 from alembic_pgpipe.run.server_errors import StatementError
+from alembic_pgpipe.source import read_statements
 from tests.background import eventually
 from tests.integration.test_adoption import FAILS, Foreign
 from tests.project import Project
 
 TABLE = "CREATE TABLE public.{0} (id int);\n"
 VIEW = "CREATE VIEW public.{0} AS SELECT 1 AS one;\n"
+HELD = "SELECT tablename FROM pg_tables WHERE tablename IN ('t', 'made')"
+DEFERRED = """CREATE TABLE public.t (id int);
+CREATE FUNCTION public.make() RETURNS trigger LANGUAGE plpgsql AS
+$$BEGIN CREATE TABLE public.made (); RETURN NULL; END$$;
+CREATE CONSTRAINT TRIGGER make AFTER INSERT ON public.t DEFERRABLE INITIALLY DEFERRED
+FOR EACH ROW EXECUTE FUNCTION public.make();
+INSERT INTO public.t VALUES (1);
+"""
 PYTHON = """from alembic import op
 
 revision = {0!r}
@@ -156,6 +165,45 @@ def test_what_is_tried_is_rolled_back(project: Project) -> None:
             rehearsed.run(f"BEGIN;\n{TABLE.format('c')}COMMIT;\n", "kept.sql")
         assert tables_of(rehearsed) == {"a", "tried", "c"}
     assert tables(project) == {"a"}
+
+
+@pytest.mark.usefixtures("shared_rehearsal")
+def test_a_question_is_asked_again_where_something_was_run(project: Project) -> None:
+    asked: list[int] = []
+
+    def held(connection: Connection) -> set[str]:
+        asked.append(1)
+        return set(connection.exec_driver_sql(HELD).scalars())
+
+    def fail(rehearsed: Rehearsal) -> None:
+        with rehearsed.savepoint():
+            rehearsed.command("CREATE TABLE public.made ()")
+            assert rehearsed.read(held) == {"made"}
+            rehearsed.run("SELECT 1/0;", "failed.sql")
+
+    with rehearsal(configuration(project)) as rehearsed:
+        assert rehearsed.read(held) == rehearsed.read(held) == set()
+        with pytest.raises(StatementError):
+            fail(rehearsed)
+        assert rehearsed.read(held) == set()
+        assert len(asked) == 2, "what is taken back leaves what was known"
+        with rehearsed.savepoint():
+            rehearsed.run(TABLE.format("t"), "t.sql")
+        assert rehearsed.read(held) == {"t"}
+        rehearsed.send(read_statements("DROP TABLE public.t;", "t.sql")[0])
+        assert rehearsed.read(held) == set()
+
+
+@pytest.mark.usefixtures("shared_rehearsal")
+def test_what_a_text_has_deferred_is_done_before_a_question(project: Project) -> None:
+    seen: list[set[str]] = []
+
+    def held(connection: Connection) -> set[str]:
+        return set(connection.exec_driver_sql(HELD).scalars())
+
+    with rehearsal(configuration(project)) as rehearsed:
+        rehearsed.run(DEFERRED, "d.sql", lambda _: seen.append(rehearsed.read(held)))
+        assert (seen[-1], rehearsed.read(held)) == ({"t"}, {"t", "made"})
 
 
 @pytest.mark.usefixtures("shared_rehearsal")

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import URL
+from sqlalchemy import URL, Connection
 
-from alembic_pgpipe.routines.catalog import DatabaseObject
+from alembic_pgpipe.routines import stage
+from alembic_pgpipe.routines.catalog import DatabaseObject, read_objects
 from alembic_pgpipe.routines.stage import Stage
 from tests.integration.routines.test_shipping import (
     F_WIDER,
@@ -530,11 +531,52 @@ def test_one_change_among_many_files_looks_at_few_of_them(
     tried: list[str] = []
     created_by = Stage.created_by
 
-    def counted(stage: Stage, text: str, path: str) -> tuple[DatabaseObject, ...]:
+    def counted(tried_on: Stage, text: str, path: str) -> tuple[DatabaseObject, ...]:
         tried.append(path)
-        return created_by(stage, text, path)
+        return created_by(tried_on, text, path)
 
     monkeypatch.setattr(Stage, "created_by", counted)
     project.ok("pgpipe", "wrap")
     assert len(tried) < 20
     assert "f7.v002.sql" in sources(project)
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[Connection]:
+    """Note each look at all that the rehearsal holds."""
+    noted: list[Connection] = []
+
+    def counted(connection: Connection) -> tuple[DatabaseObject, ...]:
+        noted.append(connection)
+        return read_objects(connection)
+
+    monkeypatch.setattr(stage, "read_objects", counted)
+    return noted
+
+
+def test_a_first_wrap_of_many_files_tries_each_of_them_once(
+    project: Project, looks: list[Connection]
+) -> None:
+    count = 30
+    for number in range(count):
+        needed = f"public.v{number + 1}" if number + 1 < count else "(SELECT 1 AS a) AS last"
+        text = f"CREATE VIEW public.v{number} AS SELECT a FROM {needed};\n"
+        write(project, f"{number:02}", f"{text}COMMENT ON VIEW public.v{number} IS 'one';\n")
+    project.ok("pgpipe", "wrap")
+    assert len(looks) <= 6 * count
+    project.ok("upgrade", "head")
+    assert project.scalar("SELECT a FROM v0") == 1
+
+
+def test_many_files_that_are_replaced_are_not_tried_over_and_over(
+    project: Project, looks: list[Connection]
+) -> None:
+    count = 15
+    for number in range(count):
+        write(project, f"f{number}", F.replace("public.f", f"public.f{number}"))
+    shipped(project)
+    for number in range(count):
+        write(project, f"f{number}", OTHER_NAME.replace("public.f", f"public.f{number}"))
+    looks.clear()
+    project.ok("pgpipe", "wrap")
+    assert len(looks) <= 25 * count

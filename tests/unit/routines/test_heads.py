@@ -12,7 +12,7 @@ from alembic_pgpipe.source import read_statements
 def an_object(
     kind: Kind, schema: str | None, name: str, identity: str, relation: str | None = None
 ) -> DatabaseObject:
-    return DatabaseObject(Address(1, 1), kind, schema, name, identity, 1, relation)
+    return DatabaseObject(Address(1, 1), kind, schema, name, identity, "1", relation)
 
 
 def a_function(types: str, kind: Kind = Kind.FUNCTION) -> DatabaseObject:

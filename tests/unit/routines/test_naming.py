@@ -12,7 +12,7 @@ def names(*objects: DatabaseObject, taken: tuple[str, ...] = ()) -> list[str]:
 
 def function(number: int, name: str, types: str = "") -> DatabaseObject:
     identity = f'app."{name}"({types})'
-    return DatabaseObject(Address(1, number), Kind.FUNCTION, "app", name, identity, 1)
+    return DatabaseObject(Address(1, number), Kind.FUNCTION, "app", name, identity, "1")
 
 
 def test_a_lone_function_goes_by_its_name() -> None:
@@ -25,12 +25,12 @@ def test_overloads_go_by_their_types() -> None:
 
 
 def test_a_trigger_goes_by_its_table_too() -> None:
-    trigger = DatabaseObject(Address(1, 1), Kind.TRIGGER, "app", "g", "g ON app.t", 1, "t")
+    trigger = DatabaseObject(Address(1, 1), Kind.TRIGGER, "app", "g", "g ON app.t", "1", "t")
     assert names(trigger) == ["app/t.g.sql"]
 
 
 def test_what_has_no_schema_lies_at_the_top() -> None:
-    assert names(DatabaseObject(Address(1, 1), Kind.EVENT_TRIGGER, None, "e", "e", 1)) == [
+    assert names(DatabaseObject(Address(1, 1), Kind.EVENT_TRIGGER, None, "e", "e", "1")) == [
         "e.sql"
     ]
 
