@@ -7,10 +7,14 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from alembic_pgpipe.routines.catalog import DatabaseObject
+from alembic_pgpipe.routines.catalog import DatabaseObject, Kind, key
+from alembic_pgpipe.routines.composed import without_domain
 from alembic_pgpipe.routines.creation import literal
-from alembic_pgpipe.routines.kept import GIVE_BACK
+from alembic_pgpipe.routines.kept import GIVE_BACK, drop
 from alembic_pgpipe.routines.session import catalogue
+from alembic_pgpipe.routines.shipment import Declined, problem
+from alembic_pgpipe.routines.texts import Texts
+from alembic_pgpipe.routines.working import RoutineChange
 
 FACTS = """
 SELECT pg_catalog.format_type(typbasetype, typtypmod) || ' ' || typcollation AS base,
@@ -42,6 +46,27 @@ def read_domain(connection: Connection, found: DatabaseObject) -> Domain:
     with catalogue(connection) as source:
         [row] = source.rows(FACTS, found.address.oid)
     return Domain(row.base, row.required, row.usual, row.checks)
+
+
+def alterations(texts: Texts, change: RoutineChange) -> str:
+    """Return what makes the domain of a file the one that it describes now.
+
+    Raises Declined where the file is not one of a domain that can be altered so.
+    """
+    stage, old = texts.stage, texts.created_by(change)
+    if [one.kind for one in old] != [Kind.DOMAIN] or not change.new:
+        raise Declined(None)
+    connection = stage.rehearsal.connection
+    was = read_domain(connection, old[0])
+    with stage.undone():
+        stage.command(f"{drop(old[0]).rstrip(';')} CASCADE")
+        found = stage.create(change.new, change.path)
+        same = [key(one) for one in found] == [key(old[0])]
+        new = read_domain(connection, found[0]) if same else was
+    statements = altered(old[0].identity, was, new) if same else None
+    if statements is None:
+        raise Declined(problem(change, "a domain of another name or type is a new one"))
+    return statements + without_domain(change.new, change.path)
 
 
 def altered(identity: str, old: Domain, new: Domain) -> str | None:

@@ -21,6 +21,7 @@ from alembic_pgpipe.routines.catalog import (
     read_parts_of_tables,
 )
 from alembic_pgpipe.routines.composed import is_create
+from alembic_pgpipe.routines.definitions import Definition, read_definitions
 from alembic_pgpipe.routines.dependencies import read_graph
 from alembic_pgpipe.routines.heads import WITH_ARGUMENTS, head_of, heads
 from alembic_pgpipe.routines.order import in_order
@@ -43,6 +44,14 @@ T = TypeVar("T")
 
 class _Undo(Exception):  # noqa: N818  it is no error
     """Leave a savepoint by rolling back to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a stage holds at one moment: objects, and what hangs on views."""
+
+    objects: Mapping[str, DatabaseObject]
+    attached: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +82,17 @@ class Stage:
     def attached(self) -> Mapping[str, str]:
         """Return what goes with views, and what drops it: rules, statistics, defaults."""
         return self.rehearsal.read(read_attached)
+
+    def held(self) -> Held:
+        """Return all of it as it is now."""
+        return Held(self.objects(), self.attached())
+
+    def definitions(self, objects: Sequence[DatabaseObject]) -> Sequence[Definition]:
+        """Return how objects are defined now, in their order."""
+        if not objects:
+            return ()
+        found = read_definitions(self.rehearsal.connection, objects)
+        return [found[one.address] for one in objects]
 
     def parts_of_tables(self) -> frozenset[str]:
         """Return what a DROP with CASCADE takes from tables: columns, defaults and more."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -61,6 +61,19 @@ class Texts:
         except StatementError:
             # A table that it names may have other columns by now, or be gone.
             return self.stage.named_in(change.old, change.path)
+
+    def run(
+        self, change: RoutineChange, old: Sequence[DatabaseObject], *, keep_old: bool
+    ) -> tuple[Sequence[DatabaseObject], Sequence[DatabaseObject]]:
+        """Run a text; return what it creates, and what it no longer does."""
+        if not change.new:
+            raise Declined(problem(change, "this file is gone"))
+        created = self.stage.create(change.new, change.path)
+        left = self.left_over(old, created)
+        if left and not keep_old:
+            names = ", ".join(one.identity for one in left)
+            raise Declined(problem(change, f"{names} would be left over"))
+        return created, left
 
     def left_over(
         self, old: Iterable[DatabaseObject], created: Iterable[DatabaseObject]
