@@ -27,8 +27,8 @@ from alembic_pgpipe.project import OpenLedger, open_ledger, visit_project
 from alembic_pgpipe.revisions.broken import lost_wrapper, two_heads
 from alembic_pgpipe.revisions.project import ProjectRevisions
 from alembic_pgpipe.revisions.unwrapped import unwrapped_sources
-from alembic_pgpipe.routines.rehearsal import rehearsal
-from alembic_pgpipe.routines.trial import Trial, try_changes
+from alembic_pgpipe.routines.rehearsal import Where, rehearsal
+from alembic_pgpipe.routines.trial import Trial, Tried, try_changes
 from alembic_pgpipe.routines.working import GONE, RoutineChange, changed_routines, unsettled
 from alembic_pgpipe.run.edited import difference, edited_text
 from alembic_pgpipe.run.failure import excerpt, problem_of
@@ -48,15 +48,17 @@ LACKS = re.compile(r'extension "[^"]+" is not available|could not (?:open|access
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """What was found in how many pending revisions and changed routine files.
+    """What was found in the pending revisions and so many changed routine files.
 
-    ``notes`` say what could not be looked into.
+    ``notes`` say what could not be looked into.  ``tried`` is what was run of them; None
+    where they were only read.
     """
 
     problems: tuple[Problem, ...]
-    pending: int
+    pending: tuple[Revision, ...]
     routines: int = 0
     notes: tuple[str, ...] = ()
+    tried: Tried | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class _Found:
     """
 
     problems: tuple[Problem, ...]
-    pending: frozenset[str]
+    pending: tuple[Revision, ...]
     routines: tuple[RoutineChange, ...]
     stuck: bool
     notes: tuple[str, ...]
@@ -92,7 +94,7 @@ def check(config: Config, *, rehearse: bool = True) -> CheckReport:
     project = read_settings(config).project
     problems = tuple(_shown(one, project) for one in (*found.problems, *trial.problems))
     notes = (*found.notes, *trial.notes)
-    return CheckReport(problems, len(found.pending), len(found.routines), notes)
+    return CheckReport(problems, found.pending, len(found.routines), notes, trial.tried)
 
 
 def _shown(problem: Problem, project: Path) -> Problem:
@@ -108,14 +110,16 @@ def _read(ledger: OpenLedger) -> _Found:
     sources = Sources(settings)
     evidence = ledger.evidence()
     everything, history = evidence.revisions, evidence.history
-    pending = [r for r in everything if _is_pending(r, history, r.id in evidence.passed)]
+    found = [r for r in everything if _is_pending(r, history, r.id in evidence.passed)]
+    # A run begins with what is to be tried again.
+    pending = tuple(sorted(found, key=lambda revision: revision.id not in evidence.passed))
     agreed = agreement(evidence)
     gone = _gone_texts(evidence, sources)
     runs = [r for r in pending if not sources.facts(r).skip]
     lost = _lost_ground(ledger, runs, history, sources)
     stuck = (
         *_heads(revisions),
-        *(Problem(found.path, _said(found, evidence, settings)) for found in agreed.findings),
+        *(Problem(one.path, _said(one, evidence, settings)) for one in agreed.findings),
         *(p for r in pending for p in _refusal(r, sources, gone)),
         *(problem_of(error) for error in lost),
     )
@@ -127,7 +131,6 @@ def _read(ledger: OpenLedger) -> _Found:
         *(p for r in everything for p in _edited(r, history, sources)),
         *unreadable,
     )
-    ids = frozenset(r.id for r in pending)
     notes = (
         *(hindrances(ledger.connection, settings.schema, ledger.missing) if pending else ()),
         *_unknown_names(ledger, pending, sources),
@@ -136,7 +139,7 @@ def _read(ledger: OpenLedger) -> _Found:
         *_empty(pending, sources),
     )
     doubts = (doubt for revision in pending for doubt in sources.doubts(revision))
-    return _Found(problems, ids, routines, stuck=bool(stuck), notes=(*notes, *doubts))
+    return _Found(problems, pending, routines, stuck=bool(stuck), notes=(*notes, *doubts))
 
 
 def _changed(settings: Settings) -> tuple[tuple[RoutineChange, ...], tuple[Problem, ...]]:
@@ -152,16 +155,18 @@ def _changed(settings: Settings) -> tuple[tuple[RoutineChange, ...], tuple[Probl
 
 def _rehearse(config: Config, found: _Found) -> Trial:
     """Run what is pending and try what has changed; say why where that cannot be done."""
+    ids = [revision.id for revision in found.pending]
     try:
-        with rehearsal(config, pending=found.pending) as rehearsed:
-            return try_changes(rehearsed, found.routines)
+        with rehearsal(config, pending=ids) as rehearsed:
+            return try_changes(rehearsed, len(ids), found.routines)
     except RehearsalError as error:
         cause = error.cause
         # The fault of what is applied already is not that of what is to be shipped.
-        if cause is None or cause.revision not in found.pending or LACKS.search(cause.message):
+        if cause is None or cause.revision not in ids or LACKS.search(cause.message):
             return Trial(notes=(f"not rehearsed: {error}",))
         message = f"fails on a scratch server: {cause.message}"
-        return Trial((Problem(cause.file, message, cause.line, cause.column),))
+        tried = Tried(Where.SCRATCH, ids.index(cause.revision) + 1, 0)
+        return Trial((Problem(cause.file, message, cause.line, cause.column),), tried=tried)
     except PgpipeError as error:
         return Trial(notes=(f"not rehearsed: {error}",))
 

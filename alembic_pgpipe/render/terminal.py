@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     from alembic_pgpipe.commands.status import StatusReport
     from alembic_pgpipe.commands.wrap import Missing
 
+# Of what an upgrade would meet, so many are named.
+MOST_PENDING = 20
+# Where the pending was run, by the name of the place.
+RUN = {
+    "scratch": "run on a scratch server",
+    "given": "run in the database of pgpipe.rehearsal_url, and rolled back",
+}
 # A pipe has no width; a build log is wide and is searched, so nothing is folded there.
 PIPE_WIDTH = 1000
 NOTE_LIMIT = 160
@@ -161,15 +168,37 @@ def baseline(report: PullReport) -> str:
 
 
 def problems(report: CheckReport) -> str:
-    """Return the findings of a check, one to a line."""
-    seen = [counted(report.pending, "pending revision")]
-    if report.routines:
-        seen.append(counted(report.routines, "changed routine file"))
+    """Return the findings of a check, one to a line, what is pending, and how it was tried."""
     found = counted(len(report.problems), "problem") if report.problems else "no problems"
     notes = (f"note: {note}" for note in report.notes)
-    checked = f"{' and '.join(seen)} checked: {found}"
     shown = (line for one in report.problems for line in (str(one), *one.excerpt))
-    return "\n".join([*shown, *notes, checked])
+    return "\n".join([*shown, *notes, *_pending(report), f"{_checked(report)}: {found}"])
+
+
+def _pending(report: CheckReport) -> Iterator[str]:
+    """Yield what an upgrade would meet, in its order."""
+    for revision in report.pending[:MOST_PENDING]:
+        yield f"pending: {revision.id} {revision.name}"
+    if (more := len(report.pending) - MOST_PENDING) > 0:
+        yield f"pending: … and {more} more"
+
+
+def _checked(report: CheckReport) -> str:
+    """Return what was looked at, and whether it was run: the two must not read alike."""
+    revisions, routines = len(report.pending), report.routines
+    if not revisions and not routines:
+        return "nothing is pending"
+    tried = report.tried
+    ran = (tried.revisions, tried.routines) if tried is not None else (revisions, routines)
+    seen = [_part(ran[0], revisions, "pending revision")]
+    if routines:
+        seen.append(_part(ran[1], routines, "changed routine file"))
+    how = RUN[tried.where.value] if tried is not None else "read, not run"
+    return f"{' and '.join(seen)} {how}"
+
+
+def _part(some: int, of: int, what: str) -> str:
+    return counted(of, what) if some == of else f"{some} of {counted(of, what)}"
 
 
 def proposal(found: Proposal) -> str:

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
@@ -43,6 +44,13 @@ WHERE = frozenset(LIBPQ_VARIABLES) - {"PGPASSWORD"}
 T = TypeVar("T")
 
 
+class Where(Enum):
+    """Whose database a rehearsal is in: the tool's own, or one that was named."""
+
+    SCRATCH = "scratch"
+    GIVEN = "given"
+
+
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
     """A database in the state that was asked for; all is rolled back in the end.
@@ -52,6 +60,7 @@ class Rehearsal:
 
     connection: Connection
     settings: Settings
+    where: Where
     _read: dict[Callable[[Connection], object], Any] = field(default_factory=dict, init=False)
 
     def read(self, question: Callable[[Connection], T]) -> T:
@@ -125,7 +134,7 @@ def rehearsal(
     if settings.rehearsal_url is not None:
         elsewhere = _given(settings.rehearsal_url)
         Replay(config, elsewhere).expect(to)
-        with _open(settings, elsewhere) as opened:
+        with _open(settings, elsewhere, Where.GIVEN) as opened:
             yield opened
         return
     with (
@@ -138,7 +147,7 @@ def rehearsal(
         administration = _scratch(server.url().render_as_string())
         with open_database(replace(settings, **administration.options), {}) as database:
             replay.bring(database, name, to)
-        with _open(settings, replay.elsewhere) as opened:
+        with _open(settings, elsewhere, Where.SCRATCH) as opened:
             yield opened
 
 
@@ -179,7 +188,7 @@ def _name(url: str) -> str:
 
 
 @contextmanager
-def _open(settings: Settings, elsewhere: Elsewhere) -> Iterator[Rehearsal]:
+def _open(settings: Settings, elsewhere: Elsewhere, where: Where) -> Iterator[Rehearsal]:
     told = replace(settings, **elsewhere.options)
     with (
         open_database(told, elsewhere.environ) as database,
@@ -188,6 +197,6 @@ def _open(settings: Settings, elsewhere: Elsewhere) -> Iterator[Rehearsal]:
         Session(Executor(connection), told).prepare()
         transaction = connection.begin()
         try:
-            yield Rehearsal(connection, told)
+            yield Rehearsal(connection, told, where)
         finally:
             transaction.rollback()

@@ -111,7 +111,7 @@ def test_a_configuration_file_a_section_and_x_are_understood(
         command = [*SCRIPTS[way], *options]
     done = typed(project, *command, "check")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "1 pending revision checked: no problems" in done.stdout
+    assert "1 pending revision run on a scratch server: no problems" in done.stdout
 
 
 def test_the_configuration_file_may_be_named_by_a_variable(project: Project) -> None:

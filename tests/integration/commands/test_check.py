@@ -21,14 +21,46 @@ def problems(result: Result) -> list[str]:
     """Expect exit code 6; return the findings."""
     assert result.code == 6, result.text
     found = result.output.splitlines()[:-1]
-    return [line for line in found if not line.startswith(("note: ", "  "))]
+    return [line for line in found if not line.startswith(("note: ", "pending: ", "  "))]
+
+
+def last_line(result: Result) -> str:
+    """Return how all of it went."""
+    return result.output.splitlines()[-1]
 
 
 def test_check_finds_nothing_wrong(project: Project) -> None:
     project.wrapped(a1=TABLE.format("a"), a2=TABLE.format("b"))
-    assert project.ok("pgpipe", "check").output == "2 pending revisions checked: no problems\n"
+    assert last_line(project.ok("pgpipe", "check")) == (
+        "2 pending revisions run on a scratch server: no problems"
+    )
     project.ok("upgrade", "head")
-    assert project.ok("pgpipe", "check").output == "0 pending revisions checked: no problems\n"
+    assert project.ok("pgpipe", "check").output == "nothing is pending: no problems\n"
+
+
+def test_check_tells_what_was_run_from_what_was_only_read(project: Project) -> None:
+    project.wrapped(a1=TABLE.format("a"), a2="SELECT 1/0;\n", a3=TABLE.format("c"))
+    project.write("alembic/routines/v.sql", "CREATE VIEW public.v AS SELECT 1 AS one;\n")
+    both = "pending revisions and {}1 changed routine file"
+    assert last_line(project.ok("pgpipe", "check", "--no-rehearsal")) == (
+        f"3 {both.format('')} read, not run: no problems"
+    )
+    assert last_line(project.alembic("pgpipe", "check")) == (
+        f"2 of 3 {both.format('0 of ')} run on a scratch server: 1 problem"
+    )
+
+
+def test_check_names_what_is_pending_in_the_order_of_a_run(project: Project) -> None:
+    project.wrapped(a1=TABLE.format("a"))
+    project.ok("upgrade", "head")
+    project.wrapped(a2=TABLE.format("b"), a3=TABLE.format("c"))
+    output = project.ok("pgpipe", "check", "--no-rehearsal").output
+    assert output.splitlines()[:-1] == [
+        f"pending: {revision_id(name)} {name}" for name in ("a2", "a3")
+    ]
+    project.wrapped(**{f"b{n}": "SELECT 1;\n" for n in range(30)})
+    named = project.ok("pgpipe", "check", "--no-rehearsal").output.splitlines()[:-1]
+    assert named[19:] == [f"pending: {revision_id('b17')} b17", "pending: … and 12 more"]
 
 
 def test_check_notes_a_source_that_nobody_has_written_yet(project: Project) -> None:
@@ -57,7 +89,8 @@ def test_check_notes_a_comment_that_is_nearly_a_directive(
 ) -> None:
     project.wrapped(a1=text + TABLE.format("a"))
     notes = [f"note: alembic/sql/a1.sql:{note}"] if note else []
-    assert project.ok("pgpipe", "check").output.splitlines()[:-1] == notes
+    said = project.ok("pgpipe", "check").output.splitlines()[:-1]
+    assert [line for line in said if not line.startswith("pending: ")] == notes
     project.ok("upgrade", "head")
     assert "note" not in project.ok("pgpipe", "check").output
 
@@ -87,7 +120,7 @@ def test_check_names_file_line_and_column_of_every_problem(project: Project) -> 
         "alembic/sql/a4.sql:2:1",
     ]
     assert "did you mean lock_timeout" in found[1]
-    assert result.output.endswith("5 pending revisions checked: 4 problems\n")
+    assert last_line(result) == "5 pending revisions read, not run: 4 problems"
 
 
 def test_check_names_sources_without_a_wrapper_and_two_heads(project: Project) -> None:

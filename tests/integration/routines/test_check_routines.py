@@ -47,7 +47,9 @@ def routines(project: Project, **texts: str) -> None:
 
 
 def lines(result: Result) -> list[str]:
-    return [line for line in result.output.splitlines() if not line.startswith("  ")]
+    """Return what was said, without excerpts and the list of what is pending."""
+    left_out = ("  ", "pending: ")
+    return [line for line in result.output.splitlines() if not line.startswith(left_out)]
 
 
 @pytest.fixture
@@ -90,7 +92,7 @@ def test_no_server_is_started_where_nothing_is_new(
     project.wrapped(a1=TABLE.format("a"))
     project.ok("upgrade", "head")
     request.getfixturevalue("no_server_started")
-    assert lines(project.ok("pgpipe", "check")) == ["0 pending revisions checked: no problems"]
+    assert lines(project.ok("pgpipe", "check")) == ["nothing is pending: no problems"]
 
 
 @pytest.mark.usefixtures("no_server_started")
@@ -99,7 +101,7 @@ def test_no_server_is_started_against_the_user_s_will(project: Project) -> None:
     routines(project, f=SQL.format("f", "nonsense"))
     result = project.ok("pgpipe", "check", "--no-rehearsal")
     assert lines(result) == [
-        "1 pending revision and 1 changed routine file checked: no problems"
+        "1 pending revision and 1 changed routine file read, not run: no problems"
     ]
 
 
@@ -120,7 +122,7 @@ def test_without_a_server_there_is_a_note(
     project.wrapped(a1=TABLE.format("a"))
     found = lines(project.ok("pgpipe", "check"))
     assert found[0].startswith("note: not rehearsed: ")
-    assert found[-1] == "1 pending revision checked: no problems"
+    assert found[-1] == "1 pending revision read, not run: no problems"
 
 
 def test_while_another_command_rehearses_there_is_a_note(
@@ -177,7 +179,7 @@ def test_a_pending_revision_that_fails_is_a_problem(project: Project) -> None:
         "  2 | INSERT INTO a VALUES ('x');",
         f"    | {'^':>23}",
     ]
-    assert last == "1 pending revision checked: 1 problem"
+    assert last == "1 pending revision run on a scratch server: 1 problem"
     assert project.ledger() == {"a1": "SUCCESS"}
 
 
@@ -238,7 +240,7 @@ def test_files_that_need_each_other_are_tried_in_an_order_that_works(project: Pr
         c=SQL.format("c", 1),
     )
     assert lines(project.ok("pgpipe", "check")) == [
-        "1 pending revision and 3 changed routine files checked: no problems"
+        "1 pending revision and 3 changed routine files run on a scratch server: no problems"
     ]
     assert project.scalar("SELECT to_regclass('public.a')") is None
 
@@ -262,7 +264,10 @@ def test_a_file_that_the_server_refuses_is_a_problem(project: Project) -> None:
     assert first.startswith(
         "alembic/routines/sub/bad.sql:2:77: function public.missing() does not exist (42883). "
     )
-    assert last == "0 pending revisions and 2 changed routine files checked: 1 problem"
+    assert (
+        last
+        == "0 pending revisions and 2 changed routine files run on a scratch server: 1 problem"
+    )
 
 
 @pytest.mark.usefixtures("shared_rehearsal")
@@ -276,7 +281,7 @@ def test_a_changed_return_type_is_tried_as_the_server_advises(project: Project) 
     changed = "CREATE OR REPLACE FUNCTION f() RETURNS text LANGUAGE sql AS $$SELECT 'x'$$;\n"
     routines(project, f=changed)
     assert lines(project.ok("pgpipe", "check"))[-1].endswith(
-        "1 changed routine file checked: no problems"
+        "1 changed routine file run on a scratch server: no problems"
     )
 
 
@@ -335,7 +340,10 @@ def test_a_body_s_error_has_the_line_of_the_file(project: Project) -> None:
     assert second.startswith(
         "alembic/routines/f.sql:8:5: error in f: function no_such(integer)"
     )
-    assert last == "1 pending revision and 4 changed routine files checked: 2 problems"
+    assert (
+        last
+        == "1 pending revision and 4 changed routine files run on a scratch server: 2 problems"
+    )
 
 
 @pytest.mark.usefixtures("shared_rehearsal", "plpgsql_check")
@@ -375,7 +383,7 @@ def test_only_what_was_changed_is_looked_into(project: Project) -> None:
     project.ok("pgpipe", "wrap")
     routines(project, g=body("g", "n := 1;"))
     assert lines(project.ok("pgpipe", "check")) == [
-        "1 pending revision and 1 changed routine file checked: no problems"
+        "1 pending revision and 1 changed routine file run on a scratch server: no problems"
     ]
 
 
@@ -384,7 +392,7 @@ def test_without_the_extension_there_is_one_line(project: Project) -> None:
     routines(project, f=body("f", "SELECT nope INTO n;"), g=body("g", "n := 1;"))
     assert lines(project.ok("pgpipe", "check")) == [
         f"note: {bodies.NOT_INSTALLED}",
-        "0 pending revisions and 2 changed routine files checked: no problems",
+        "0 pending revisions and 2 changed routine files run on a scratch server: no problems",
     ]
     for name in "fg":
         (project.folder / f"alembic/routines/{name}.sql").unlink()
