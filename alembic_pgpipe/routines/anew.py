@@ -180,7 +180,7 @@ class Rebuilding:
         heirs = tuple(heirs_of(anew.drops, made, before))
         new = [one for one in made if key(one) not in before]
         notes = (*_fates(anew, made), *anew.notes, *without_heirs(anew.drops, heirs, new))
-        guarded = guard(self.stage.rehearsal.connection, anew.drops)
+        guarded = guard(self.stage.rehearsal.connection, anew.drops, self.texts.name_schema_of)
         ahead = "\n".join(filter(None, [guarded, keep(heirs), *map(drop, anew.drops)]))
         several = len(anew.changes) > 1
         parts: list[Part] = []

@@ -2,16 +2,17 @@
 
 A view that is dropped and created anew loses its triggers, rules, defaults, indexes and
 statistics.  Those that the project makes are made again; others would go without a word.
-What is in another schema than the one that was meant would be left over, and the new one
-come beside it: the database has a search path of its own then, and the text no schema.
+What a text without a schema makes goes where the search path leads: in a database whose path
+leads elsewhere, a drop would hit what somebody else has under that name, and leave the old one.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from sqlalchemy import Connection
+from sqlalchemy import text as sql
 
 from alembic_pgpipe.routines.catalog import DatabaseObject, Kind
 from alembic_pgpipe.routines.creation import literal
@@ -38,10 +39,10 @@ IF lost IS NOT NULL THEN
     USING HINT = 'Drop it here, then run again; what is wanted, a later source makes again.';
 END IF; END {{0}};"""
 ASTRAY = """\
--- What is to be dropped may be in another schema here, and would be left over.
+-- What is to be dropped may be in another schema here, and its namesake somebody else's.
 DO {0} DECLARE astray text; BEGIN
-SELECT pg_catalog.string_agg(name, ', ') INTO astray FROM (VALUES {1}
-) AS meant (name, here, elsewhere) WHERE here IS NULL AND elsewhere IS NOT NULL;
+SELECT pg_catalog.string_agg(name, ', ') INTO astray FROM (VALUES {2}
+) AS meant (name, there) WHERE there AND pg_catalog.current_schema() IS DISTINCT FROM {1};
 IF astray IS NOT NULL THEN
     RAISE EXCEPTION '% is in another schema here than where it was tried', astray
     USING HINT = 'Write its schema into the file, then: alembic pgpipe wrap';
@@ -53,28 +54,44 @@ FOUND_BY = {
 }
 
 
-def guard(connection: Connection, drops: Iterable[DatabaseObject]) -> str:
-    """Return the statements that fail where drops would lose something, or leave it over.
+def guard(
+    connection: Connection,
+    drops: Iterable[DatabaseObject],
+    names_schema: Callable[[DatabaseObject], bool],
+) -> str:
+    """Return the statements that fail where drops would lose something, or hit another.
 
     The connection is to a database that holds what the project makes, and no more.
+    ``names_schema`` tells whether the text that creates an object says where.
     """
     dropped = tuple(drops)
-    return "\n".join(filter(None, (_astray(dropped), _hanging(connection, dropped))))
+    lost = _hanging(connection, dropped)
+    return "\n".join(filter(None, (astray(connection, dropped, names_schema), lost)))
 
 
-def _astray(drops: Iterable[DatabaseObject]) -> str:
-    rows = [_places(one) for one in drops if one.kind in FOUND_BY]
-    return _block(ASTRAY, ",\n    ".join(rows)) if rows else ""
+def astray(
+    connection: Connection,
+    drops: Iterable[DatabaseObject],
+    names_schema: Callable[[DatabaseObject], bool],
+) -> str:
+    """Return the statement that fails where drops would hit what somebody else has made."""
+    first: str | None = connection.scalar(sql("SELECT pg_catalog.current_schema()"))
+    # Elsewhere a text puts it that has a path of its own.
+    left = (one for one in drops if one.schema == first and not names_schema(one))
+    rows = ",\n    ".join(map(_place, left))
+    return _block(ASTRAY, literal(first), rows) if first and rows else ""
 
 
-def _places(one: DatabaseObject) -> str:
-    """Return a row with an object's name, and where it is with its schema and without."""
+def _place(one: DatabaseObject) -> str:
+    """Return a row with an object's name, and whether it is there by this name at all."""
     bare = QUALIFIED.sub("", one.identity, count=1)
+    if one.kind not in FOUND_BY:
+        return f"({literal(bare)}, true)"
     found = (
-        f"pg_catalog.{FOUND_BY[one.kind]}({literal(name)})::pg_catalog.oid"
+        f"pg_catalog.{FOUND_BY[one.kind]}({literal(name)}) IS NOT NULL"
         for name in (one.identity, bare)
     )
-    return f"({', '.join((literal(bare), *found))})"
+    return f"({literal(bare)}, {' OR '.join(found)})"
 
 
 def _hanging(connection: Connection, drops: Iterable[DatabaseObject]) -> str:

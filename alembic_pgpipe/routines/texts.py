@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from alembic_pgpipe.routines.catalog import DatabaseObject, key
 from alembic_pgpipe.routines.dependencies import Dependant
-from alembic_pgpipe.routines.heads import heads
+from alembic_pgpipe.routines.heads import Head, heads
 from alembic_pgpipe.routines.shipment import Declined, problem
 from alembic_pgpipe.routines.stage import Stage
 from alembic_pgpipe.routines.working import RoutineChange, read_snapshots, shown
@@ -97,6 +97,12 @@ class Texts:
             self._try(name)
         return self._owners.get(key(found))
 
+    def name_schema_of(self, found: DatabaseObject) -> bool:
+        """Tell whether a text that creates an object says in which schema."""
+        return any(
+            head.is_qualified for text in self.latest.values() for head in _heads(text, found)
+        )
+
     def _try(self, name: str) -> None:
         self._tried.add(name)
         text = self.latest[name]
@@ -121,7 +127,12 @@ class Texts:
 
 def _names(text: Text, found: DatabaseObject) -> bool:
     """Tell whether one of a text's statements says that it creates an object."""
-    return any(head.creates(found) for _, head in heads(read_statements(text.text, text.path)))
+    return any(True for _ in _heads(text, found))
+
+
+def _heads(text: Text, found: DatabaseObject) -> Iterator[Head]:
+    statements = read_statements(text.text, text.path)
+    return (head for _, head in heads(statements) if head.creates(found))
 
 
 def latest_texts(settings: Settings) -> dict[str, Text]:

@@ -16,7 +16,7 @@ from alembic_pgpipe.routines.catalog import DatabaseObject, key
 from alembic_pgpipe.routines.composed import followed, header
 from alembic_pgpipe.routines.definitions import Definition, taken_back
 from alembic_pgpipe.routines.domains import alterations
-from alembic_pgpipe.routines.guard import guard
+from alembic_pgpipe.routines.guard import astray, guard
 from alembic_pgpipe.routines.kept import drop, give_back, heirs_of, keep
 from alembic_pgpipe.routines.shipment import Declined, declining, problem
 from alembic_pgpipe.routines.stage import Held, Stage
@@ -119,7 +119,9 @@ class WayBack:
         return text
 
     def _drops(self, objects: Iterable[DatabaseObject]) -> str:
-        return "".join(f"{drop(one)}\n" for one in self.stage.in_order_of_drops(objects))
+        drops = self.stage.in_order_of_drops(objects)
+        guarded = astray(self.stage.rehearsal.connection, drops, self.texts.name_schema_of)
+        return "".join(f"{line}\n" for line in (guarded, *map(drop, drops)) if line)
 
     def _dropped_and_created(
         self, made: Iterable[DatabaseObject], was: Sequence[Definition]
@@ -129,7 +131,7 @@ class WayBack:
         drops = self.stage.in_order_of_drops(there[name] for name in names & there.keys())
         heirs = tuple(heirs_of(drops, [one.object for one in was], there))
         back = map(give_back, heirs)
-        guarded = guard(self.stage.rehearsal.connection, drops)
+        guarded = guard(self.stage.rehearsal.connection, drops, self.texts.name_schema_of)
         return "\n".join([guarded, keep(heirs), *map(drop, drops), _creates(was), *back, ""])
 
     def _by_texts(self, back: Sequence[RoutineChange]) -> str | None:

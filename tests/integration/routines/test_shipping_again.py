@@ -183,6 +183,54 @@ def test_an_old_function_in_another_schema_is_not_left_over_without_a_word(
     assert signatures(project) == ["f(integer)"]
 
 
+@pytest.mark.parametrize("path", ["app", "app, public"])
+def test_what_has_the_same_name_in_another_schema_is_not_dropped_in_its_place(
+    project: Project, path: str
+) -> None:
+    assert isinstance(project.url, URL)
+    project.query("CREATE SCHEMA app; CREATE FUNCTION public.f(integer) RETURNS int RETURN 0")
+    project.query(f"ALTER DATABASE {project.url.database} SET search_path = {path}")
+    shipped(project, f=F.replace("public.", ""))
+    before = signatures(project)
+    assert len(before) == 2
+    down = project.alembic("downgrade", "-1")
+    assert down.code != 0 and "in another schema here than where it was tried" in down.text
+    write(project, "f", F_WIDER.replace("public.", ""))
+    project.ok("pgpipe", "wrap")
+    up = project.upgrade()
+    assert up.code != 0 and "in another schema here than where it was tried" in up.text
+    assert signatures(project) == before
+
+
+def test_a_text_that_names_its_schema_is_dropped_there_whatever_the_path(
+    project: Project,
+) -> None:
+    assert isinstance(project.url, URL)
+    project.query("CREATE SCHEMA app; CREATE FUNCTION app.f(integer) RETURNS int RETURN 0")
+    project.query(f"ALTER DATABASE {project.url.database} SET search_path = app, public")
+    shipped(project, f=F)
+    write(project, "f", F_WIDER)
+    project.ok("pgpipe", "wrap")
+    project.ok("upgrade", "head")
+    assert "astray" not in "".join(
+        path.read_text() for path in (project.folder / "alembic/sql").glob("f.v*.sql")
+    )
+    project.ok("downgrade", "base")
+    left = project.query(
+        "SELECT pronamespace::regnamespace::text FROM pg_proc WHERE proname = 'f'"
+    )
+    assert left == [("app",)]
+
+
+def test_a_text_with_a_path_of_its_own_is_taken_back_there(project: Project) -> None:
+    project.query("CREATE SCHEMA app")
+    project.source("a", "CREATE SCHEMA IF NOT EXISTS app;\n")
+    text = F.replace("public.", "")
+    shipped(project, f=f"SET search_path = app;\n{text}")
+    project.ok("downgrade", "-1")
+    assert signatures(project) == []
+
+
 def test_a_drop_of_what_is_not_there_is_none(project: Project) -> None:
     write(project, "f", F)
     project.ok("pgpipe", "wrap")
