@@ -6,7 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Row
 
@@ -18,6 +18,8 @@ NO_ARGUMENTS = re.compile(r"\(\*\)\Z")
 GIVEN = re.compile(r"GRANT (?P<what>.+) TO (?P<role>.+?)(?: WITH GRANT OPTION)?;\n", re.S)
 SAID = re.compile(r" IS E?'.*", re.S)
 RELATIONS = (Kind.VIEW, Kind.MATERIALIZED_VIEW)
+# Grantee, column and privilege.
+_Key: TypeAlias = tuple[str, str | None, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +28,10 @@ class Definition:
 
     ``owner`` is the role's name as it is, ``ownership`` the statement that makes it the
     owner; triggers and policies have none.  ``grants`` make its privileges from the default
-    ones.  ``comment`` is the text itself; ``part_comments`` are statements for columns,
-    constraints, indexes and rules.
+    ones.  ``held`` are these privileges one by one, and ``usual`` the default ones; where
+    nobody has granted or revoked anything on the whole, they have none of it.  ``comment``
+    is the text itself; ``part_comments`` are statements for columns, constraints, indexes
+    and rules.
     """
 
     object: DatabaseObject
@@ -37,6 +41,8 @@ class Definition:
     comment: str | None
     ownership: str = ""
     part_comments: tuple[str, ...] = ()
+    held: frozenset[_Key] = frozenset()
+    usual: frozenset[_Key] = frozenset()
 
     @property
     def shown_owner(self) -> str:
@@ -86,6 +92,39 @@ def taken_back(now: Definition, was: Definition, user: str) -> Iterator[str]:
     yield from (one for one in was.part_comments if one not in now.part_comments)
 
 
+def left_standing(was: Definition, new: Definition, now: Definition) -> tuple[str, ...]:
+    """Return what takes away from an object what an old text alone has given and said.
+
+    ``was`` and ``new`` are what the two texts make by themselves, ``now`` how it stands.
+    """
+    comments = (f"{_about(one)} IS NULL;" for one in _comments_left(was, new, now))
+    return (*_revoked(was, new, now), *comments)
+
+
+def _revoked(was: Definition, new: Definition, now: Definition) -> Iterator[str]:
+    # Where the new text leaves the whole to the defaults, the server lists nothing for it.
+    by_default = all(column is not None for _, column, _ in new.held)
+    gives = new.held | was.usual if by_default else new.held
+    owners = {was.shown_owner, now.shown_owner}
+    lost = ((one, False) for one in (was.held - gives) & now.held if one[0] not in owners)
+    for (grantee, column, _), names in _together(lost).items():
+        shown = _names(names, column, [])
+        yield f"REVOKE {shown} ON {_target(now.object)} FROM {grantee};"
+
+
+def _comments_left(was: Definition, new: Definition, now: Definition) -> Iterator[str]:
+    if now.comment is not None and now.comment == was.comment and new.comment is None:
+        yield now.comment_statement
+    said = set(map(_about, new.part_comments))
+    for one in now.part_comments:
+        if one in was.part_comments and _about(one) not in said:
+            yield one
+
+
+def _about(comment: str) -> str:
+    return SAID.sub("", comment)
+
+
 def _opposite(statement: str) -> str:
     """Return what a GRANT or a REVOKE of ours is taken back by."""
     if match := GIVEN.fullmatch(statement):
@@ -108,6 +147,8 @@ def read_definitions(
             create=creations[one.address],
             owner=about.owners.get(one.address, (None, ""))[0],
             grants=tuple(_grants(one, about.privileges[one.address])),
+            held=_keys(about.privileges[one.address], default=False),
+            usual=_keys(about.privileges[one.address], default=True),
             comment=about.comments.get(one.address),
             ownership=_ownership(one, *about.owners.get(one.address, (None, ""))),
             part_comments=tuple(about.part_comments[one.address]),
@@ -167,6 +208,12 @@ class _Privilege:
 
 def _privilege(row: Row[Any]) -> _Privilege:
     return _Privilege(row.grantee, row.attribute, row.privilege, row.grantable, row.is_default)
+
+
+def _keys(privileges: list[_Privilege], *, default: bool) -> frozenset[_Key]:
+    return frozenset(
+        (p.grantee, p.column, p.name) for p in privileges if p.is_default is default
+    )
 
 
 def _grants(found: DatabaseObject, privileges: list[_Privilege]) -> Iterator[str]:

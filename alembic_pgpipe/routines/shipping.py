@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from alembic_pgpipe.errors import SourceError
@@ -32,6 +32,7 @@ from alembic_pgpipe.routines.heads import head_of
 from alembic_pgpipe.routines.mentions import behind_what_they_mention
 from alembic_pgpipe.routines.shipment import Declined, Plan, Shipment, declining, problem
 from alembic_pgpipe.routines.stage import Held, Stage
+from alembic_pgpipe.routines.taken_out import taken_out
 from alembic_pgpipe.routines.texts import Texts
 from alembic_pgpipe.routines.way_back import WayBack
 from alembic_pgpipe.routines.working import RoutineChange, moved
@@ -118,7 +119,12 @@ class Shipping:
             else:
                 for one in shipment.changes:
                     del waiting[one]
-                yield shipment
+                yield self._with_what_stays(shipment)
+
+    def _with_what_stays(self, shipment: Shipment) -> Shipment:
+        """Add notes on what the old texts gave and said, the new ones do not, and stays."""
+        stays = (note for one in shipment.changes for note in taken_out(self.stage, one))
+        return replace(shipment, notes=(*shipment.notes, *stays))
 
     # -- a text that simply runs ---------------------------------------------------------
 

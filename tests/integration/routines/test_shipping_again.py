@@ -563,6 +563,101 @@ def test_what_two_branches_have_changed_is_what_the_file_says(
     assert project.scalar("SELECT f(9)") == int(ours)
 
 
+# -- what a file no longer gives or says ------------------------------------------------------
+
+GIVEN = (
+    "GRANT SELECT, INSERT ON public.v TO {0};\nGRANT UPDATE (b) ON public.v TO {0};\n"
+    "COMMENT ON VIEW public.v IS 'seen';\nCOMMENT ON COLUMN public.v.a IS 'it''s one';\n"
+)
+OF_V = (
+    "SELECT has_table_privilege(%s, 'v', 'INSERT'), obj_description('v'::regclass, "
+    "'pg_class'), col_description('v'::regclass, 1)"
+)
+
+
+def test_what_a_file_no_longer_gives_or_says_is_told_with_what_takes_it_back(
+    project: Project, app: str
+) -> None:
+    view = V.replace("CREATE", "CREATE OR REPLACE")
+    shipped(project, v=view + GIVEN.format(app))
+    kept = f"GRANT SELECT ON public.v TO {app};\n"
+    said = shipped(project, v=view + kept)
+    taking = (
+        f"REVOKE INSERT ON TABLE public.v FROM {app}; "
+        f"REVOKE UPDATE (b) ON TABLE public.v FROM {app}; COMMENT ON VIEW public.v IS NULL; "
+        "COMMENT ON COLUMN public.v.a IS NULL;"
+    )
+    assert "public.v keeps what the file no longer says. To take it back, write: " in said
+    assert taking in said
+    assert project.query(OF_V, app) == [(True, "seen", "it's one")]
+    assert "keeps" not in shipped(project, v=f"{view}{kept}{taking}\n")
+    assert project.query(OF_V, app) == [(False, None, None)]
+
+
+def test_what_is_worded_otherwise_is_still_given(project: Project, app: str) -> None:
+    view = V.replace("CREATE", "CREATE OR REPLACE")
+    shipped(project, v=view + GIVEN.format(app))
+    other = f"GRANT ALL ON v TO {app};\n{GIVEN.format(app).replace('VIEW public.v', 'VIEW v')}"
+    assert "keeps" not in shipped(project, v=view + other.replace("SELECT, INSERT", "INSERT"))
+
+
+def test_what_another_source_gives_is_not_the_file_s_to_take_back(
+    project: Project, app: str
+) -> None:
+    shipped(project, f=f"{OR_REPLACE}COMMENT ON FUNCTION f IS 'x';\n")
+    project.wrapped(g=f"GRANT EXECUTE ON FUNCTION f TO {app};\n")
+    said = shipped(project, f=OR_REPLACE)
+    assert "write: COMMENT ON FUNCTION public.f(integer) IS NULL;\n" in said
+
+
+def test_what_is_not_given_by_default_is_told_too(project: Project) -> None:
+    project.wrapped(a1="ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;\n")
+    shipped(project, f=f"{OR_REPLACE}GRANT EXECUTE ON FUNCTION f TO PUBLIC;\n")
+    said = shipped(project, f=OR_REPLACE)
+    assert "write: REVOKE EXECUTE ON FUNCTION public.f(integer) FROM PUBLIC;\n" in said
+
+
+def test_what_is_given_by_default_is_not_told(project: Project, app: str) -> None:
+    column = f"GRANT UPDATE (a) ON v TO {app};\n"
+    view = V.replace("CREATE", "CREATE OR REPLACE")
+    given = f"GRANT SELECT ON v TO {app};\nREVOKE SELECT ON v FROM {app};\n"
+    w = view.replace("public.v", "public.w") + "GRANT SELECT ON w TO PUBLIC;\n"
+    own = f"ALTER VIEW w OWNER TO {app};\nGRANT SELECT ON w TO {app};\n"
+    execute = f"{OR_REPLACE}GRANT EXECUTE ON FUNCTION f TO PUBLIC;\n"
+    shipped(project, v=view + given + column, f=execute, w=w + own)
+    assert "keeps" not in shipped(project, v=view + column, f=OR_REPLACE, w=w)
+
+
+def test_a_text_that_needs_what_depends_on_it_is_shipped_all_the_same(project: Project) -> None:
+    view = "CREATE VIEW public.v AS SELECT public.f(1) AS a;\n"
+    shipped(project, f=f"{OR_REPLACE}COMMENT ON FUNCTION f IS 'x';\n", v=view)
+    shipped(project, f=OR_REPLACE.replace("SELECT a", "SELECT count(*)::int FROM public.v"))
+    project.ok("downgrade", "-1")
+    assert project.scalar("SELECT a FROM v") == 1
+
+
+def test_a_text_that_tells_its_schema_by_a_call_is_shipped_all_the_same(
+    project: Project,
+) -> None:
+    project.wrapped(a1="CREATE SCHEMA app;\n")
+    text = f"SELECT set_config('search_path', 'app', true);\n{OR_REPLACE}".replace(
+        "public.", ""
+    )
+    shipped(project, f=f"{text}COMMENT ON FUNCTION f IS 'x';\n")
+    shipped(project, f=text.replace("SELECT a", "SELECT a + 1"))
+    assert project.scalar("SELECT app.f(1)") == 2
+
+
+def test_an_heir_keeps_what_the_file_no_longer_gives(project: Project, app: str) -> None:
+    given = "GRANT EXECUTE ON FUNCTION f(int) TO {0};\nCOMMENT ON FUNCTION f(int) IS 'x';\n"
+    shipped(project, f=F + given.format(app))
+    said = shipped(project, f=F_WIDER)
+    assert (
+        f"write: REVOKE EXECUTE ON FUNCTION public.f(integer,integer) FROM {app}; "
+        "COMMENT ON FUNCTION public.f(integer,integer) IS NULL;\n"
+    ) in said
+
+
 # -- speed -------------------------------------------------------------------------------------
 
 
