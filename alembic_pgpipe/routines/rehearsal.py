@@ -61,7 +61,9 @@ class Rehearsal:
     connection: Connection
     settings: Settings
     where: Where
-    _read: dict[Callable[[Connection], object], Any] = field(default_factory=dict, init=False)
+    _read: dict[Callable[[Connection], object], Any] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def read(self, question: Callable[[Connection], T]) -> T:
         """Return the answer to a question; it is asked again where something was run since."""
