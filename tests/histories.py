@@ -20,6 +20,7 @@ from sqlalchemy import URL
 
 from alembic_pgpipe.connect.server import ScratchServer
 from tests.project import Project
+from tests.surroundings import libpq
 
 CORPORA = Path(__file__).resolve().parents[2] / "shared" / "corpora"
 # What pg_dump says about itself and its session.
@@ -93,7 +94,7 @@ class Dump:
     def _run(self, url: URL, *options: str) -> str:
         done = subprocess.run(
             [self.program, "--schema-only", *options],
-            env={**os.environ, **_libpq(url)},
+            env={**os.environ, **libpq(url)},
             stdout=subprocess.PIPE,
             check=True,
         )
@@ -139,12 +140,3 @@ def _major(program: str) -> str:
         return ""
     found = re.search(r"\(PostgreSQL\) (\d+)", said.stdout)
     return found[1] if found else ""
-
-
-def _libpq(url: URL) -> dict[str, str]:
-    return {
-        "PGHOST": str(url.query["host"]),
-        "PGPORT": str(url.query["port"]),
-        "PGUSER": str(url.username),
-        "PGDATABASE": str(url.database),
-    }

@@ -1,12 +1,15 @@
-"""Fixtures of the integration tests: a server that is reached over TLS."""
+"""Fixtures of the integration tests: another user, and a server that is reached over TLS."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from sqlalchemy import URL
 
 from tests.certificates import HERE, Authority, Identity, authority
+from tests.project import Project
 from tests.scratch_folder import scratch_folder
 from tests.tls_server import TlsServer, tls_server
 
@@ -15,6 +18,13 @@ EMPTIED = """
     CREATE SCHEMA public AUTHORIZATION pg_database_owner;
     GRANT USAGE ON SCHEMA public TO public;
 """
+
+
+@pytest.fixture
+def shipper(project: Project, role: str, tmp_path: Path) -> Project:
+    """Give a project that runs as the test's ``role``."""
+    assert isinstance(project.url, URL)
+    return Project(tmp_path / "shipper", project.url.set(username=role))
 
 
 @pytest.fixture(scope="session")

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from sqlalchemy import URL
 
 from tests.ci_files import CiFile, github, gitlab, jenkins
 from tests.project import Project
+from tests.surroundings import shell
 
 # Who keeps its number when it is run again, and who counts on.
 CASES = [
@@ -26,7 +23,7 @@ CASES = [
 def run(file: CiFile, project: Project, more: Mapping[str, str]) -> str | None:
     """Run a job as its CI system does, and return the step that failed."""
     job = file.jobs[0]
-    environ = {**_environment(project), **file.variables, **more}
+    environ = {**shell(project.url), **file.variables, **more}
     failed = next((step for step in job.ship if _bash(step, project.folder, environ)), None)
     close, told = file.finished(job.close, failed is None)
     assert _bash(close, project.folder, {**environ, **told}) == 0
@@ -38,20 +35,6 @@ def _bash(step: str, folder: Path, environ: Mapping[str, str]) -> int:
         ["bash", "-e", "-c", step], cwd=folder, env=environ, check=False, capture_output=True
     )
     return done.returncode
-
-
-def _environment(project: Project) -> dict[str, str]:
-    assert isinstance(project.url, URL)
-    beside = Path(sys.executable).parent
-    assert shutil.which("alembic", path=str(beside)), "the package is not installed"
-    return {
-        "PATH": f"{beside}:{os.environ['PATH']}",
-        "HOME": os.environ.get("HOME", "/"),
-        "PGHOST": str(project.url.query["host"]),
-        "PGPORT": str(project.url.query["port"]),
-        "PGUSER": str(project.url.username),
-        "PGDATABASE": str(project.url.database),
-    }
 
 
 @pytest.mark.parametrize(("file", "rows"), CASES)

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import URL
 
 from tests.project import Project
+from tests.surroundings import libpq
 
 TABLE = "CREATE TABLE public.a (id int);\n"
 TOML = """\
@@ -18,17 +19,6 @@ script_location = "%(here)s/alembic"
 def ready(project: Project) -> Project:
     project.wrapped(a1=TABLE)
     return project
-
-
-def libpq(project: Project) -> dict[str, str]:
-    """Return libpq's variables for the project's database."""
-    assert isinstance(project.url, URL)
-    return {
-        "PGHOST": str(project.url.query["host"]),
-        "PGPORT": str(project.url.query["port"]),
-        "PGUSER": str(project.url.username),
-        "PGDATABASE": str(project.url.database),
-    }
 
 
 def shown(project: Project) -> str:
@@ -105,11 +95,11 @@ def in_toml(project: Project, *lines: str) -> None:
 def test_options_in_pyproject_toml(project: Project, lines: tuple[str, ...]) -> None:
     ready(project)
     in_toml(project, *lines)
-    result = project.alembic("upgrade", "head", env=libpq(project))
+    result = project.alembic("upgrade", "head", env=libpq(project.url))
     assert result.code == 0, result.text
     assert project.ledger("ledger") == {"a1": "SUCCESS"}
     assert (project.folder / "migration.log").exists()
-    status = project.alembic("pgpipe", "status", env=libpq(project))
+    status = project.alembic("pgpipe", "status", env=libpq(project.url))
     assert "1 SUCCESS" in status.output
 
 
@@ -145,6 +135,6 @@ def test_pyproject_toml_has_the_options_and_alembic_ini_the_database(project: Pr
 
 def test_an_unknown_option_in_pyproject_toml_names_the_nearest(project: Project) -> None:
     in_toml(project, 'pgpipe.sourcs = "migrations"')
-    result = project.alembic("pgpipe", "status", env=libpq(project))
+    result = project.alembic("pgpipe", "status", env=libpq(project.url))
     assert result.code == 1
     assert "Did you mean pgpipe.sources?" in result.text

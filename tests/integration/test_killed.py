@@ -8,12 +8,10 @@ from contextlib import contextmanager
 from subprocess import Popen
 
 import pytest
-from sqlalchemy import URL
 
 from alembic_pgpipe.connect.lock import lock_key
 from alembic_pgpipe.revisions.wrapper import revision_id
 from tests.background import eventually, in_background
-from tests.conftest import connect_to
 from tests.killing import holding, stuck_in
 from tests.project import Project
 
@@ -45,18 +43,6 @@ LOCK = "BEGIN; CREATE TABLE IF NOT EXISTS locked (id int); COMMIT; BEGIN; LOCK T
 KINDS = {"transactional": TRANSACTIONAL, "alone": ALONE, "python": TRANSACTIONAL}
 
 
-@contextmanager
-def held(project: Project) -> Iterator[None]:
-    """Hold lock 42."""
-    assert isinstance(project.url, URL)
-    holder = connect_to(project.url)
-    try:
-        holder.cursor().execute(HOLD)
-        yield
-    finally:
-        holder.close()
-
-
 def prepared(project: Project, kind: str) -> Project:
     """Write b of this kind between a and c; b stops half-way."""
     project.wrapped(a=TABLE.format("a"), b=KINDS[kind], c=TABLE.format("c"))
@@ -74,7 +60,7 @@ def die(
     The server gives up the statement by itself: lock 42 is held until it has.
     """
     command = ("downgrade", "base") if downgrade else ("upgrade", "head")
-    with held(project), in_background(project, *command, env=DEAD) as run:
+    with holding(project, HOLD), in_background(project, *command, env=DEAD) as run:
         # What the run writes down holds the statement's text as well: only the lock tells.
         eventually(lambda: project.scalar(WAITING))
         run.send_signal(number)
@@ -125,7 +111,7 @@ def test_a_revision_whose_run_died_can_be_skipped(project: Project) -> None:
 
 def test_a_revision_that_a_run_is_at_cannot_be_skipped(project: Project) -> None:
     prepared(project, "transactional")
-    with held(project), in_background(project, "upgrade", "head", env=DEAD) as run:
+    with holding(project, HOLD), in_background(project, "upgrade", "head", env=DEAD) as run:
         eventually(lambda: project.scalar(WAITING))
         result = project.alembic("pgpipe", "skip", "b", "--reason", "it never ends")
         run.send_signal(signal.SIGKILL)

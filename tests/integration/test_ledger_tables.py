@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -28,13 +27,6 @@ def role(project: Project) -> Iterator[str]:
     project.query(f"CREATE SCHEMA app AUTHORIZATION {name}")
     yield name
     project.query(f"DROP OWNED BY {name}; DROP ROLE {name}")
-
-
-@pytest.fixture
-def shipper(project: Project, role: str, tmp_path: Path) -> Project:
-    """Give a project that runs as that role."""
-    assert isinstance(project.url, URL)
-    return Project(tmp_path / "shipper", project.url.set(username=role))
 
 
 def shipped(project: Project, **sources: str) -> Result:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import URL
+
+from tests.surroundings import shell
 
 BLOCK = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
 EXIT_CODE = re.compile(r"\(exit code (\d+)\)\Z")
@@ -62,14 +61,6 @@ def expect(example: Example, folder: Path, environ: Mapping[str, str]) -> None:
 
 def environment(database: URL, *more: Path) -> dict[str, str]:
     """Return a reader's variables; ``more`` are folders with programs."""
-    beside = Path(sys.executable).parent
-    assert shutil.which("alembic", path=str(beside)), "the package is not installed"
-    return {
-        "PATH": ":".join([str(beside), *map(str, more), os.environ["PATH"]]),
-        "HOME": os.environ.get("HOME", "/"),
-        "PYTHONUTF8": "1",
-        "PGHOST": str(database.query["host"]),
-        "PGPORT": str(database.query["port"]),
-        "PGUSER": str(database.username),
-        "PGDATABASE": str(database.database),
-    }
+    variables = shell(database)
+    path = ":".join([*map(str, more), variables["PATH"]])
+    return {**variables, "PATH": path, "PYTHONUTF8": "1"}

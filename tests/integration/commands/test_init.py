@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import URL
 
 from tests.project import Project
+from tests.surroundings import libpq
 
 MADE = (
     "alembic.ini",
@@ -32,16 +33,6 @@ def bare(tmp_path: Path, database: URL) -> Project:
     return project
 
 
-def libpq(project: Project) -> dict[str, str]:
-    assert isinstance(project.url, URL)
-    return {
-        "PGHOST": str(project.url.query["host"]),
-        "PGPORT": str(project.url.query["port"]),
-        "PGUSER": str(project.url.username),
-        "PGDATABASE": str(project.url.database),
-    }
-
-
 def everything(folder: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(folder)): path.read_bytes()
@@ -54,7 +45,7 @@ def ships(project: Project, sources: str = "alembic/sql") -> None:
     """Expect that a source can be written, wrapped and shipped now."""
     project.write(f"{sources}/a1.sql", "CREATE TABLE public.a (id int);\n")
     project.ok("pgpipe", "wrap")
-    project.ok("upgrade", "head", env=libpq(project))
+    project.ok("upgrade", "head", env=libpq(project.url))
     assert project.ledger() == {"a1": "SUCCESS"}
 
 

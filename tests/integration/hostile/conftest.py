@@ -7,7 +7,6 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import URL
 
 from tests.project import Project
 from tests.scratch_folder import scratch_folder
@@ -20,13 +19,6 @@ def role(project: Project) -> Iterator[str]:
     project.query(f"CREATE ROLE {name} LOGIN; GRANT CREATE ON SCHEMA public TO {name}")
     yield name
     project.query(f"DROP OWNED BY {name}; DROP ROLE {name}")
-
-
-@pytest.fixture
-def shipper(project: Project, role: str, tmp_path: Path) -> Project:
-    """Give a project that runs as that role."""
-    assert isinstance(project.url, URL)
-    return Project(tmp_path / "shipper", project.url.set(username=role))
 
 
 @pytest.fixture
