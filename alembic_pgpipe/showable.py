@@ -6,10 +6,12 @@ and be of any length.  Every limit on a text that people read is kept by ``bound
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from urllib.parse import quote, quote_plus
 
 HIDDEN = "***"
 # A shorter part of a secret tells nothing, and would be found by chance.
@@ -103,6 +105,15 @@ def redacted(text: str, secrets: Iterable[str]) -> str:
             head, tail = _without_end(head, secret), _without_start(tail, secret)
         text = f"{head}{note[0]}{tail}"
     return text
+
+
+def spellings(secret: str) -> frozenset[str]:
+    """Return a secret as it is, and as SQL, a URL, Python and JSON would write it."""
+    written = {secret, secret.replace("'", "''"), repr(secret)[1:-1]}
+    written |= {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
+    # SQLAlchemy leaves blanks and plus signs in a URL, and reads them so.
+    written |= {quote(secret), quote(secret, safe=""), quote(secret, safe=" +")}
+    return frozenset(written | {quote_plus(secret)})
 
 
 def harmless(text: str) -> str:

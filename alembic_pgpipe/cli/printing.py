@@ -10,7 +10,7 @@ import click
 
 from alembic_pgpipe.errors import CheckError
 from alembic_pgpipe.invocation import invocation
-from alembic_pgpipe.showable import harmless, redacted
+from alembic_pgpipe.showable import harmless, redacted, spellings
 
 SECRETS = "alembic_pgpipe.secrets"
 
@@ -41,8 +41,6 @@ def as_called(text: str) -> str:
 
 def without_secrets(text: str) -> str:
     """Return what quotes files and servers without the secrets that the command has used."""
-    from alembic_pgpipe.run.build_log import spellings
-
     secrets: set[str] = click.get_current_context().meta[SECRETS]
     given = filter(None, (*secrets, os.environ.get("PGPASSWORD")))
     return redacted(text, {spelling for secret in given for spelling in spellings(secret)})

@@ -30,7 +30,7 @@ from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.ledger.tables import ATTEMPTS, BUILDS
 from alembic_pgpipe.model import Build, BuildRecord, Holder
 from alembic_pgpipe.project import OpenLedger, open_ledger, visit_project
-from alembic_pgpipe.run.build_log import log_of
+from alembic_pgpipe.run.log_file import log_of
 from alembic_pgpipe.settings import read_settings
 
 WAIT_SECONDS = 10.0

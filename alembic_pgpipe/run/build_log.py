@@ -7,8 +7,6 @@ of a long log in the row and in the file, the middle is left out with a note.
 
 from __future__ import annotations
 
-import json
-import os
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,8 +14,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TextIO
-from urllib.parse import quote, quote_plus
 
 from alembic.util import CommandError
 from sqlalchemy.exc import SQLAlchemyError
@@ -26,7 +22,6 @@ from alembic_pgpipe.errors import PgpipeError, UnreachableError
 from alembic_pgpipe.invocation import PLAIN, Invocation
 from alembic_pgpipe.ledger.build import (
     HEADING,
-    LOCAL,
     current_build,
     heading,
     numbers_taken,
@@ -36,12 +31,11 @@ from alembic_pgpipe.ledger.build import (
 )
 from alembic_pgpipe.ledger.build_rows import BuildRows
 from alembic_pgpipe.model import Attempt, Build, Failure
+from alembic_pgpipe.run.log_file import GROWTH, LogFile
 from alembic_pgpipe.settings import Settings, in_ci
-from alembic_pgpipe.showable import ENTRY, FILE, ROW, WORDS, bounded, harmless, redacted
+from alembic_pgpipe.showable import ENTRY, ROW, WORDS, bounded, harmless, redacted, spellings
 
 FLUSH_SECONDS = 2.0
-# To shorten a long log takes as long as to write it: it may grow to this many times as much.
-GROWTH = 2
 # The journal is opened anew where it was lost: the second time it is another one.
 CLOSING_TRIES = 2
 NOT_CLOSED = (
@@ -68,10 +62,7 @@ class BuildLog:
         self._call = call
         self.number = build.number
         self._heading = heading(build, datetime.now(timezone.utc))
-        self._path = file
-        self._file = _open(file, build)
-        self._written = _size(file)
-        self._record(("\n" if self._written else "") + self._heading + "\n")
+        self._file = LogFile(file, build, self._heading)
         self._echo = echo
         self._secrets = secrets
         self._waiting: list[str] = []
@@ -142,7 +133,7 @@ class BuildLog:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if error is not None:
             self._tell(error)
-        self._close()
+        self._file.close()
 
     @property
     def is_recorded(self) -> bool:
@@ -233,34 +224,7 @@ class BuildLog:
         if self._size > GROWTH * ROW.most:
             self._collapse()
             self.flush()
-        self._record(text + "\n")
-
-    def _record(self, text: str) -> None:
-        try:
-            self._write(text)
-        except OSError:
-            # The disk is full, say; what is said in other places must go on.
-            self._close()
-
-    def _close(self) -> None:
-        if self._file is not None:
-            with suppress(OSError):
-                self._file.close()
-        self._file = None
-
-    def _write(self, text: str) -> None:
-        """Write to the log file; of a long one the middle is left out."""
-        if self._file is None or self._path is None:
-            return
-        self._file.write(text)
-        self._file.flush()
-        self._written += len(text)
-        if self._written > GROWTH * FILE.most and self._path.is_file():
-            kept = bounded(self._path.read_text("utf-8"), FILE)
-            self._file.seek(0)
-            self._file.truncate()
-            self._written = 0
-            self._write(kept)
+        self._file.add(text + "\n")
 
 
 def keep_failure(
@@ -278,64 +242,6 @@ def keep_failure(
         for secret in (*secrets, environ.get("PGPASSWORD")):
             log.hide(secret)
         log.note(said)
-
-
-def spellings(secret: str) -> frozenset[str]:
-    """Return a secret as it is, and as SQL, a URL, Python and JSON would write it."""
-    written = {secret, secret.replace("'", "''"), repr(secret)[1:-1]}
-    written |= {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
-    # SQLAlchemy leaves blanks and plus signs in a URL, and reads them so.
-    written |= {quote(secret), quote(secret, safe=""), quote(secret, safe=" +")}
-    return frozenset(written | {quote_plus(secret)})
-
-
-def log_of(build: Build, file: Path | None) -> str:
-    """Return the log that a file keeps of a build; empty where it keeps none of this one.
-
-    Of a long one the middle is left out.
-    """
-    if file is None or not _is_of(file, build):
-        return ""
-    return harmless(bounded(file.read_text("utf-8", "replace"), ROW))
-
-
-def _open(file: Path | None, build: Build) -> TextIO | None:
-    """Open the log file: what a CI build said before stays, another build's log goes."""
-    if file is None:
-        return None
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        goes_on = build.number != LOCAL and _is_of(file, build)
-        return open(file, "a" if goes_on else "w", encoding="utf-8", opener=_opener)
-    except OSError:
-        return None
-
-
-def _opener(path: str, flags: int) -> int:
-    """Open a file; a pipe that nobody reads is an error, not a reason to wait."""
-    opened = os.open(path, flags | os.O_NONBLOCK, 0o666)
-    os.set_blocking(opened, True)
-    return opened
-
-
-def _size(file: Path | None) -> int:
-    """Return how many bytes a log file has; a pipe has none."""
-    try:
-        return file.stat().st_size if file is not None and file.is_file() else 0
-    except OSError:
-        return 0
-
-
-def _is_of(file: Path, build: Build) -> bool:
-    """Tell whether a log file is there, and is this build's."""
-    begins = signature(build.number, build.id).encode()
-    try:
-        if not file.is_file():
-            return False
-        with file.open("rb") as stream:
-            return stream.read(len(begins)) == begins
-    except OSError:
-        return False
 
 
 def _last_word(error: BaseException) -> str:

@@ -15,7 +15,8 @@ from sqlalchemy import Connection, create_engine
 from alembic_pgpipe.ledger.build_rows import BuildRows
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.model import Build
-from alembic_pgpipe.run.build_log import GROWTH, BuildLog
+from alembic_pgpipe.run.build_log import BuildLog
+from alembic_pgpipe.run.log_file import GROWTH
 from alembic_pgpipe.run.quota import HELD_BACK
 from alembic_pgpipe.showable import ENTRY, FILE, NOTE, ROW, STEP, WORDS
 from tests.project import Project

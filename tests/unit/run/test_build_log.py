@@ -11,7 +11,8 @@ from sqlalchemy import URL
 
 from alembic_pgpipe.errors import LedgerError
 from alembic_pgpipe.ledger.build import current_build
-from alembic_pgpipe.run.build_log import BuildLog, spellings
+from alembic_pgpipe.run.build_log import BuildLog
+from alembic_pgpipe.showable import spellings
 
 SECRET = "a\"b'c\\d/e@f%g\u00e9"
 
