@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from operator import itemgetter
@@ -14,27 +14,23 @@ from alembic_pgpipe.errors import (
     LedgerError,
     RevisionError,
     SourceError,
-    StepError,
 )
 from alembic_pgpipe.ledger.agreement import Evidence, agreement, half_undone, refusal
 from alembic_pgpipe.ledger.history import BEFORE_THE_LEDGER, History, match_history
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.ledger.states import UNSETTLED
-from alembic_pgpipe.model import Direction, Failure, Outcome, Revision, Status
+from alembic_pgpipe.model import Direction, Outcome, Revision, Status
 from alembic_pgpipe.revisions.project import ProjectRevisions
 from alembic_pgpipe.run.build_log import BuildLog
-from alembic_pgpipe.run.failure import cause_of, describe_failure, indented
-from alembic_pgpipe.run.ground import Ground
-from alembic_pgpipe.run.plan import Action, Decision, Plan, decide_downgrade, plan_upgrade
-from alembic_pgpipe.run.renamed import gone_texts, renamed
-from alembic_pgpipe.run.resume import unfinished
+from alembic_pgpipe.run.checks import Checks, ended
+from alembic_pgpipe.run.failure import indented
+from alembic_pgpipe.run.plan import Action, Plan, decide_downgrade, plan_upgrade
 from alembic_pgpipe.run.step import Sources, Step
-from alembic_pgpipe.run.ways_out import then, ways_out
+from alembic_pgpipe.run.ways_out import ways_out_of
 from alembic_pgpipe.showable import counted
 from alembic_pgpipe.source.directives import said_database
 
 AlembicStep = RevisionStep | StampStep
-Decisions = Iterable[tuple[Revision, Decision]]
 # Of what a message lists it shows so many.
 MOST_NAMES = 5
 LONG_AGO = datetime.min.replace(tzinfo=timezone.utc)
@@ -169,7 +165,7 @@ class Planner:
         self._refuse_held(plan, history)
         self.journal.add_waiting(r for r in pending if r.id not in history.rows)
         self._write_down(plan)
-        checked = self._checked(plan.decisions, evidence.passed, history)
+        checked = self._checks.checked(plan.decisions, evidence.passed, history)
         late = [self._alembic_step(revision) for revision, _ in plan.catch_up]
         caught_up = [
             Planned(alembic, step, catch_up=True)
@@ -177,6 +173,10 @@ class Planner:
             if step.runs
         ]
         return [*caught_up, *map(Planned, steps, checked[len(late) :])]
+
+    @property
+    def _checks(self) -> Checks:
+        return Checks(self.revisions, self.journal, self.sources, self.log, self.history)
 
     def _with_open_questions(
         self, applied: Iterable[Revision], pending: Iterable[Revision], history: History
@@ -193,20 +193,15 @@ class Planner:
             self.log.say(f"held: {revision.id} {revision.name} failed before:")
             self.log.say(indented(row.logs or "(the ledger holds no error text)"))
             if len(plan.held) > 1:
-                self.log.say(indented(self._ways_out(revision)))
+                self.log.say(indented(ways_out_of(revision, self.sources)))
         self._remember_text(plan.held, history)
         if plan.held:
             names = ", ".join(f"{r.id} ({r.name})" for r in plan.held)
-            out = _sentence(self._ways_out(plan.held[0]))
+            out = _sentence(ways_out_of(plan.held[0], self.sources))
             raise HeldError(
                 f"Nothing was run: {counted(len(plan.held), 'revision')} failed before and "
                 f"nobody has decided what comes of it: {names}. {out}"
             )
-
-    def _ways_out(self, revision: Revision, *, refused: bool = False) -> str:
-        refused = refused or self.sources.refusal(revision) is not None
-        file, retry_failed = self.sources.file(revision), self.sources.settings.retry_failed
-        return ways_out(revision, file, retry_failed, refused=refused)
 
     def _remember_text(self, failed: Iterable[Revision], history: History) -> None:
         """Record the text of what failed under another tool: an edit is seen from now on."""
@@ -229,82 +224,6 @@ class Planner:
                 outcome = Outcome(decision.mark.value)
             if outcome is not None:
                 self.journal.note(revision, Direction.UPGRADE, outcome, build, decision.why)
-
-    def _checked(
-        self, decisions: Decisions, passed: Collection[str], history: History
-    ) -> list[Step]:
-        """Check every pending source before the first one runs."""
-        checked: list[Step] = []
-        refused: list[tuple[Step, SourceError]] = []
-        decided = tuple(decisions)
-        to_run = [r for r, d in decided if d.action is Action.RUN]
-        gone = self._gone_texts(to_run, passed)
-        ground = Ground(self.revisions, self.journal.reading, self.sources)
-        begun = ground.begun_elsewhere(to_run)
-        for revision, decision in decided:
-            try:
-                step = self._step(revision, decision, gone)
-                ground.refuse_lost(step, history, begun)
-                checked.append(step)
-            except SourceError as error:
-                refused.append((Step(revision, Direction.UPGRADE, decision), error))
-        if refused:
-            raise self._refuse(refused)
-        return checked
-
-    def _step(
-        self, revision: Revision, decision: Decision, gone: Mapping[str, Revision]
-    ) -> Step:
-        step = self.sources.step(revision, Direction.UPGRADE, decision)
-        if step.source is not None and (error := renamed(revision, gone, self.sources)):
-            raise error
-        return step
-
-    def _gone_texts(
-        self, pending: Iterable[Revision], passed: Collection[str]
-    ) -> Mapping[str, Revision]:
-        """Return those of the pending texts that were applied under names that are gone."""
-        checksums = (self.sources.facts(r).checksum for r in pending if r.source is not None)
-        texts = self.journal.reading.applied_texts(filter(None, checksums))
-        found = [one for one in texts if one[0] in passed]
-        by_id = {r.id: r for r in self.revisions.those([id_ for id_, _ in found])}
-        return gone_texts(((by_id[id_], checksum) for id_, checksum in found), self.sources)
-
-    def _refuse(self, refused: list[tuple[Step, SourceError]]) -> StepError:
-        history = self.history(step.revision for step, _ in refused)
-        causes = []
-        for step, error in refused:
-            failure = self._record_refusal(step, history, error)
-            causes.append(cause_of(step.revision, failure))
-            self.log.say(f"refused: {step.revision.id} {step.revision.name}")
-            self.log.say(indented(failure.text))
-            self.log.say(indented(self._ways_out(step.revision, refused=True)))
-        step, error = refused[0]
-        return StepError(
-            f"Nothing was run: {counted(len(refused), 'revision')} cannot run as written. "
-            f"{step.revision.id} ({step.revision.name}): {self.log.redact(_ended(error))} "
-            f"Then: {then(step.revision, self.sources.settings.retry_failed)}",
-            causes[0],
-        )
-
-    def _record_refusal(self, step: Step, history: History, error: SourceError) -> Failure:
-        revision, facts = step.revision, self.sources.facts(step.revision)
-        failure = self.log.redacted(
-            describe_failure(error, revision, None, self.sources.settings.project)
-        )
-        attempt = self.journal.attempts.begin(
-            revision,
-            Direction.UPGRADE,
-            self.log.build,
-            checksum=facts.checksum,
-            directives=facts.directives,
-            total=None,
-            before=unfinished(history.open_try(revision.id, Direction.UPGRADE)),
-        )
-        self.journal.attempts.end(attempt, Outcome.ERROR, failure)
-        row = history.rows[revision.id]
-        self.journal.set_status(row, Status.ERROR, logs=failure.text)
-        return failure
 
     def _alembic_step(self, revision: Revision) -> RevisionStep:
         script = self.revisions.script_of(revision)
@@ -357,11 +276,6 @@ def _sentence(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def _ended(error: SourceError) -> str:
-    """Return an error's text as a sentence that another one may follow."""
-    return f"{str(error).rstrip('.')}."
-
-
 def _without_undo(refused: Sequence[tuple[Revision, SourceError]]) -> RevisionError:
     """Return the error for revisions whose undo may not run, or is not there."""
     revision, error = refused[0]
@@ -369,6 +283,6 @@ def _without_undo(refused: Sequence[tuple[Revision, SourceError]]) -> RevisionEr
     shown = ", ".join(others[:MOST_NAMES]) + (", …" if len(others) > MOST_NAMES else "")
     too = f"Nor can {counted(len(others), 'other revision')}: {shown}. " if others else ""
     return RevisionError(
-        f"Revision {revision.id} ({revision.name}) cannot be downgraded: {_ended(error)} {too}"
+        f"Revision {revision.id} ({revision.name}) cannot be downgraded: {ended(error)} {too}"
         "Nothing was run. Write the undo into that file, then downgrade again."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from alembic_pgpipe.model import Revision
+from alembic_pgpipe.run.step import Sources
 from alembic_pgpipe.settings import RetryFailed
 from alembic_pgpipe.source import is_snapshot
 
@@ -26,6 +27,13 @@ def ways_out(
     if refused:
         return f"{edit} and run again, or: {skip}"
     return f"{edit} and run again, or: {retry}, or: {skip}"
+
+
+def ways_out_of(revision: Revision, sources: Sources, *, refused: bool = False) -> str:
+    """Return the ways out for a revision whose file is not loaded, as its project has it."""
+    refused = refused or sources.refusal(revision) is not None
+    retry_failed = sources.settings.retry_failed
+    return ways_out(revision, sources.file(revision), retry_failed, refused=refused)
 
 
 def then(revision: Revision, retry_failed: RetryFailed) -> str:
