@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Executable, func, insert
+from sqlalchemy import Executable, insert
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateSchema, CreateTable
 
-from alembic_pgpipe.ledger.tables import NAME_LIMIT, Tables
+from alembic_pgpipe.ledger.attempt_rows import attempt_values
+from alembic_pgpipe.ledger.tables import CLOCK, NAME_LIMIT, Tables
 from alembic_pgpipe.model import Build, Direction, Outcome, Revision, Status
 
-NOW = func.clock_timestamp()
 REASON = "alembic --sql"
 # In the place of an error: a row that a run has moved to RUNNING has none.
 BEGUN = "begun by a script of alembic --sql"
@@ -42,8 +42,8 @@ def record_statements(
     outcome: Outcome,
     build: Build,
     *,
-    checksum: str | None = None,
-    total: int | None = None,
+    checksum: str | None,
+    total: int | None,
 ) -> Iterator[Executable]:
     """Yield what records a step, in the step's own transaction."""
     yield _row(tables, revision, _status_values(_status(direction, outcome)))
@@ -52,19 +52,12 @@ def record_statements(
         insert(tables.attempts)
         .inline()
         .values(
-            migration_name=revision.name[:NAME_LIMIT],
-            revision=revision.id,
-            direction=direction.value,
-            outcome=outcome.value,
-            build_number=build.number,
-            build_id=build.id,
-            commit_hash=build.commit,
-            who=build.who,
+            **attempt_values(revision, direction, outcome, build),
             reason=REASON,
             checksum=checksum,
             statements_done=total or 0,
             statements_total=total,
-            finished_at=NOW,
+            finished_at=CLOCK,
         )
     )
 
@@ -89,9 +82,9 @@ def _status(direction: Direction, outcome: Outcome) -> Status:
 def _status_values(status: Status) -> dict[str, Any]:
     values: dict[str, Any] = {"applied_status": status.value, "logs": None}
     if status is Status.SUCCESS:
-        values |= {"started_at": NOW, "finished_at": NOW, "rolled_back_at": None}
+        values |= {"started_at": CLOCK, "finished_at": CLOCK, "rolled_back_at": None}
     if status is Status.SKIPPED:
-        values |= {"finished_at": NOW}
+        values |= {"finished_at": CLOCK}
     if status is Status.ROLLED_BACK:
-        values |= {"rolled_back_at": NOW}
+        values |= {"rolled_back_at": CLOCK}
     return values

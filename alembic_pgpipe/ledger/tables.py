@@ -146,7 +146,7 @@ def _attempts(metadata: MetaData, words: Words) -> Table:
             "started_at",
             DateTime(timezone=True),
             nullable=False,
-            server_default=text("clock_timestamp()"),
+            server_default=text("pg_catalog.clock_timestamp()"),
         ),
         Column("finished_at", DateTime(timezone=True)),
         Column("outcome", Text, nullable=False),

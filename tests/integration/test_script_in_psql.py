@@ -158,3 +158,21 @@ def test_a_script_keeps_a_python_revision_in_one_piece(project: Project) -> None
     done = psql(project.url, project.ok("upgrade", "head", "--sql").output, *STOP)
     assert done.returncode != 0
     assert project.scalar("SELECT to_regclass('public.left_behind')") is None
+
+
+def test_a_script_tells_the_servers_time_whatever_is_ahead_in_the_search_path(
+    project: Project,
+) -> None:
+    assert isinstance(project.url, URL)
+    project.query(
+        "CREATE SCHEMA evil; CREATE FUNCTION evil.clock_timestamp() RETURNS timestamptz "
+        "RETURN 'epoch'::timestamptz"
+    )
+    project.query(
+        f"ALTER DATABASE {project.url.database} SET search_path = evil, pg_catalog, public"
+    )
+    project.wrapped(a1="SELECT 1;\n")
+    psql(project.url, project.ok("upgrade", "head", "--sql").output, *STOP)
+    for table in ("migrations", "migration_attempts"):
+        told = f"SELECT least(started_at, finished_at) > '2020-01-01' FROM {table}"
+        assert project.query(told) == [(True,)], table
