@@ -137,7 +137,7 @@ class Session:
         return f"{UNLIMITED}{role_of(self.settings)}{OWN_ENCODING}{OWN_PATH}"
 
 
-def entering(settings: Settings, directives: Directives | None = None) -> str:
+def entering(settings: Settings, directives: Directives | None) -> str:
     """Return what a step's session begins with: the project's values, then the source's."""
     own = directives or Directives()
     return (

@@ -30,19 +30,19 @@ def decode(raw: bytes, path: str) -> str:
     return "".join(read_pieces(io.BytesIO(raw), path))
 
 
-def read_pieces(file: BinaryIO, path: str, size: int = PIECE_BYTES) -> Iterator[str]:
-    """Yield the text of a source without its BOM, in pieces of ``size`` bytes.
+def read_pieces(file: BinaryIO, path: str) -> Iterator[str]:
+    """Yield the text of a source without its BOM, in pieces.
 
     Raises :class:`SourceError` where a byte is not UTF-8, or is NUL.
     """
     decoder = codecs.getincrementaldecoder("utf-8")()
     before = 0  # bytes ahead of those that are decoded now
-    raw = file.read(size)
+    raw = file.read(PIECE_BYTES)
     if raw.startswith(BOM):
         before, raw = len(BOM), raw.removeprefix(BOM)
     while True:
         kept = decoder.getstate()[0]
-        following = file.read(size) if raw else b""
+        following = file.read(PIECE_BYTES) if raw else b""
         try:
             text = decoder.decode(raw, final=not following)
         except UnicodeDecodeError as exc:
