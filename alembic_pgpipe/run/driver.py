@@ -19,7 +19,10 @@ TIMEOUTS = """
     WHERE name IN ('lock_timeout', 'statement_timeout')
     """
 # What a person may do without, the run must not wait for.
-BRIEFLY = "SET LOCAL lock_timeout = '1s'; SET LOCAL statement_timeout = '1s'; "
+# A role hides from its members what other sessions of theirs do; the login sees its own.
+BRIEFLY = (
+    "SET LOCAL lock_timeout = '1s'; SET LOCAL statement_timeout = '1s'; SET LOCAL ROLE none; "
+)
 
 
 class Notices(list[str]):
@@ -145,7 +148,7 @@ class DriverConnection:
             return []
 
     def ask_briefly(self, sql: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        """Ask outside a transaction, and give up after a second."""
+        """Ask outside a transaction, as the login, and give up after a second."""
         return self.ask(BRIEFLY + sql, values)
 
     @property

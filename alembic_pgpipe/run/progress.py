@@ -10,10 +10,12 @@ from typing import Any, Protocol
 DISPLAY = "alembic_pgpipe.display"
 MEGABYTE = 1_000_000
 VIEWS = ("create_index", "cluster", "vacuum", "analyze", "copy")
-# Whole rows, because their columns differ from one version of PostgreSQL to the next.
+# Whole rows, because their columns differ from one version of PostgreSQL to the next.  Who may
+# not see what a process does gets a row all the same, in which even the table is missing.
 REPORTS = " UNION ALL ".join(
     f"SELECT '{view}', pg_catalog.to_jsonb(v) "
-    f"FROM pg_catalog.pg_stat_progress_{view} AS v WHERE v.pid = %(pid)s"
+    f"FROM pg_catalog.pg_stat_progress_{view} AS v "
+    "WHERE v.pid = %(pid)s AND v.relid IS NOT NULL"
     for view in VIEWS
 )
 # View, what its phase has in it, and what then counts: done, total and their unit.

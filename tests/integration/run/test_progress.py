@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from uuid import uuid4
 
 import pytest
 
@@ -41,6 +42,16 @@ def scheduled(monkeypatch: pytest.MonkeyPatch) -> Scheduled:
     return lambda to: monkeypatch.setattr("alembic_pgpipe.run.runner.SCHEDULE", to)
 
 
+@pytest.fixture
+def role(project: Project) -> Iterator[str]:
+    """Give a role that sees of nobody, not even of the login, what a session does."""
+    name = f"owner_{uuid4().hex[:12]}"
+    project.query(f"CREATE ROLE {name}; GRANT ALL ON SCHEMA public TO {name}")
+    project.configure(role=name)
+    yield name
+    project.query(f"DROP OWNED BY {name}; DROP ROLE {name}")
+
+
 def lines(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.startswith("  … ")]
 
@@ -69,6 +80,26 @@ def test_an_index_build_says_what_the_server_says(
         line,
     ), line
     assert kept(project) == [line]
+
+
+def test_a_run_as_another_role_is_told_so_too(
+    project: Project, role: str, scheduled: Scheduled
+) -> None:
+    project.query(SLOW_INDEX + f"ALTER TABLE t OWNER TO {role}")
+    scheduled(ONCE)
+    project.wrapped(a1="CREATE INDEX ON t (slow(id));\n")
+    [line] = lines(project.ok("upgrade", "head").output)
+    assert "; building index: scanning table, " in line
+
+
+def test_a_run_that_may_not_see_what_it_does_goes_on(
+    project: Project, role: str, scheduled: Scheduled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.query(SLOW_INDEX + f"ALTER TABLE t OWNER TO {role}")
+    scheduled(ONCE)
+    monkeypatch.setattr("alembic_pgpipe.run.driver.BRIEFLY", "")
+    project.wrapped(a1="CREATE INDEX ON t (slow(id));\n")
+    assert lines(project.ok("upgrade", "head").output) == ["  … a1: statement 1 of 1, 0 s"]
 
 
 def test_a_copy_says_how_many_rows_and_bytes(project: Project, scheduled: Scheduled) -> None:
