@@ -128,6 +128,15 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+def duration(seconds: float) -> str:
+    """Return seconds as people say them, without fractions."""
+    minutes, rest = divmod(int(seconds), 60)
+    if not minutes:
+        return f"{rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
 def in_one_line(text: str) -> str:
     """Return a text, such as a name, that cannot pass for a line of its own either."""
     return harmless(text).replace("\n", "\u240a").replace("\t", "\u2409")

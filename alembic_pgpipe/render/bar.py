@@ -60,11 +60,11 @@ def doing(progress: Progress) -> str:
     from alembic_pgpipe.run.progress import percent
 
     where = f"{progress.number:,}/{progress.total:,}"
-    activity = progress.activity
-    if activity is None:
-        return where
-    share = f"{percent(activity)} " if activity.total else ""
-    return f"{where} · {share}{activity.doing}"
+    said = [where, *(blocker.named for blocker in progress.blockers[:1])]
+    if (activity := progress.activity) is not None:
+        share = f"{percent(activity)} " if activity.total else ""
+        said.append(f"{share}{activity.doing}")
+    return " · ".join(said)
 
 
 def _bar(stream: TextIO) -> Bar:

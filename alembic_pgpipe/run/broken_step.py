@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.model import Failure, Outcome, Status
+from alembic_pgpipe.run.blockers import Blocker
 from alembic_pgpipe.run.failure import describe_failure, ending, owner_advice
 from alembic_pgpipe.run.runner import Runner
 from alembic_pgpipe.run.running import Running, what_is_left
@@ -91,10 +92,10 @@ class BrokenStep:
         end = ending(step, left, again=again, broken=broken)
         from_aws = self.runner.database.from_aws
         owner = owner_advice(failure, settings.role, from_aws=from_aws)
-        text = "\n".join([failure.text, *self._blockers(error), *owner, end])
+        text = "\n".join([failure.text, *map(str, self._blockers(error)), *owner, end])
         return self.runner.log.redacted(replace(failure, text=text))
 
-    def _blockers(self, error: BaseException) -> tuple[str, ...]:
+    def _blockers(self, error: BaseException) -> tuple[Blocker, ...]:
         """Return who was in the way, where that is why the step failed."""
         if self.runner.watch is None:
             return ()

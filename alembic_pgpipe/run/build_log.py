@@ -27,7 +27,6 @@ from alembic_pgpipe.ledger.build import (
     numbers_taken,
     own_signature,
     row_numbers,
-    signature,
 )
 from alembic_pgpipe.ledger.build_rows import BuildRows
 from alembic_pgpipe.model import Attempt, Build, Failure

@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from alembic_pgpipe.run.blockers import Blocker
+from alembic_pgpipe.showable import counted, duration
+
 # Where Alembic's configuration carries the display, in its attributes.
 DISPLAY = "alembic_pgpipe.display"
 MEGABYTE = 1_000_000
@@ -50,7 +53,7 @@ class Activity:
 class Progress:
     """How far a step is: statement ``number`` of ``total`` is under way.
 
-    ``seconds`` is how long the step has run.
+    ``seconds`` is how long the step has run; ``blockers`` are whom the statement waits for.
     """
 
     revision: str
@@ -58,6 +61,7 @@ class Progress:
     total: int
     seconds: float
     activity: Activity | None = None
+    blockers: tuple[Blocker, ...] = ()
 
     @property
     def share(self) -> float | None:
@@ -119,10 +123,18 @@ def _doing(view: str, columns: Mapping[str, Any]) -> str:
 def line(progress: Progress) -> str:
     """Return a line of the log that says how far a step is."""
     where = f"statement {progress.number:,} of {progress.total:,}"
-    text = f"  … {progress.revision}: {where}, {duration(progress.seconds)}"
-    if progress.activity is None:
-        return text
-    return "; ".join((text, ", ".join(filter(None, _said(progress.activity)))))
+    said = [f"  … {progress.revision}: {where}, {duration(progress.seconds)}"]
+    if progress.activity is not None:
+        said.append(", ".join(filter(None, _said(progress.activity))))
+    if progress.blockers:
+        said.append(_waiting(progress.blockers))
+    return "; ".join(said)
+
+
+def _waiting(blockers: Sequence[Blocker]) -> str:
+    """Return who is in the way; of many, the one whose transaction is the oldest."""
+    first, *others = blockers
+    return f"{first} (and {counted(len(others), 'other')})" if others else str(first)
 
 
 def _said(activity: Activity) -> tuple[str, str]:
@@ -144,12 +156,3 @@ def percent(activity: Activity) -> str:
 
 def _amount(number: int, unit: str) -> str:
     return f"{number / MEGABYTE:,.1f} MB" if unit == "bytes" else f"{number:,} {unit}"
-
-
-def duration(seconds: float) -> str:
-    """Return seconds as people say them, without fractions."""
-    minutes, rest = divmod(int(seconds), 60)
-    if not minutes:
-        return f"{rest} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from alembic_pgpipe.run.blockers import Ask, Blockers
+from alembic_pgpipe.run.blockers import Ask, Blocker, Blockers
 from alembic_pgpipe.run.progress import (
     REPORTS,
     Activity,
@@ -53,11 +53,16 @@ class Reporter:
         self._number, self._total = number, total
         self._tell(lambda: None)
 
-    def look(self) -> None:
-        """Ask the server what the statement is doing, and say so if it is time."""
-        self._tell(lambda: activity_of(self.ask(REPORTS, {"pid": self.pid})))
+    def look(self, blockers: tuple[Blocker, ...] = ()) -> None:
+        """Ask the server what the statement is doing, and say so if it is time.
 
-    def _tell(self, activity: Callable[[], Activity | None]) -> None:
+        ``blockers`` are whom it waits for.
+        """
+        self._tell(lambda: activity_of(self.ask(REPORTS, {"pid": self.pid})), blockers)
+
+    def _tell(
+        self, activity: Callable[[], Activity | None], blockers: tuple[Blocker, ...] = ()
+    ) -> None:
         seconds = self.clock() - self._began
         due = self.schedule.due(seconds, self._said)
         moves = self.display is not None and seconds >= max(
@@ -65,7 +70,7 @@ class Reporter:
         )
         if not due and not moves:
             return
-        now = Progress(self.revision, self._number, self._total, seconds, activity())
+        now = Progress(self.revision, self._number, self._total, seconds, activity(), blockers)
         if due:
             self._said = seconds
             self.say(line(now))
@@ -99,6 +104,6 @@ class Watching:
             return
         self.keep()
         self.blockers.look()
-        self.reporter.look()
+        self.reporter.look(self.blockers.now)
         ended = self.clock()
         self._rests_until = ended + REST * (ended - began)

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from alembic_pgpipe.render.bar import TerminalDisplay, doing, has_room
+from alembic_pgpipe.run.blockers import Blocker
 from alembic_pgpipe.run.progress import Activity, Progress
 
 UNUSED = "import sys, alembic_pgpipe.render.bar; sys.exit('rich' in sys.modules)"
@@ -52,16 +53,29 @@ def test_where_there_is_room(stream: io.StringIO, environ: dict[str, str], room:
     assert has_room(stream, environ) is room
 
 
+OTHER = Blocker(7, "shop", "active", 9.0, "SELECT 1")
+BUILDING = Activity("building index", 41, 100)
+
+
 @pytest.mark.parametrize(
-    ("activity", "text"),
+    ("activity", "blockers", "text"),
     [
-        (None, "4,001/272,000"),
-        (Activity("building index", 41, 100), "4,001/272,000 · 41 % building index"),
-        (Activity("COPY FROM: 9 rows", 41), "4,001/272,000 · COPY FROM: 9 rows"),
+        (None, (), ""),
+        (BUILDING, (), " · 41 % building index"),
+        (Activity("COPY FROM: 9 rows", 41), (), " · COPY FROM: 9 rows"),
+        (None, (OTHER,), " · blocked by process 7 (shop, active, for 9 s)"),
+        (
+            BUILDING,
+            (OTHER, OTHER),
+            " · blocked by process 7 (shop, active, for 9 s) · 41 % building index",
+        ),
     ],
 )
-def test_what_stands_beside_it(activity: Activity | None, text: str) -> None:
-    assert doing(Progress("a1", 4_001, 272_000, 1.0, activity)) == text
+def test_what_stands_beside_it(
+    activity: Activity | None, blockers: tuple[Blocker, ...], text: str
+) -> None:
+    shown = doing(Progress("a1", 4_001, 272_000, 1.0, activity, blockers))
+    assert shown == f"4,001/272,000{text}"
 
 
 def test_rich_is_imported_only_where_a_bar_is_shown() -> None:

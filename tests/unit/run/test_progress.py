@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
 import pytest
 
-from alembic_pgpipe.run.blockers import Blockers
+from alembic_pgpipe.run.blockers import WAITED_FOR, Blocker, Blockers
 from alembic_pgpipe.run.progress import (
     REPORTS,
     Activity,
     Progress,
     Schedule,
     activity_of,
-    duration,
     line,
     percent,
 )
 from alembic_pgpipe.run.watching import Reporter, Watching
+from alembic_pgpipe.showable import duration
 
 INDEX = {
     "command": "CREATE INDEX",
@@ -175,6 +175,46 @@ def test_how_durations_read(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 
+IDLE = Blocker(5224, "shop", "idle in transaction", 252.0, "SELECT *\n  FROM orders")
+NAMED = "blocked by process 5224 (shop, idle in transaction, for 4 min 12 s)"
+
+
+@pytest.mark.parametrize(
+    ("blocker", "text"),
+    [
+        (IDLE, f"{NAMED}: SELECT * FROM orders"),
+        (replace(IDLE, query=None), NAMED),
+        (
+            Blocker(5224, "shop", None, None, None),
+            "blocked by process 5224 (shop, state unknown)",
+        ),
+        (replace(IDLE, query="x" * 200), f"{NAMED}: {'x' * 80}"),
+    ],
+)
+def test_how_a_blocker_is_named(blocker: Blocker, text: str) -> None:
+    assert str(blocker) == text
+
+
+@pytest.mark.parametrize(
+    ("activity", "others", "text"),
+    [
+        (None, 0, f"; {NAMED}: SELECT * FROM orders"),
+        (None, 1, f"; {NAMED}: SELECT * FROM orders (and 1 other)"),
+        (
+            Activity("VACUUM: truncating heap"),
+            2,
+            f"; VACUUM: truncating heap; {NAMED}: SELECT * FROM orders (and 2 others)",
+        ),
+    ],
+)
+def test_how_a_line_reads_while_a_statement_waits(
+    activity: Activity | None, others: int, text: str
+) -> None:
+    blockers = (IDLE, *[Blocker(7, "a", None, None, None)] * others)
+    progress = Progress("a1", 1, 1, 10.0, activity, blockers)
+    assert line(progress) == f"  … a1: statement 1 of 1, 10 s{text}"
+
+
 def test_nothing_is_done_to_100_percent_before_it_is() -> None:
     assert percent(Activity("", 999, 1_000, "rows")) == "99 %"
     assert percent(Activity("", 1_001, 1_000, "rows")) == "100 %"
@@ -220,12 +260,14 @@ class World:
     said: list[str] = field(default_factory=list)
     shown: list[Progress] = field(default_factory=list)
     kept: list[float] = field(default_factory=list)
+    waits_for: list[Blocker] = field(default_factory=list)
 
     def ask(self, sql: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
         """Answer as the server would."""
         self.now += self.slowness
-        if sql != REPORTS:
-            return []
+        if sql == WAITED_FOR:
+            return [astuple(blocker) for blocker in self.waits_for]
+        assert sql == REPORTS
         assert values == {"pid": 7}
         self.asked += 1
         return [("create_index", INDEX)]
@@ -257,6 +299,21 @@ def test_the_server_is_asked_only_when_it_is_to_be_said() -> None:
     assert world.asked == 1
     [line] = world.said
     assert line.startswith("  … a1: statement 2 of 3, 10 s; building index")
+
+
+def test_whom_it_waited_for_is_said_only_while_it_does() -> None:
+    world = World(waits_for=[IDLE])
+    watching = world.watching(display=True)
+    for second in range(50):
+        if second == 20:
+            world.waits_for.clear()
+        watching.tick()
+        world.now += 1
+    waiting, later = world.said
+    assert NAMED in waiting
+    assert "blocked by" not in later
+    assert [bool(shown.blockers) for shown in world.shown] == [True] * 19 + [False] * 30
+    assert watching.blockers.named("55P03", None, "") == (IDLE,)
 
 
 def test_many_short_statements_are_said_without_a_question() -> None:
