@@ -12,6 +12,7 @@
         ├── LedgerError             the ledger cannot be created, read, or is somebody else's
         ├── StepError               a step failed in the database
         ├── RehearsalError          the history cannot be replayed for a rehearsal
+        │   └── UntriedError        a revision cannot be tried there, and nobody is to blame
         ├── HeldError               exit code 3: failed revisions wait for a decision
         ├── LockError               exit code 4: another run holds the lock, or it was lost
         ├── UnreachableError        exit code 5: the database or the secret does not answer
@@ -144,6 +145,18 @@ class RehearsalError(PgpipeError):
     def __init__(self, message: str, cause: Cause | None = None) -> None:
         self.cause = cause
         super().__init__(message)
+
+
+class UntriedError(RehearsalError):
+    """Report a revision that cannot be tried in a rehearsal, and nothing behind it then.
+
+    Its ``cause`` says why; the revision may be as good as any other.
+    """
+
+    cause: Cause
+
+    def __init__(self, message: str, cause: Cause) -> None:
+        super().__init__(message, cause)
 
 
 class HeldError(PgpipeError):

@@ -84,15 +84,14 @@ def log(config: Config, build: str | None, as_json: bool) -> None:
 
 
 @click.command()
-@click.option(
-    "--no-rehearsal", is_flag=True, help="Only read; try nothing on a scratch server."
-)
+@click.option("--no-rehearsal", is_flag=True, help="Only read; run nothing anywhere.")
 @click.pass_obj
 def check(config: Config, no_rehearsal: bool) -> None:
     """Validate all pending sources and changed routines; exit 6 where something is wrong.
 
     They are tried on a throwaway server that the project's own revisions bring to the
-    head, where one can be had; the project's database is only read.
+    head, where one can be had, or in the copy that pgpipe.rehearsal_url names; the project's
+    database is only read.
     """
     from alembic_pgpipe.commands.check import check as run
     from alembic_pgpipe.render import terminal

@@ -12,7 +12,7 @@ from alembic.config import Config
 from alembic_pgpipe.commands.status import held
 from alembic_pgpipe.connect.url import scratch_folder
 from alembic_pgpipe.environment import Visit
-from alembic_pgpipe.errors import PgpipeError, RehearsalError, SourceError
+from alembic_pgpipe.errors import PgpipeError, RehearsalError, SourceError, UntriedError
 from alembic_pgpipe.ledger.agreement import (
     Agreement,
     Evidence,
@@ -28,6 +28,7 @@ from alembic_pgpipe.revisions.broken import lost_wrapper, two_heads
 from alembic_pgpipe.revisions.project import ProjectRevisions
 from alembic_pgpipe.revisions.unwrapped import unwrapped_sources
 from alembic_pgpipe.routines.rehearsal import Where, rehearsal
+from alembic_pgpipe.routines.replay import Upcoming, named
 from alembic_pgpipe.routines.trial import Trial, Tried, try_changes
 from alembic_pgpipe.routines.working import GONE, RoutineChange, changed_routines, unsettled
 from alembic_pgpipe.run.edited import difference, edited_text
@@ -42,6 +43,14 @@ from alembic_pgpipe.settings import Settings, read_settings
 STUCK = "not rehearsed: as it is, an upgrade would run nothing; mend what is said above first"
 PUT_BACK = "Put its text back, and ship the change as a new source."
 WORDS_ONLY = "Where only a comment changed, let it count as what was applied:"
+THERE_ALREADY = (
+    "what is pending was not run: the database of pgpipe.rehearsal_url is at the head already. "
+    "Let it be a copy of the project's database, which is at {}"
+)
+FAILS = {
+    Where.SCRATCH: "fails on a scratch server",
+    Where.GIVEN: "fails in the database of pgpipe.rehearsal_url",
+}
 # What a real server has been given, and a scratch server has not.
 LACKS = re.compile(r'extension "[^"]+" is not available|could not (?:open|access) .*file ')
 
@@ -65,9 +74,11 @@ class CheckReport:
 class _Found:
     """What was found by reading alone; ``stuck`` where an upgrade would run nothing.
 
-    ``notes`` are what the next run settles by itself, and what holds it.
+    The database is at the ``heads``.  ``notes`` are what the next run settles by itself,
+    and what holds it.
     """
 
+    heads: frozenset[str]
     problems: tuple[Problem, ...]
     pending: tuple[Revision, ...]
     routines: tuple[RoutineChange, ...]
@@ -139,7 +150,8 @@ def _read(ledger: OpenLedger) -> _Found:
         *_empty(pending, sources),
     )
     doubts = (doubt for revision in pending for doubt in sources.doubts(revision))
-    return _Found(problems, pending, routines, stuck=bool(stuck), notes=(*notes, *doubts))
+    heads, notes = frozenset(ledger.heads), (*notes, *doubts)
+    return _Found(heads, problems, pending, routines, stuck=bool(stuck), notes=notes)
 
 
 def _changed(settings: Settings) -> tuple[tuple[RoutineChange, ...], tuple[Problem, ...]]:
@@ -155,20 +167,39 @@ def _changed(settings: Settings) -> tuple[tuple[RoutineChange, ...], tuple[Probl
 
 def _rehearse(config: Config, found: _Found) -> Trial:
     """Run what is pending and try what has changed; say why where that cannot be done."""
-    ids = [revision.id for revision in found.pending]
+    upcoming = Upcoming(found.heads, tuple(revision.id for revision in found.pending))
     try:
-        with rehearsal(config, pending=ids) as rehearsed:
-            return try_changes(rehearsed, len(ids), found.routines)
+        with rehearsal(config, upcoming=upcoming) as rehearsed:
+            trial = try_changes(rehearsed, found.routines)
+    except UntriedError as error:
+        return _stopped(error, upcoming)
     except RehearsalError as error:
-        cause = error.cause
-        # The fault of what is applied already is not that of what is to be shipped.
-        if cause is None or cause.revision not in ids or LACKS.search(cause.message):
-            return Trial(notes=(f"not rehearsed: {error}",))
-        message = f"fails on a scratch server: {cause.message}"
-        tried = Tried(Where.SCRATCH, ids.index(cause.revision) + 1, 0)
-        return Trial((Problem(cause.file, message, cause.line, cause.column),), tried=tried)
+        return _failed(config, error, upcoming)
     except PgpipeError as error:
         return Trial(notes=(f"not rehearsed: {error}",))
+    if rehearsed.ran < len(upcoming.pending):
+        tried = trial.tried if found.routines else None
+        note = THERE_ALREADY.format(named(upcoming.heads))
+        return replace(trial, notes=(note, *trial.notes), tried=tried)
+    return trial
+
+
+def _stopped(error: UntriedError, upcoming: Upcoming) -> Trial:
+    """Return how far a rehearsal came that a revision has stopped without any fault of its."""
+    count = upcoming.pending.index(error.cause.revision)
+    tried = Tried(Where.GIVEN, count, 0) if count else None
+    return Trial(notes=(str(error),), tried=tried)
+
+
+def _failed(config: Config, error: RehearsalError, upcoming: Upcoming) -> Trial:
+    """Return what came of a rehearsal that has not reached the state that it was to have."""
+    cause, pending = error.cause, upcoming.pending
+    # The fault of what is applied already is not that of what is to be shipped.
+    if cause is None or cause.revision not in pending or LACKS.search(cause.message):
+        return Trial(notes=(f"not rehearsed: {error}",))
+    where = Where.GIVEN if read_settings(config).rehearsal_url is not None else Where.SCRATCH
+    problem = Problem(cause.file, f"{FAILS[where]}: {cause.message}", cause.line, cause.column)
+    return Trial((problem,), tried=Tried(where, pending.index(cause.revision) + 1, 0))
 
 
 def _is_pending(revision: Revision, history: History, passed: bool) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import re
 from collections.abc import Sequence
@@ -41,6 +42,16 @@ def revision_id(name: str) -> str:
     The same source gives the same id in every clone and on every branch.
     """
     return hashlib.sha256(same_name(name).encode()).hexdigest()[:ID_LENGTH]
+
+
+def only_runs_its_source(text: str) -> bool:
+    """Return whether a revision's upgrade, by its file's text, is a wrapper's and no more."""
+    bodies = [
+        node.body
+        for node in ast.parse(text).body
+        if isinstance(node, ast.FunctionDef) and node.name == "upgrade"
+    ]
+    return [list(map(ast.unparse, body)) for body in bodies] == [[f"{RUNS_SOURCES}(source)"]]
 
 
 def message_for(name: str) -> str:

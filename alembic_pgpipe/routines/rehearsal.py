@@ -8,7 +8,7 @@ The project's own database has no part in it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -23,7 +23,8 @@ from alembic_pgpipe.connect.database import open_database
 from alembic_pgpipe.connect.server import scratch_server
 from alembic_pgpipe.connect.url import LIBPQ_VARIABLES, database_name
 from alembic_pgpipe.environment import Elsewhere
-from alembic_pgpipe.routines.replay import Replay
+from alembic_pgpipe.routines.ahead import Ahead
+from alembic_pgpipe.routines.replay import Replay, Upcoming
 from alembic_pgpipe.run.executor import Executor
 from alembic_pgpipe.run.session import Session, leaving
 from alembic_pgpipe.settings import RetryFailed, Settings, read_settings
@@ -56,11 +57,13 @@ class Rehearsal:
     """A database in the state that was asked for; all is rolled back in the end.
 
     ``connection`` is in a transaction, with the search path that a source would have.
+    ``ran`` is how many of the upcoming revisions have been run.
     """
 
     connection: Connection
     settings: Settings
     where: Where
+    ran: int = 0
     _read: dict[Callable[[Connection], object], Any] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -121,24 +124,27 @@ class Rehearsal:
 
 @contextmanager
 def rehearsal(
-    config: Config, to: Sequence[str] | None = None, pending: Collection[str] = ()
+    config: Config, to: Sequence[str] | None = None, upcoming: Upcoming | None = None
 ) -> Iterator[Rehearsal]:
     """Give a database at the heads, or at the revisions ``to``, to try things in.
 
-    ``to`` and ``pending`` are full revision ids; none of the latter may fail at its place,
-    where others may be passed over and tried in the end.  The project's scratch server
+    ``to`` are full revision ids.  None of the ``upcoming`` may fail at its place, where
+    others may be passed over and tried in the end.  The project's scratch server
     runs as long as the context lasts; where ``pgpipe.rehearsal_url`` is set, that database
-    is used instead.  Raises RehearsalError where the state cannot be reached,
+    is used instead, and what is ahead of it is run in the transaction.  Raises
+    RehearsalError where the state cannot be reached,
     UnreachableError where no server can be had, LockError where another command keeps the
     scratch server.
     """
     settings = read_settings(config)
     if settings.rehearsal_url is not None:
         elsewhere = _given(settings.rehearsal_url)
-        Replay(config, elsewhere).expect(to)
+        steps = Replay(config, elsewhere).ahead(to, upcoming)
         with _open(settings, elsewhere, Where.GIVEN) as opened:
-            yield opened
+            Ahead(opened.connection, opened.settings, database_name(settings.url)).run(steps)
+            yield replace(opened, ran=len(steps))
         return
+    pending = upcoming.pending if upcoming is not None else ()
     with (
         _folder(settings.project) as folder,
         scratch_server(folder, os.environ) as server,
@@ -150,7 +156,7 @@ def rehearsal(
         with open_database(replace(settings, **administration.options), {}) as database:
             replay.bring(database, name, to)
         with _open(settings, elsewhere, Where.SCRATCH) as opened:
-            yield opened
+            yield replace(opened, ran=len(pending))
 
 
 @contextmanager

@@ -31,9 +31,10 @@ from alembic_pgpipe.errors import (
 from alembic_pgpipe.ledger.build import current_build
 from alembic_pgpipe.ledger.history import History
 from alembic_pgpipe.model import Direction, Outcome, Revision, Status
-from alembic_pgpipe.project import open_ledger, visit_project
+from alembic_pgpipe.project import OpenLedger, open_ledger, visit_project
 from alembic_pgpipe.revisions.project import ProjectRevisions
-from alembic_pgpipe.run.step import Sources
+from alembic_pgpipe.run.plan import Action, Decision
+from alembic_pgpipe.run.step import Sources, Step
 
 # More than any history misses; a text made at random could ask for ever.
 MOST_MISSING = 200
@@ -50,8 +51,8 @@ OTHER_ROLES = "SELECT rolname FROM pg_catalog.pg_roles WHERE oid >= 16384"
 NOT_REPLAYED = "The history cannot be replayed on a scratch server"
 REHEARSED = "it failed at its place in a rehearsal"
 USE_ANOTHER = (
-    "Mend it; or set pgpipe.rehearsal_url to a database at the head that may be used, where "
-    "everything is rolled back."
+    "Mend it; or set pgpipe.rehearsal_url to a copy of the project's database, where all is "
+    "rolled back."
 )
 
 
@@ -68,6 +69,17 @@ NOTHING = State()
 
 
 @dataclass(frozen=True, slots=True)
+class Upcoming:
+    """What an upgrade of the project's database would run: it is at the ``heads``.
+
+    ``pending`` are the ids of the revisions, in the order of the run.
+    """
+
+    heads: frozenset[str]
+    pending: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Replay:
     """The project's commands, sent to another database.
 
@@ -79,15 +91,23 @@ class Replay:
     elsewhere: Elsewhere
     pending: Collection[str] = ()
 
-    def expect(self, to: Sequence[str] | None) -> None:
-        """Raise RehearsalError unless the database is at the revisions that are wanted."""
-        state = self._state(to)
-        if state.heads != state.wanted:
-            raise RehearsalError(
-                f"The database in pgpipe.rehearsal_url is at {_named(state.heads)}, and the "
-                f"rehearsal needs it at {_named(state.wanted)}. Bring it there, or remove the "
-                "option: then a scratch server is used."
-            )
+    def ahead(
+        self, to: Sequence[str] | None, upcoming: Upcoming | None = None
+    ) -> tuple[Step, ...]:
+        """Return the steps that lead a database that is named to the revisions wanted.
+
+        Where they are ``upcoming``, that is to be a copy of the project's own; at the
+        revisions that are wanted already it has none.  Raises RehearsalError where no steps
+        lead there.
+        """
+
+        def look(visit: Visit) -> tuple[Step, ...]:
+            with open_ledger(visit) as ledger:
+                wanted = frozenset(visit.revisions.heads() if to is None else to)
+                return _steps(ledger, wanted, upcoming)
+
+        with _quietly():
+            return visit_project(self._told(), look)
 
     def bring(self, server: Database, name: str, to: Sequence[str] | None) -> None:
         """Bring a scratch server's database to the revisions; to the heads without any.
@@ -195,6 +215,54 @@ def _quietly() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
+
+
+# --- which steps are ahead of a database that was named? ---
+
+
+def _steps(
+    ledger: OpenLedger, wanted: frozenset[str], upcoming: Upcoming | None
+) -> tuple[Step, ...]:
+    revisions, heads = ledger.visit.revisions, frozenset(ledger.heads)
+    if upcoming is not None and heads == upcoming.heads:
+        ids: Collection[str] = upcoming.pending
+    elif heads == wanted:
+        ids = ()
+    elif upcoming is None and heads <= (behind := revisions.applied(wanted)):
+        ids = _unapplied(ledger, behind - revisions.applied(heads))
+    else:
+        raise _elsewhere(heads, wanted, upcoming)
+    found = {revision.id: revision for revision in revisions.those(ids)}
+    sources = Sources(ledger.visit.settings)
+    return tuple(_step(found[id_], sources) for id_ in ids)
+
+
+def _step(revision: Revision, sources: Sources) -> Step:
+    action = Action.PASS if sources.facts(revision).skip else Action.RUN
+    return sources.step(revision, Direction.UPGRADE, Decision(action))
+
+
+def _unapplied(ledger: OpenLedger, ids: Collection[str]) -> list[str]:
+    """Return which revisions an upgrade would not pass over, in their order."""
+    history = ledger.history()
+    passed_over = (Status.SUCCESS, Status.SKIPPED)
+    some = ledger.visit.revisions.those(ids)
+    return [r.id for r in some if history.status(r.id) not in passed_over]
+
+
+def _elsewhere(
+    heads: frozenset[str], wanted: frozenset[str], upcoming: Upcoming | None
+) -> RehearsalError:
+    place = f"The database in pgpipe.rehearsal_url is at {named(heads)}, and "
+    if upcoming is None:
+        return RehearsalError(
+            f"{place}the rehearsal needs it at {named(wanted)}, or at one ahead of which that "
+            "is. Bring it there, or remove the option: then a scratch server is used."
+        )
+    return RehearsalError(
+        f"{place}the project's database at {named(upcoming.heads)}. Make it a copy of that "
+        "anew, or remove the option: then a scratch server is used."
+    )
 
 
 # --- is what is there still the history's beginning? ---
@@ -323,5 +391,6 @@ def _not_replayed(error: PgpipeError) -> PgpipeError:
     )
 
 
-def _named(heads: Iterable[str]) -> str:
+def named(heads: Iterable[str]) -> str:
+    """Return where a database is, for a message."""
     return ", ".join(sorted(heads)) or "the base"

@@ -39,10 +39,9 @@ class Trial:
     tried: Tried | None = None
 
 
-def try_changes(rehearsed: Rehearsal, pending: int, changes: Sequence[RoutineChange]) -> Trial:
+def try_changes(rehearsed: Rehearsal, changes: Sequence[RoutineChange]) -> Trial:
     """Ship the changes as ``wrap`` would, and read the bodies; nothing is written.
 
-    ``pending`` is how many pending revisions the rehearsal has run.
     Where plpgsql_check can be had, what it finds in the PL/pgSQL routines of the accepted
     files is among the problems.
     """
@@ -56,5 +55,5 @@ def try_changes(rehearsed: Rehearsal, pending: int, changes: Sequence[RoutineCha
     texts = Texts(stage, latest_texts(rehearsed.settings))
     plan = Shipping(stage, texts).plan(changes, note)
     report = bodies.report()
-    tried = Tried(rehearsed.where, pending, len(changes))
+    tried = Tried(rehearsed.where, rehearsed.ran, len(changes))
     return Trial((*plan.problems, *report.problems), report.notes, tried)

@@ -35,6 +35,25 @@ DISCARD_OBJECTS = (
     "DISCARD PLANS;DISCARD TEMP;DISCARD SEQUENCES;"
 )
 DISCARD = f"SET SESSION AUTHORIZATION DEFAULT;RESET ALL;{DISCARD_OBJECTS}"
+# What SET CONSTRAINTS ALL has set holds to the end of a transaction: each is to be as a new one
+# would find it.
+AS_DECLARED = """
+    SET CONSTRAINTS ALL DEFERRED;
+    DO $$
+    DECLARE
+        names text;
+    BEGIN
+        SELECT pg_catalog.string_agg(
+            DISTINCT pg_catalog.format('%I.%I', nspname, conname), ', '
+        ) INTO names
+        FROM pg_catalog.pg_constraint AS c
+        JOIN pg_catalog.pg_namespace AS n ON n.oid = c.connamespace
+        WHERE condeferrable AND NOT condeferred;
+        IF names IS NOT NULL THEN
+            EXECUTE 'SET CONSTRAINTS ' || names || ' IMMEDIATE';
+        END IF;
+    END $$;
+"""
 # What a role or a database may bring along is none of the ledger's business.
 UNLIMITED = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0;"
 # What DISCARD ALL and RESET ALL take back is what the connection was opened with: behind a
@@ -63,6 +82,15 @@ class Session:
         with self.driver.autocommit():
             self.driver.command("DISCARD ALL")
             self.driver.command(self._prepared(directives))
+
+    def go_on(self, directives: Directives | None = None) -> None:
+        """Do what ``leave`` and ``prepare`` do, where several steps share a transaction.
+
+        What the one before has deferred to its commit is done here.
+        """
+        self.driver.command(
+            f"{leaving(self.settings)}{DISCARD_OBJECTS}{AS_DECLARED}{self._prepared(directives)}"
+        )
 
     def around(self, directives: Directives, beginning: str, settling: str) -> tuple[str, str]:
         """Return what stands ahead of BEGIN and of COMMIT where a step is one message.

@@ -23,10 +23,11 @@ from alembic_pgpipe.errors import (
     RevisionError,
     SourceError,
     UnreachableError,
+    UntriedError,
 )
 from alembic_pgpipe.revisions.wrapper import revision_id
 from alembic_pgpipe.routines.rehearsal import FOLDER, Rehearsal, rehearsal
-from alembic_pgpipe.routines.replay import Replay
+from alembic_pgpipe.routines.replay import Replay, Upcoming
 from alembic_pgpipe.run.server_errors import StatementError
 from alembic_pgpipe.source import read_statements
 from tests.background import eventually
@@ -557,15 +558,38 @@ def test_a_database_that_is_named_is_used_and_rolled_back(
     assert not (project.folder / FOLDER).exists()
 
 
-def test_a_database_that_is_named_must_be_at_the_head(project: Project, database: URL) -> None:
+def test_what_is_ahead_of_a_database_that_is_named_is_run_there(
+    project: Project, database: URL
+) -> None:
     project.wrapped(a1=TABLE.format("a"))
+    project.ok("upgrade", "head")
+    project.wrapped(a2="ALTER TABLE a RENAME TO b;\n", a3=f"--skip\n{TABLE.format('c')}")
     project.configure(rehearsal_url=database.render_as_string().replace("%", "%%"))
-    with pytest.raises(RehearsalError) as caught:
+    assert tables(project) == {"b"}
+    with rehearsal(configuration(project), to=[revision_id("a1")]) as rehearsed:
+        assert tables_of(rehearsed) == {"a"}
+    project.source("a2", "SELECT 1/0;\n")
+    with pytest.raises(RehearsalError, match=r"a2\.sql:1:1: division by zero"):
         tables(project)
-    assert f"is at the base, and the rehearsal needs it at {revision_id('a1')}" in str(
-        caught.value
-    )
-    assert project.scalar("SELECT to_regclass('public.alembic_version')") is None
+    project.source("a2", "VACUUM;\n")
+    with pytest.raises(UntriedError, match=r"a2\.sql was not tried .* not run in a trans"):
+        tables(project)
+
+
+def test_a_database_that_is_named_must_be_on_the_way_to_the_head(
+    project: Project, database: URL
+) -> None:
+    project.wrapped(a1=TABLE.format("a"), a2=TABLE.format("b"))
+    project.ok("upgrade", "head")
+    project.configure(rehearsal_url=database.render_as_string().replace("%", "%%"))
+    with (
+        pytest.raises(RehearsalError) as caught,
+        rehearsal(configuration(project), to=[revision_id("a1")]),
+    ):
+        pass
+    assert (
+        f"is at {revision_id('a2')}, and the rehearsal needs it at {revision_id('a1')}"
+    ) in str(caught.value)
 
 
 # --- the server ---
@@ -634,9 +658,10 @@ def test_what_was_skipped_and_went_through_later_is_replayed_like_that(
     replayed.clear()
     assert tables(project) == {"a"}
     assert replayed == []
+    ids = (revision_id("a2"),)
     with (
         pytest.raises(RehearsalError, match=r"a2\.sql"),
-        rehearsal(configuration(edited(project)), pending={revision_id("a2")}),
+        rehearsal(configuration(edited(project)), upcoming=Upcoming(frozenset(), ids)),
     ):
         pass
 

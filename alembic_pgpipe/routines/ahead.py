@@ -1,0 +1,142 @@
+"""Run what lies ahead of a database that was named, in a transaction that is rolled back.
+
+A copy of the real database has its rows: duplicates that a new index meets are found there.
+All steps share the one transaction, so that nothing stays of them; what cannot be a part of
+it ends the rehearsal.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from alembic_pgpipe.errors import Cause, RehearsalError, SourceError, UntriedError
+from alembic_pgpipe.revisions.wrapper import only_runs_its_source
+from alembic_pgpipe.run.executor import Executor
+from alembic_pgpipe.run.failure import cause_of, describe_failure
+from alembic_pgpipe.run.server_errors import (
+    StatementError,
+    is_broken_off,
+    is_server_error,
+    server_error,
+    sqlstate,
+)
+from alembic_pgpipe.run.session import Session
+from alembic_pgpipe.run.setback import WORTH_ANOTHER_TRY
+from alembic_pgpipe.run.step import Step
+from alembic_pgpipe.settings import Settings
+from alembic_pgpipe.source.loading import Source
+from alembic_pgpipe.source.transaction import Mode
+
+GIVEN = "the database of pgpipe.rehearsal_url"
+# A value that ALTER TYPE has added may be used when that is committed.
+UNSAFE_NEW_VALUE = "55P04"
+# Such as SET TRANSACTION, where it is not the transaction's first statement.
+ACTIVE_TRANSACTION = "25001"
+OF_THE_SERVER = re.compile(r'(?:role|database) "[^"]+" does not exist')
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """Runs steps in the transaction that is open in the database that was named.
+
+    ``own_name`` is what the project's own database is called, where its URL says that.
+    """
+
+    connection: Connection
+    settings: Settings
+    own_name: str | None
+
+    def run(self, steps: Sequence[Step]) -> None:
+        """Run steps one behind the other, each in a session as a run would give it.
+
+        Raises RehearsalError for the first that fails, UntriedError for the first that
+        cannot be tried like this.
+        """
+        for number, step in enumerate(step for step in steps if step.runs):
+            reason = self._hindrance(step)
+            if reason is not None:
+                raise _untried(step, reason)
+            self._run(step, is_first=number == 0)
+
+    def _hindrance(self, step: Step) -> str | None:
+        """Return why a step cannot be a part of the transaction."""
+        source, path = step.source, step.revision.path
+        if source is None:
+            return "a Python revision may commit what it does"
+        text = Path(self.settings.project, path).read_text("utf-8")
+        if not only_runs_its_source(text):
+            return f"{path} does more than to run it"
+        if source.execution.mode is Mode.AUTOCOMMIT:
+            return "it does not run in a transaction"
+        database = source.directives.database
+        if database not in (None, self.own_name, self._executor.database):
+            return f"it runs in another database, {database}"
+        return None
+
+    def _run(self, step: Step, *, is_first: bool) -> None:
+        source, at_end = step.source, False
+        assert source is not None, "a Python revision is not run here"
+        session = Session(self._executor, self.settings)
+        try:
+            session.go_on(source.directives)
+            self._executor.run(_without_modes(source))
+            at_end = True
+            session.go_on()
+        except Exception as error:
+            if not _is_of_step(error):
+                raise
+            reason = _not_its_fault(error, is_first=is_first)
+            if reason is not None:
+                raise _untried(step, reason) from error
+            project = self.settings.project
+            failure = describe_failure(error, step.revision, source, project, at_end=at_end)
+            raise _failed(cause_of(step.revision, failure)) from error
+
+    @property
+    def _executor(self) -> Executor:
+        return Executor(self.connection)
+
+
+def _without_modes(source: Source) -> Source:
+    """Return a source whose envelope asks for no isolation level: the transaction has one."""
+    return replace(source, verdict=replace(source.execution, begin=None))
+
+
+def _is_of_step(error: Exception) -> bool:
+    """Return whether it is the source, or the server, that has refused something."""
+    return isinstance(error, (StatementError, SourceError)) or is_server_error(error)
+
+
+def _not_its_fault(error: Exception, *, is_first: bool) -> str | None:
+    """Return what keeps a step from being tried here, and would not keep a run from it."""
+    said = server_error(error) if not isinstance(error, StatementError) else error.error
+    code = sqlstate(error)
+    if is_broken_off(error):
+        return "the connection was lost"
+    if code in WORTH_ANOTHER_TRY or OF_THE_SERVER.fullmatch(said.message):
+        return f"{said.message} ({code})"
+    sets = isinstance(error, StatementError) and error.statement.words[:1] == ("SET",)
+    if (code == UNSAFE_NEW_VALUE and not is_first) or (code == ACTIVE_TRANSACTION and sets):
+        return f"it needs a transaction of its own: {said.message} ({code})"
+    return None
+
+
+def _untried(step: Step, reason: str) -> UntriedError:
+    revision = step.revision
+    return UntriedError(
+        f"{step.file} was not tried in {GIVEN}, nor was what follows it: {reason}",
+        Cause(revision.id, revision.name, reason, step.file),
+    )
+
+
+def _failed(cause: Cause) -> RehearsalError:
+    return RehearsalError(
+        f"{cause.revision} ({cause.name}) fails in {GIVEN}. {cause.where}: "
+        f"{cause.message.rstrip('.')}. Mend it.",
+        cause,
+    )

@@ -1,0 +1,292 @@
+"""``check`` in a copy of the real database: it has the rows, and nothing of it stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import URL
+
+from alembic_pgpipe.revisions.wrapper import revision_id
+from tests.conftest import connect_to
+from tests.project import Project, Result
+
+PEOPLE = "CREATE TABLE public.people (id int, email text);\n"
+UNIQUE = "-- one each\nCREATE UNIQUE INDEX people_email ON public.people (email);\n"
+TABLE = "CREATE TABLE public.{0} (id int);\n"
+PYTHON = """revision = {0!r}
+down_revision = {1!r}
+
+
+def upgrade() -> None:
+    pass
+"""
+HERE = "in the database of pgpipe.rehearsal_url"
+CATALOG = """
+    SELECT c.oid::text, c.relname, c.relfilenode::text FROM pg_class c
+    WHERE relnamespace = 'public'::regnamespace
+    UNION ALL SELECT oid::text, proname, '' FROM pg_proc
+    WHERE pronamespace = 'public'::regnamespace ORDER BY 1
+    """
+
+Copy = Callable[[], None]
+
+
+def lines(result: Result) -> list[str]:
+    """Return what was said, without excerpts and the list of what is pending."""
+    left_out = ("  ", "pending: ")
+    return [line for line in result.output.splitlines() if not line.startswith(left_out)]
+
+
+def queried(url: URL, sql: str) -> list[tuple[Any, ...]]:
+    connection = connect_to(url)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(sql)
+            return cursor.fetchall() if cursor.description else []
+    finally:
+        connection.close()
+
+
+def everything(url: URL) -> list[list[tuple[Any, ...]]]:
+    """Return all that a rehearsal could have left in a copy."""
+    tables = ("people", "alembic_version", "migrations", "migration_attempts", "migration_logs")
+    there = {name for _, name, _ in queried(url, CATALOG)}
+    rows = [queried(url, f"TABLE public.{name}") for name in tables if name in there]
+    return [queried(url, CATALOG), *rows]
+
+
+@pytest.fixture
+def copied(project: Project, second_database: URL, monkeypatch: pytest.MonkeyPatch) -> Copy:
+    """Give a function that makes the rehearsal's database a copy of the project's."""
+
+    def started(*_: object) -> None:
+        pytest.fail("a scratch server was started")
+
+    def copy() -> None:
+        assert isinstance(project.url, URL)
+        server, name = second_database.set(database="postgres"), second_database.database
+        queried(server, f"DROP DATABASE {name}")
+        queried(server, f"CREATE DATABASE {name} TEMPLATE {project.url.database}")
+
+    monkeypatch.setattr("alembic_pgpipe.routines.rehearsal.scratch_server", started)
+    url = second_database.render_as_string(hide_password=False)
+    project.configure(rehearsal_url=url.replace("%", "%%"))
+    return copy
+
+
+@pytest.fixture
+def shop(project: Project, copied: Copy) -> Project:
+    """Give a project whose database, and the copy of it, have people."""
+    project.wrapped(a1=PEOPLE)
+    project.ok("upgrade", "head")
+    project.query("INSERT INTO people VALUES (1, 'a@b.c'), (2, 'a@b.c')")
+    copied()
+    return project
+
+
+def test_rows_of_the_copy_make_a_pending_index_fail(
+    shop: Project, second_database: URL
+) -> None:
+    before = everything(second_database)
+    shop.wrapped(
+        a2=TABLE.format("b") + "INSERT INTO b VALUES (1);\n", a3=UNIQUE, a4="SELECT 1;\n"
+    )
+    result = shop.alembic("pgpipe", "check")
+    assert result.code == 6
+    assert lines(result) == [
+        (
+            f"alembic/sql/a3.sql:2:1: fails {HERE}: could not create unique index "
+            '"people_email" (23505). Key (email)=(a@b.c) is duplicated'
+        ),
+        f"2 of 3 pending revisions run {HERE}, and rolled back: 1 problem",
+    ]
+    assert everything(second_database) == before
+    assert shop.ledger() == {"a1": "SUCCESS"}
+
+
+def test_all_that_goes_through_is_rolled_back(shop: Project, second_database: URL) -> None:
+    before = everything(second_database)
+    shop.wrapped(
+        a2="DELETE FROM people WHERE id = 2;\n",
+        a3=f"BEGIN ISOLATION LEVEL SERIALIZABLE;\n{UNIQUE}COMMIT;\n",
+        a4=f"--skip\n{PEOPLE}",
+        a5="ALTER TABLE people ADD age int;\n",
+    )
+    # The routines are tried behind what is pending.
+    text = "CREATE VIEW public.ages AS SELECT age FROM public.people;\n"
+    shop.write("alembic/routines/ages.sql", text)
+    assert lines(shop.ok("pgpipe", "check")) == [
+        (
+            "4 pending revisions and 1 changed routine file run in the database of "
+            "pgpipe.rehearsal_url, and rolled back: no problems"
+        )
+    ]
+    shop.write("alembic/routines/ages.sql", text.replace("age ", "nope "))
+    assert shop.alembic("pgpipe", "check").code == 6
+    assert everything(second_database) == before
+
+
+def test_each_file_has_a_session_of_its_own(shop: Project) -> None:
+    shop.wrapped(
+        a2="SET search_path = pg_catalog; SET lock_timeout = '7s';\n"
+        "SET ROLE pg_monitor; CREATE TEMP TABLE people (id int);\n",
+        a3="-- pgpipe: statement_timeout = 9s\n-- pgpipe: role = pg_read_all_data\n"
+        "DO $$ BEGIN ASSERT current_setting('search_path') = '\"$user\", public';\n"
+        "ASSERT current_setting('lock_timeout') = '0' AND current_user = 'pg_read_all_data';\n"
+        "ASSERT current_setting('statement_timeout') = '9s';\n"
+        "ASSERT (SELECT count(*) FROM people) = 2; END $$;\n",
+    )
+    assert lines(shop.ok("pgpipe", "check")) == [
+        f"2 pending revisions run {HERE}, and rolled back: no problems"
+    ]
+
+
+def test_what_is_deferred_is_checked_behind_its_file(shop: Project) -> None:
+    shop.wrapped(
+        a2="CREATE TABLE c (id int UNIQUE DEFERRABLE INITIALLY DEFERRED);\n"
+        "CREATE TABLE d (id int UNIQUE DEFERRABLE INITIALLY IMMEDIATE);\n",
+        a3="INSERT INTO c VALUES (1), (1);\nDELETE FROM c;\n",
+        a4="INSERT INTO c VALUES (1), (1);\n",
+        a5="SELECT 1;\n",
+    )
+    found = lines(shop.alembic("pgpipe", "check"))
+    assert found[0].startswith(f"alembic/sql/a4.sql: fails {HERE}: duplicate key value")
+    shop.source("a4", "INSERT INTO d VALUES (1);\nINSERT INTO d VALUES (1);\n")
+    found = lines(shop.alembic("pgpipe", "check"))
+    assert found[0].startswith(f"alembic/sql/a4.sql:2:1: fails {HERE}: duplicate key value")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("CREATE INDEX CONCURRENTLY i ON people (id);\n", "it does not run in a transaction"),
+        ("-- pgpipe: transaction = off\nSELECT 1;\n", "it does not run in a transaction"),
+        ("SELECT 1;\n--MSSDATABASE=other\n", "it runs in another database, other"),
+        (
+            "GRANT SELECT ON people TO nobody_here;\n",
+            'role "nobody_here" does not exist (42704)',
+        ),
+    ],
+    ids=["concurrently", "off", "database", "role"],
+)
+def test_what_cannot_be_tried_stops_with_a_note(
+    shop: Project, second_database: URL, text: str, reason: str
+) -> None:
+    before = everything(second_database)
+    shop.wrapped(a2=TABLE.format("b"), a3=text, a4="SELECT 1/0;\n")
+    found = lines(shop.ok("pgpipe", "check"))
+    assert found[-2:] == [
+        f"note: alembic/sql/a3.sql was not tried {HERE}, nor was what follows it: {reason}",
+        f"1 of 3 pending revisions run {HERE}, and rolled back: no problems",
+    ]
+    assert everything(second_database) == before
+
+
+def test_a_value_that_needs_a_commit_first_is_nobody_s_fault(
+    project: Project, copied: Copy
+) -> None:
+    project.wrapped(a1="CREATE TYPE mood AS ENUM ('good');\n")
+    project.ok("upgrade", "head")
+    copied()
+    both = "ALTER TYPE mood ADD VALUE 'bad';\n", "SELECT 'bad'::mood;\n"
+    project.wrapped(a2=both[0], a3=both[1])
+    found = lines(project.ok("pgpipe", "check"))
+    assert found[0].startswith(f"note: alembic/sql/a3.sql was not tried {HERE}")
+    assert "it needs a transaction of its own: unsafe use of new value" in found[0]
+    project.source("a2", "".join(both))
+    found = lines(project.alembic("pgpipe", "check"))
+    assert found[0].startswith(f"alembic/sql/a2.sql:2:8: fails {HERE}: unsafe use of")
+
+
+def test_a_python_revision_stops_it_and_so_does_a_wrapper_that_does_more(
+    shop: Project,
+) -> None:
+    shop.write("alembic/versions/p.py", PYTHON.format("p", revision_id("a1")))
+    shop.wrapped(a2="SELECT 1/0;\n")
+    assert lines(shop.ok("pgpipe", "check")) == [
+        (
+            f"note: alembic/versions/p.py was not tried {HERE}, nor was what follows it: a "
+            "Python revision may commit what it does"
+        ),
+        "2 pending revisions read, not run: no problems",
+    ]
+    (shop.folder / "alembic/versions/p.py").unlink()
+    wrapper = next((shop.folder / "alembic/versions").glob("*a2*"))
+    text = wrapper.read_text().replace("= 'p'", f"= {revision_id('a1')!r}")
+    wrapper.write_text(
+        text.replace("    op.run_source(source)", "    op.run_source(source); 1")
+    )
+    assert "a2.py does more than to run it" in lines(shop.ok("pgpipe", "check"))[0]
+
+
+# --- where the copy is ---
+
+
+def test_a_copy_of_another_state_is_not_used(shop: Project, copied: Copy) -> None:
+    shop.wrapped(a2=TABLE.format("b"))
+    shop.ok("upgrade", "head")
+    shop.wrapped(a3="SELECT 1/0;\n")
+    assert lines(shop.ok("pgpipe", "check")) == [
+        (
+            "note: not rehearsed: The database in pgpipe.rehearsal_url is at "
+            f"{revision_id('a1')}, and the project's database at {revision_id('a2')}. Make it "
+            "a copy of that anew, or remove the option: then a scratch server is used."
+        ),
+        "1 pending revision read, not run: no problems",
+    ]
+    copied()
+    assert shop.alembic("pgpipe", "check").code == 6
+
+
+def test_a_database_at_the_head_is_one_in_which_nothing_was_tried(
+    shop: Project, second_database: URL
+) -> None:
+    shop.wrapped(a2=TABLE.format("b"))
+    own, shop.url = shop.url, second_database
+    shop.configure()
+    shop.ok("upgrade", "head")
+    shop.url = own
+    shop.configure()
+    note = (
+        f"note: what is pending was not run: {HERE[3:]} is at the head already. Let it be a "
+        f"copy of the project's database, which is at {revision_id('a1')}"
+    )
+    found = lines(shop.ok("pgpipe", "check"))
+    assert found == [note, "1 pending revision read, not run: no problems"]
+    shop.write("alembic/routines/v.sql", "CREATE VIEW public.v AS SELECT id FROM public.b;\n")
+    assert lines(shop.ok("pgpipe", "check")) == [
+        note,
+        (
+            f"0 of 1 pending revision and 1 changed routine file run {HERE}, and rolled back: "
+            "no problems"
+        ),
+    ]
+
+
+def test_what_is_to_be_retried_is_tried_first(shop: Project, copied: Copy) -> None:
+    shop.wrapped(a2=UNIQUE)
+    assert shop.alembic("upgrade", "head").code == 1
+    shop.ok("pgpipe", "skip", "a2", "--reason", "later")
+    shop.ok("upgrade", "head")
+    shop.ok("pgpipe", "retry", "a2")
+    copied()
+    shop.wrapped(a3="DELETE FROM people;\n")
+    found = lines(shop.alembic("pgpipe", "check"))
+    assert found[0].startswith(f"alembic/sql/a2.sql:2:1: fails {HERE}: could not create")
+    assert found[-1] == f"1 of 2 pending revisions run {HERE}, and rolled back: 1 problem"
+
+
+def test_wrap_runs_there_what_is_pending_ahead_of_its_routines(
+    shop: Project, second_database: URL
+) -> None:
+    before = everything(second_database)
+    shop.wrapped(a2="ALTER TABLE people ADD age int;\n")
+    shop.write(
+        "alembic/routines/ages.sql", "CREATE VIEW public.ages AS SELECT age FROM people;\n"
+    )
+    shop.ok("pgpipe", "wrap")
+    assert (shop.folder / "alembic/sql/ages.v001.sql").exists()
+    assert everything(second_database) == before
+    shop.ok("pgpipe", "check")
