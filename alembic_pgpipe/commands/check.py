@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from alembic.config import Config
 from alembic_pgpipe.commands.status import held
 from alembic_pgpipe.connect.url import scratch_folder
 from alembic_pgpipe.environment import Visit
-from alembic_pgpipe.errors import PgpipeError, RehearsalError, SourceError, UntriedError
+from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.ledger.agreement import (
     Agreement,
     Evidence,
@@ -27,9 +26,7 @@ from alembic_pgpipe.project import OpenLedger, open_ledger, visit_project
 from alembic_pgpipe.revisions.broken import lost_wrapper, two_heads
 from alembic_pgpipe.revisions.project import ProjectRevisions
 from alembic_pgpipe.revisions.unwrapped import unwrapped_sources
-from alembic_pgpipe.routines.rehearsal import Where, rehearsal
-from alembic_pgpipe.routines.replay import Upcoming, named
-from alembic_pgpipe.routines.trial import Trial, Tried, try_changes
+from alembic_pgpipe.routines.trial import Outstanding, Trial, Tried
 from alembic_pgpipe.routines.working import GONE, RoutineChange, changed_routines, unsettled
 from alembic_pgpipe.run.edited import difference, edited_text
 from alembic_pgpipe.run.failure import excerpt, problem_of
@@ -43,16 +40,6 @@ from alembic_pgpipe.settings import Settings, read_settings
 STUCK = "not rehearsed: as it is, an upgrade would run nothing; mend what is said above first"
 PUT_BACK = "Put its text back, and ship the change as a new source."
 WORDS_ONLY = "Where only a comment changed, let it count as what was applied:"
-THERE_ALREADY = (
-    "what is pending was not run: the database of pgpipe.rehearsal_url is at the head already. "
-    "Let it be a copy of the project's database, which is at {}"
-)
-FAILS = {
-    Where.SCRATCH: "fails on a scratch server",
-    Where.GIVEN: "fails in the database of pgpipe.rehearsal_url",
-}
-# What a real server has been given, and a scratch server has not.
-LACKS = re.compile(r'extension "[^"]+" is not available|could not (?:open|access) .*file ')
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +72,10 @@ class _Found:
     stuck: bool
     notes: tuple[str, ...]
 
+    def outstanding(self, config: Config) -> Outstanding:
+        """Return what is to be rehearsed."""
+        return Outstanding(config, self.heads, self.pending, self.routines)
+
 
 def check(config: Config, *, rehearse: bool = True) -> CheckReport:
     """Validate all pending sources, and name applied ones that were edited since.
@@ -101,7 +92,7 @@ def check(config: Config, *, rehearse: bool = True) -> CheckReport:
     found = visit_project(config, look)
     trial = Trial()
     if rehearse and (found.pending or found.routines):
-        trial = Trial(notes=(STUCK,)) if found.stuck else _rehearse(config, found)
+        trial = Trial(notes=(STUCK,)) if found.stuck else found.outstanding(config).rehearse()
     project = read_settings(config).project
     problems = tuple(_shown(one, project) for one in (*found.problems, *trial.problems))
     notes = (*found.notes, *trial.notes)
@@ -163,43 +154,6 @@ def _changed(settings: Settings) -> tuple[tuple[RoutineChange, ...], tuple[Probl
     waiting = unsettled(changes)
     gone = tuple(Problem(change.path, GONE) for change in waiting if not change.new)
     return tuple(change for change in waiting if change.new), gone
-
-
-def _rehearse(config: Config, found: _Found) -> Trial:
-    """Run what is pending and try what has changed; say why where that cannot be done."""
-    upcoming = Upcoming(found.heads, tuple(revision.id for revision in found.pending))
-    try:
-        with rehearsal(config, upcoming=upcoming) as rehearsed:
-            trial = try_changes(rehearsed, found.routines)
-    except UntriedError as error:
-        return _stopped(error, upcoming)
-    except RehearsalError as error:
-        return _failed(config, error, upcoming)
-    except PgpipeError as error:
-        return Trial(notes=(f"not rehearsed: {error}",))
-    if rehearsed.ran < len(upcoming.pending):
-        tried = trial.tried if found.routines else None
-        note = THERE_ALREADY.format(named(upcoming.heads))
-        return replace(trial, notes=(note, *trial.notes), tried=tried)
-    return trial
-
-
-def _stopped(error: UntriedError, upcoming: Upcoming) -> Trial:
-    """Return how far a rehearsal came that a revision has stopped without any fault of its."""
-    count = upcoming.pending.index(error.cause.revision)
-    tried = Tried(Where.GIVEN, count, 0) if count else None
-    return Trial(notes=(str(error),), tried=tried)
-
-
-def _failed(config: Config, error: RehearsalError, upcoming: Upcoming) -> Trial:
-    """Return what came of a rehearsal that has not reached the state that it was to have."""
-    cause, pending = error.cause, upcoming.pending
-    # The fault of what is applied already is not that of what is to be shipped.
-    if cause is None or cause.revision not in pending or LACKS.search(cause.message):
-        return Trial(notes=(f"not rehearsed: {error}",))
-    where = Where.GIVEN if read_settings(config).rehearsal_url is not None else Where.SCRATCH
-    problem = Problem(cause.file, f"{FAILS[where]}: {cause.message}", cause.line, cause.column)
-    return Trial((problem,), tried=Tried(where, pending.index(cause.revision) + 1, 0))
 
 
 def _is_pending(revision: Revision, history: History, passed: bool) -> bool:

@@ -1,18 +1,42 @@
-"""Try changed working copies in a rehearsal: could they be shipped, and do the bodies hold?"""
+"""Try in a rehearsal what is to be shipped: pending revisions, and changed working copies."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from alembic_pgpipe.model import Problem
+from alembic.config import Config
+
+from alembic_pgpipe.errors import PgpipeError, RehearsalError, UntriedError
+from alembic_pgpipe.model import Problem, Revision
 from alembic_pgpipe.routines.bodies import Bodies
-from alembic_pgpipe.routines.rehearsal import Rehearsal, Where
+from alembic_pgpipe.routines.rehearsal import Rehearsal, Where, rehearsal
+from alembic_pgpipe.routines.replay import Upcoming, named
 from alembic_pgpipe.routines.shipment import Shipment
 from alembic_pgpipe.routines.shipping import Shipping
 from alembic_pgpipe.routines.stage import Stage
 from alembic_pgpipe.routines.texts import Texts, latest_texts
+from alembic_pgpipe.routines.unmade import Missing, unmade
 from alembic_pgpipe.routines.working import RoutineChange
+from alembic_pgpipe.settings import read_settings
+
+THERE_ALREADY = (
+    "what is pending was not run: the database of pgpipe.rehearsal_url is at the head already. "
+    "Let it be a copy of the project's database, which is at {}"
+)
+FAILS = {
+    Where.SCRATCH: "fails on a scratch server",
+    Where.GIVEN: "fails in the database of pgpipe.rehearsal_url",
+}
+# What a real server has been given, and a scratch server has not.
+LACKS = re.compile(r'extension "[^"]+" is not available|could not (?:open|access) .*file ')
+UNMADE = "not tried on a scratch server{}: the history does not make {}, which the database has"
+MAKE = (
+    "to have that tried, set pgpipe.rehearsal_url to a copy of the database; or give the "
+    "history a baseline: pg_dump -s into a source ahead of all others, alembic pgpipe wrap, "
+    "alembic stamp"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +63,92 @@ class Trial:
     tried: Tried | None = None
 
 
-def try_changes(rehearsed: Rehearsal, changes: Sequence[RoutineChange]) -> Trial:
+@dataclass(frozen=True, slots=True)
+class Outstanding:
+    """What is to be shipped to a project's database, which is at the ``heads``."""
+
+    config: Config
+    heads: frozenset[str]
+    pending: tuple[Revision, ...]
+    changes: tuple[RoutineChange, ...]
+
+    @property
+    def upcoming(self) -> Upcoming:
+        """Return what an upgrade would run."""
+        return Upcoming(self.heads, tuple(revision.id for revision in self.pending))
+
+    def rehearse(self) -> Trial:
+        """Run what is pending and try what has changed; say why where that cannot be done.
+
+        The project's database is only asked what it has.
+        """
+        try:
+            with rehearsal(self.config, upcoming=self.upcoming) as rehearsed:
+                trial = _try_changes(rehearsed, self.changes)
+        except UntriedError as error:
+            return Trial(notes=(str(error),), tried=self._up_to(Where.GIVEN, error))
+        except RehearsalError as error:
+            return self._failed(error)
+        except PgpipeError as error:
+            return Trial(notes=(f"not rehearsed: {error}",))
+        if rehearsed.where is Where.SCRATCH:
+            return self._forgiven(trial)
+        return self._compared(rehearsed, trial)
+
+    def _failed(self, error: RehearsalError) -> Trial:
+        """Return what came of a rehearsal that has not reached the state that it should."""
+        cause = error.cause
+        # The fault of what is applied already is not that of what is to be shipped.
+        if (
+            cause is None
+            or cause.revision not in self.upcoming.pending
+            or LACKS.search(cause.message)
+        ):
+            return Trial(notes=(f"not rehearsed: {error}",))
+        where = Where.SCRATCH
+        if read_settings(self.config).rehearsal_url is not None:
+            where = Where.GIVEN
+        problem = Problem(cause.file, cause.message, cause.line, cause.column)
+        if where is Where.SCRATCH and (missing := self._unmade(problem)) is not None:
+            note = _unmade_note(problem, missing, ", nor is what follows")
+            return Trial(notes=(note, MAKE), tried=self._up_to(where, error))
+        problem = replace(problem, message=f"{FAILS[where]}: {cause.message}")
+        return Trial((problem,), tried=self._up_to(where, error, 1))
+
+    def _up_to(self, where: Where, error: RehearsalError, more: int = 0) -> Tried | None:
+        """Return how much was run ahead of the revision that has stopped a rehearsal."""
+        assert error.cause is not None, "no revision has stopped it"
+        count = self.upcoming.pending.index(error.cause.revision) + more
+        return Tried(where, count, 0) if count else None
+
+    def _forgiven(self, trial: Trial) -> Trial:
+        """Make notes of the problems that are only those of an empty server."""
+        found = [(problem, self._unmade(problem)) for problem in trial.problems]
+        notes = [_unmade_note(problem, one) for problem, one in found if one is not None]
+        if not notes or trial.tried is None:
+            return trial
+        files = {problem.file for problem, one in found if one is not None}
+        tried = replace(trial.tried, routines=trial.tried.routines - len(files))
+        problems = tuple(problem for problem, one in found if one is None)
+        return Trial(problems, (*notes, MAKE, *trial.notes), tried)
+
+    def _unmade(self, problem: Problem) -> Missing | None:
+        return unmade(self.config, problem, self.pending)
+
+    def _compared(self, rehearsed: Rehearsal, trial: Trial) -> Trial:
+        """Note where a database that was named had the pending revisions already."""
+        if rehearsed.ran == len(self.pending):
+            return trial
+        tried = trial.tried if self.changes else None
+        note = THERE_ALREADY.format(named(self.heads))
+        return replace(trial, notes=(note, *trial.notes), tried=tried)
+
+
+def _unmade_note(problem: Problem, missing: Missing, rest: str = "") -> str:
+    return str(replace(problem, message=UNMADE.format(rest, missing)))
+
+
+def _try_changes(rehearsed: Rehearsal, changes: Sequence[RoutineChange]) -> Trial:
     """Ship the changes as ``wrap`` would, and read the bodies; nothing is written.
 
     Where plpgsql_check can be had, what it finds in the PL/pgSQL routines of the accepted
