@@ -11,6 +11,7 @@ from alembic.config import Config
 from alembic_pgpipe.cli.parameters import utf8
 from alembic_pgpipe.cli.printing import (
     Findings,
+    in_json,
     print_harmless,
     show,
     show_json,
@@ -85,8 +86,9 @@ def log(config: Config, build: str | None, as_json: bool) -> None:
 
 @click.command()
 @click.option("--no-rehearsal", is_flag=True, help="Only read; run nothing anywhere.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.pass_obj
-def check(config: Config, no_rehearsal: bool) -> None:
+def check(config: Config, no_rehearsal: bool, as_json: bool) -> None:
     """Validate all pending sources and changed routines; exit 6 where something is wrong.
 
     They are tried on a throwaway server that the project's own revisions bring to the
@@ -94,10 +96,14 @@ def check(config: Config, no_rehearsal: bool) -> None:
     database is only read.
     """
     from alembic_pgpipe.commands.check import check as run
-    from alembic_pgpipe.render import terminal
+    from alembic_pgpipe.render import machine, terminal
 
     report = run(config, rehearse=not no_rehearsal)
     said = without_secrets(terminal.problems(report))
+    told = in_json(machine.check_json(report, without_secrets)) if as_json else None
     if report.problems:
-        raise Findings(said)
-    show(said)
+        raise Findings(said, told)
+    if told is None:
+        show(said)
+    else:
+        print_harmless(told)

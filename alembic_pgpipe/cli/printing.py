@@ -22,8 +22,12 @@ def show(text: str, *, err: bool = False) -> None:
 
 def show_json(text: str) -> None:
     """Print what a program reads."""
-    context = click.get_current_context()
-    print_harmless(invocation(context.obj).typed_in_json(text))
+    print_harmless(in_json(text))
+
+
+def in_json(text: str) -> str:
+    """Return JSON whose commands are for the project and section of the running one."""
+    return invocation(click.get_current_context().obj).typed_in_json(text)
 
 
 def print_harmless(text: str, *, err: bool = False) -> None:
@@ -47,13 +51,17 @@ def without_secrets(text: str) -> str:
 
 
 class Findings(click.ClickException):
-    """What a check found: its own words on standard output, and the exit code."""
+    """What a check found: its own words on standard output, and the exit code.
+
+    ``as_json`` is printed in place of the words, which a build's log keeps.
+    """
 
     exit_code = CheckError.exit_code
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, as_json: str | None = None) -> None:
         super().__init__(as_called(message))
+        self.as_json = as_json
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the findings as they are."""
-        print_harmless(self.message)
+        print_harmless(self.message if self.as_json is None else self.as_json)

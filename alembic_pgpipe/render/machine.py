@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from alembic_pgpipe.model import BuildRecord, Holder, RevisionState
+from alembic_pgpipe.model import BuildRecord, Holder, Revision, RevisionState
 from alembic_pgpipe.showable import HARMFUL
 
 if TYPE_CHECKING:
     # What one command found is shown without importing the others.
+    from alembic_pgpipe.commands.check import CheckReport
     from alembic_pgpipe.commands.drift import DriftReport
     from alembic_pgpipe.commands.status import StatusReport
 
@@ -75,12 +77,44 @@ def log_json(record: BuildRecord) -> str:
     )
 
 
+def check_json(report: CheckReport, said: Callable[[str], str]) -> str:
+    """Return the findings of a check as JSON; ``said`` returns a text without its secrets.
+
+    ``run`` is where what is pending was run, and null where it was only read.
+    """
+    tried = report.tried
+    return _dump(
+        {
+            "problems": [
+                {
+                    "file": one.file or None,
+                    "line": one.line or None,
+                    "column": one.column or None,
+                    "message": said(one.message),
+                    "excerpt": [said(line) for line in one.excerpt],
+                }
+                for one in report.problems
+            ],
+            "notes": [said(note) for note in report.notes],
+            "pending": [_named(revision) for revision in report.pending],
+            "changed_routines": report.routines,
+            "run": tried and {"where": tried.where.value, "revisions": tried.revisions},
+        }
+    )
+
+
+def _named(revision: Revision) -> dict[str, Any]:
+    return {
+        "revision": revision.id,
+        "name": revision.name,
+        "source": revision.source,
+        "file": revision.path,
+    }
+
+
 def _revision(state: RevisionState) -> dict[str, Any]:
     return {
-        "revision": state.revision.id,
-        "name": state.revision.name,
-        "source": state.revision.source,
-        "file": state.revision.path,
+        **_named(state.revision),
         "status": state.status.value,
         "applied": state.applied,
         "at": state.at.isoformat() if state.at else None,

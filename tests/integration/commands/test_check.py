@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -48,6 +49,36 @@ def test_check_tells_what_was_run_from_what_was_only_read(project: Project) -> N
     assert last_line(project.alembic("pgpipe", "check")) == (
         f"2 of 3 {both.format('0 of ')} run on a scratch server: 1 problem"
     )
+
+
+def test_check_tells_a_program_what_is_pending_and_where_it_ran(project: Project) -> None:
+    project.wrapped(a1=TABLE.format("a"), a2=TABLE.format("b"))
+    found = json.loads(project.ok("pgpipe", "check", "--json").output)
+    assert [one["name"] for one in found["pending"]] == ["a1", "a2"]
+    assert found["pending"][0]["source"] == "a1.sql"
+    assert (found["problems"], found["notes"]) == ([], [])
+    assert found["run"] == {"where": "scratch", "revisions": 2}
+    read = json.loads(project.ok("pgpipe", "check", "--no-rehearsal", "--json").output)
+    assert read["run"] is None and len(read["pending"]) == 2
+
+
+def test_check_tells_a_program_each_problem_with_its_place(project: Project) -> None:
+    project.options["log_file"] = "migration.log"
+    project.wrapped(a1="SELECT 1;\n  COMMIT;\n")
+    result = project.alembic("pgpipe", "check", "--json", env={"CI": "true"})
+    assert result.code == 6 and result.errors == ""
+    [problem] = json.loads(result.output)["problems"]
+    assert (problem["file"], problem["line"], problem["column"]) == ("alembic/sql/a1.sql", 2, 3)
+    assert "COMMIT" in problem["message"] and problem["excerpt"][-1].endswith("|   ^")
+    # The build's log keeps what people read.
+    kept = (project.folder / "migration.log").read_text()
+    assert "alembic/sql/a1.sql:2:3: " in kept and '"problems"' not in kept
+
+
+def test_a_password_in_a_file_is_hidden_from_programs_as_well(project: Project) -> None:
+    project.wrapped(a1="SELECT 'pass\\\"word\n")
+    told = project.alembic("pgpipe", "check", "--json", env={"PGPASSWORD": 'pass\\"word'})
+    assert told.code == 6 and "word" not in json.loads(told.output)["problems"][0]["excerpt"][0]
 
 
 def test_check_names_what_is_pending_in_the_order_of_a_run(project: Project) -> None:
