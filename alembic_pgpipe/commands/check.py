@@ -131,6 +131,7 @@ def _read(ledger: OpenLedger) -> _Found:
         *_unwrapped(revisions, settings),
         *_shared(everything),
         *(p for r in everything for p in _edited(r, history, sources)),
+        *(problem_of(error) for r in runs if (error := sources.undo_refusal(r))),
         *unreadable,
     )
     notes = (

@@ -23,6 +23,7 @@ from alembic_pgpipe.connect.database import open_database
 from alembic_pgpipe.connect.server import scratch_server
 from alembic_pgpipe.connect.url import LIBPQ_VARIABLES, database_name
 from alembic_pgpipe.environment import Elsewhere
+from alembic_pgpipe.model import Problem
 from alembic_pgpipe.routines.ahead import Ahead
 from alembic_pgpipe.routines.replay import Replay, Upcoming
 from alembic_pgpipe.run.executor import Executor
@@ -57,13 +58,15 @@ class Rehearsal:
     """A database in the state that was asked for; all is rolled back in the end.
 
     ``connection`` is in a transaction, with the search path that a source would have.
-    ``ran`` is how many of the upcoming revisions have been run.
+    ``ran`` is how many of the upcoming revisions have been run, ``fault`` what is wrong with
+    the undo of one.
     """
 
     connection: Connection
     settings: Settings
     where: Where
     ran: int = 0
+    fault: Problem | None = None
     _read: dict[Callable[[Connection], object], Any] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -129,7 +132,8 @@ def rehearsal(
     """Give a database at the heads, or at the revisions ``to``, to try things in.
 
     ``to`` are full revision ids.  None of the ``upcoming`` may fail at its place, where
-    others may be passed over and tried in the end.  The project's scratch server
+    others may be passed over and tried in the end; on the scratch server their undo is tried
+    too.  The project's scratch server
     runs as long as the context lasts; where ``pgpipe.rehearsal_url`` is set, that database
     is used instead, and what is ahead of it is run in the transaction.  Raises
     RehearsalError where the state cannot be reached,
@@ -155,8 +159,9 @@ def rehearsal(
         administration = _scratch(server.url().render_as_string())
         with open_database(replace(settings, **administration.options), {}) as database:
             replay.bring(database, name, to)
+            fault = replay.try_undo(database, name) if pending else None
         with _open(settings, elsewhere, Where.SCRATCH) as opened:
-            yield replace(opened, ran=len(pending))
+            yield replace(opened, ran=len(pending), fault=fault)
 
 
 @contextmanager

@@ -11,9 +11,10 @@ import copy
 import io
 import logging
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from alembic import command
 from alembic.config import Config
@@ -30,12 +31,14 @@ from alembic_pgpipe.errors import (
 )
 from alembic_pgpipe.ledger.build import current_build
 from alembic_pgpipe.ledger.history import History
-from alembic_pgpipe.model import Direction, Outcome, Revision, Status
+from alembic_pgpipe.model import Direction, Outcome, Problem, Revision, Status
 from alembic_pgpipe.project import OpenLedger, open_ledger, visit_project
 from alembic_pgpipe.revisions.project import ProjectRevisions
+from alembic_pgpipe.routines.undoing import fault, to_undo
 from alembic_pgpipe.run.plan import Action, Decision
 from alembic_pgpipe.run.step import Sources, Step
 
+T = TypeVar("T")
 # More than any history misses; a text made at random could ask for ever.
 MOST_MISSING = 200
 MISSING = re.compile(r'\b(?P<kind>role|database|schema) "(?P<name>[^"]+)" does not exist')
@@ -106,8 +109,7 @@ class Replay:
                 wanted = frozenset(visit.revisions.heads() if to is None else to)
                 return _steps(ledger, wanted, upcoming)
 
-        with _quietly():
-            return visit_project(self._told(), look)
+        return self._look(look)
 
     def bring(self, server: Database, name: str, to: Sequence[str] | None) -> None:
         """Bring a scratch server's database to the revisions; to the heads without any.
@@ -117,11 +119,49 @@ class Replay:
         """
         with server.connect(autocommit=True) as connection:
             state = self._state(to) if _exists(connection, name) else NOTHING
+            database = server.elsewhere(name)
             if not state.usable:
-                _wipe(connection)
-                _create(connection, "database", name)
-            if not state.usable or state.heads != state.wanted:
-                self._upgrade(server.elsewhere(name), connection, to)
+                self._make_anew(database, connection, name, to)
+            elif state.heads != state.wanted:
+                self._upgrade(database, connection, to)
+
+    def try_undo(self, server: Database, name: str) -> Problem | None:
+        """Undo the pending end of the history, and run it again; return what is wrong there.
+
+        What went through before, as it is now, is left out.  The database ends at the heads,
+        where it is before.
+        """
+        target = self._look(self._to_undo)
+        if target is None:
+            return None
+        with server.connect(autocommit=True) as connection:
+            database = server.elsewhere(name)
+            for direction, move in (
+                (Direction.DOWNGRADE, lambda: command.downgrade(self._told(), target)),
+                (Direction.UPGRADE, lambda: command.upgrade(self._told(), "heads")),
+            ):
+                error = self._failure(move, database, connection)
+                if error is not None:
+                    self._make_anew(database, connection, name, None)
+                    return self._fault(error, direction)
+        return None
+
+    def _to_undo(self, visit: Visit) -> str | None:
+        with open_ledger(visit) as ledger:
+            sources = Sources(visit.settings)
+            return to_undo(visit.revisions, self.pending, ledger.history(), sources)
+
+    def _fault(self, error: PgpipeError, direction: Direction) -> Problem:
+        if not isinstance(error, StepError):
+            raise error
+        cause = error.cause
+
+        def undo(visit: Visit) -> str:
+            sources = visit.settings.sources
+            file = visit.revisions.get(cause.revision).undo
+            return visit.settings.shown(sources / file) if file else cause.file
+
+        return fault(cause, direction, self._look(undo))
 
     # -- looking -----------------------------------------------------------------------
 
@@ -132,10 +172,20 @@ class Replay:
                 state = State(frozenset(ledger.heads), frozenset(wanted))
                 return replace(state, usable=_is_beginning(visit, ledger.history(), state))
 
+        return self._look(look)
+
+    def _look(self, look: Callable[[Visit], T]) -> T:
         with _quietly():
             return visit_project(self._told(), look)
 
     # -- running -----------------------------------------------------------------------
+
+    def _make_anew(
+        self, database: Database, server: Connection, name: str, to: Sequence[str] | None
+    ) -> None:
+        _wipe(server)
+        _create(server, "database", name)
+        self._upgrade(database, server, to)
 
     def _upgrade(
         self, database: Database, server: Connection, to: Sequence[str] | None
@@ -145,29 +195,33 @@ class Replay:
         So it went where somebody has skipped a revision and retried it later.
         """
         targets = ("heads",) if to is None else to
-        made: set[tuple[str, str]] = set()
         passed: dict[str, PgpipeError] = {}
-        while (error := self._failure(targets)) is not None:
-            missing = _missing(error)
+
+        def run() -> None:
+            self._run(targets)
+
+        while (error := self._failure(run, database, server)) is not None:
             failed = error.cause.revision if isinstance(error, StepError) else None
-            if missing is not None and missing not in made and len(made) < MOST_MISSING:
-                made.add(missing)
-                _make_or_raise(missing, database, server, error)
-            elif failed is None or failed in passed or failed in self.pending:
+            if failed is None or failed in passed or failed in self.pending:
                 raise _not_replayed(error) from error
-            else:
-                passed[failed] = error
-                self._decide(failed, Status.SKIPPED)
+            passed[failed] = error
+            self._decide(failed, Status.SKIPPED)
         for failed, error in passed.items():
             self._decide(failed, Status.RETRY)
-            if self._failure(targets) is not None:
+            if self._failure(run, database, server) is not None:
                 raise _not_replayed(error) from error
 
-    def _failure(self, targets: Iterable[str]) -> PgpipeError | None:
-        try:
-            self._run(targets)
-        except PgpipeError as error:
-            return error
+    def _failure(
+        self, move: Callable[[], None], database: Database, server: Connection
+    ) -> PgpipeError | None:
+        """Return why a move fails when all that the history takes for given has been made."""
+        made: set[tuple[str, str]] = set()
+        while (error := _error(move)) is not None:
+            missing = _missing(error)
+            if missing is None or missing in made or len(made) == MOST_MISSING:
+                return error
+            made.add(missing)
+            _make_or_raise(missing, database, server, error)
         return None
 
     def _decide(self, revision: str, status: Status) -> None:
@@ -182,20 +236,11 @@ class Replay:
                 outcome = Outcome(status.value)
                 ledger.recorder.note(named, Direction.UPGRADE, outcome, build, REHEARSED)
 
-        with _quietly():
-            visit_project(self._told(), write)
+        self._look(write)
 
     def _run(self, targets: Iterable[str]) -> None:
         for target in targets:
-            try:
-                with _quietly():
-                    command.upgrade(self._told(), target)
-            except PgpipeError:
-                raise
-            except Exception as error:
-                # What Alembic, env.py or a revision's module raises may be anything.
-                said = f"{type(error).__name__}: {error}"
-                raise RehearsalError(f"{NOT_REPLAYED}: {said}. {USE_ANOTHER}") from error
+            command.upgrade(self._told(), target)
 
     def _told(self) -> Config:
         """Return the project's configuration, with the other database in it."""
@@ -203,6 +248,27 @@ class Replay:
         config.stdout = io.StringIO()
         config.attributes = {**self.config.attributes, ELSEWHERE: self.elsewhere}
         return config
+
+
+def _error(move: Callable[[], None]) -> PgpipeError | None:
+    """Make a move, and return why it fails."""
+    try:
+        _make_move(move)
+    except PgpipeError as error:
+        return error
+    return None
+
+
+def _make_move(move: Callable[[], None]) -> None:
+    try:
+        with _quietly():
+            move()
+    except PgpipeError:
+        raise
+    except Exception as error:
+        # What Alembic, env.py or a revision's module raises may be anything.
+        said = f"{type(error).__name__}: {error}"
+        raise RehearsalError(f"{NOT_REPLAYED}: {said}. {USE_ANOTHER}") from error
 
 
 @contextmanager

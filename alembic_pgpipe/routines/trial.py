@@ -91,9 +91,11 @@ class Outstanding:
             return self._failed(error)
         except PgpipeError as error:
             return Trial(notes=(f"not rehearsed: {error}",))
-        if rehearsed.where is Where.SCRATCH:
-            return self._forgiven(trial)
-        return self._compared(rehearsed, trial)
+        if rehearsed.where is Where.GIVEN:
+            return self._compared(rehearsed, trial)
+        forgiven = self._forgiven(trial)
+        faults = (rehearsed.fault,) if rehearsed.fault is not None else ()
+        return replace(forgiven, problems=(*faults, *forgiven.problems))
 
     def _failed(self, error: RehearsalError) -> Trial:
         """Return what came of a rehearsal that has not reached the state that it should."""
@@ -127,8 +129,9 @@ class Outstanding:
         notes = [_unmade_note(problem, one) for problem, one in found if one is not None]
         if not notes or trial.tried is None:
             return trial
-        files = {problem.file for problem, one in found if one is not None}
-        tried = replace(trial.tried, routines=trial.tried.routines - len(files))
+        forgiven = {problem.file for problem, one in found if one is not None}
+        routines = sum(change.path not in forgiven for change in self.changes)
+        tried = replace(trial.tried, routines=routines)
         problems = tuple(problem for problem, one in found if one is None)
         return Trial(problems, (*notes, MAKE, *trial.notes), tried)
 

@@ -131,6 +131,25 @@ class Sources:
             return error
         return None
 
+    def undo_file(self, revision: Revision) -> str | None:
+        """Return a revision's undo by its path below the sources folder; None without one."""
+        file = revision.undo if revision.source is not None else None
+        return file if file is not None and (self.settings.sources / file).exists() else None
+
+    def undo_refusal(self, revision: Revision) -> SourceError | None:
+        """Return why a revision's undo may not run as it is; None where it may, or is not."""
+        if self.undo_file(revision) is None:
+            return None
+        try:
+            self.step(revision, Direction.DOWNGRADE, Decision(Action.RUN))
+        except SourceError as error:
+            return error
+        return None
+
+    def may_undo(self, revision: Revision) -> bool:
+        """Return whether a revision has an undo that may run."""
+        return self.undo_file(revision) is not None and self.undo_refusal(revision) is None
+
     def doubts(self, revision: Revision) -> tuple[str, ...]:
         """Return which comments of a revision's source look like directives and are none."""
         try:
