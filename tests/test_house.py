@@ -16,7 +16,7 @@ PACKAGE = "alembic_pgpipe"
 ROOT = Path(__file__).parents[1] / PACKAGE
 # From the ground up; rooms of one floor know nothing of each other.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("showable", "ending"),
+    ("showable", "ending", "sqlstates"),
     ("errors", "model"),
     ("configuration", "invocation"),
     ("settings", "source"),

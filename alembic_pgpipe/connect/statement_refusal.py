@@ -11,14 +11,14 @@ from alembic_pgpipe.connect.target import as_identifier, grantee
 from alembic_pgpipe.errors import LedgerError, PgpipeError, UnreachableError
 from alembic_pgpipe.settings import Settings
 from alembic_pgpipe.showable import as_sentences
+from alembic_pgpipe.sqlstates import (
+    INSUFFICIENT_PRIVILEGE,
+    LOST_CONNECTION,
+    NO_RESOURCES,
+    READ_ONLY,
+)
 
-INSUFFICIENT_PRIVILEGE = "42501"
 FUNCTION = re.compile(r"for function (\S+)")
-READ_ONLY = "25006"
-# A full disk, no memory, a limit of the server's configuration.
-NO_RESOURCES = "53"
-# Connection exceptions, and a backend or a server that was told to stop.
-LOST_CONNECTION = ("08", "57P")
 ONE_OWNER = " Where a rotation swaps users, let one role own it all: set pgpipe.role."
 
 

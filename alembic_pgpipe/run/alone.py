@@ -44,19 +44,19 @@ from alembic_pgpipe.run.server_errors import (
 )
 from alembic_pgpipe.source import Statement
 from alembic_pgpipe.source.loading import Source
+from alembic_pgpipe.sqlstates import ACTIVE_TRANSACTION, CANCELED, INVALID_TERMINATION
 
 T = TypeVar("T")
 OPENS = frozenset({"BEGIN", "START"})
 CLOSES = frozenset({"COMMIT", "END"})
 # Between two counts a statement has one transaction, and the second count has one.
 OWN = 2
-CANCELED = "57014"
 NOT_ASKED = (
     "behind each statement the server is asked what it has set, and that was cancelled: {}. A "
     "statement_timeout that the source sets has to be long enough for it"
 )
 # This statement cannot run in a transaction, or it ends the one that it is in.
-WANTS_NO_TRANSACTION = frozenset({"25001", "2D000"})
+WANTS_NO_TRANSACTION = frozenset({ACTIVE_TRANSACTION, INVALID_TERMINATION})
 
 
 @dataclass(slots=True)

@@ -8,12 +8,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from alembic_pgpipe.showable import duration, in_one_line
+from alembic_pgpipe.sqlstates import (
+    CANCELED,
+    DEADLOCK,
+    LOCK_NOT_AVAILABLE,
+    SERIALIZATION_FAILURE,
+)
 
 QUERY_LIMIT = 80
 WORDS_LIMIT = 500
-LOCK_NOT_AVAILABLE = "55P03"
-# Lock time-out, deadlock, serialization failure, and a statement time-out while waiting.
-WAITED = frozenset({LOCK_NOT_AVAILABLE, "40P01", "40001", "57014"})
+# The last is a statement time-out while waiting.
+WAITED = frozenset({LOCK_NOT_AVAILABLE, DEADLOCK, SERIALIZATION_FAILURE, CANCELED})
 BLOCKED_BY = re.compile(r"blocked by process (\d+)")
 WORD = re.compile(r"[^\W\d][\w$]*")
 

@@ -24,14 +24,11 @@ from alembic_pgpipe.run.waiting import Watch, interruptible
 from alembic_pgpipe.source import Statement
 from alembic_pgpipe.source.advice import advice
 from alembic_pgpipe.source.loading import Source
+from alembic_pgpipe.sqlstates import CANCELED, CONSTRAINT, LOCK_NOT_AVAILABLE
 
 SAVEPOINT = "pgpipe_batch"
 # Of a message with a BEGIN of its own: it is not sent, or there is an error behind it.
 REFUSED = frozenset({TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INERROR})
-LOCK_TIMED_OUT = "55P03"
-CANCELED = "57014"
-# "Class 23 - Integrity Constraint Violation"
-CONSTRAINT = "23"
 # How long a statement may wait for a lock when it is repeated because one has timed out.
 REPEAT_MILLISECONDS = 100
 # Of a query, pg_stat_activity shows a kilobyte (PostgreSQL docs, track_activity_query_size):
@@ -157,7 +154,7 @@ class Executor(DriverConnection):
             self.command(f"ROLLBACK TO SAVEPOINT {SAVEPOINT}")
             # A deadlock is gone with what the savepoint has given back, and a serialization
             # failure comes at once: both are repeated like any other error.
-            if tried.said.sqlstate in (LOCK_TIMED_OUT, CANCELED):
+            if tried.said.sqlstate in (LOCK_NOT_AVAILABLE, CANCELED):
                 self._repeat_in_haste(batch, total, tried)
             else:
                 self._repeat(batch, total, tried.heard)
@@ -219,7 +216,10 @@ class Executor(DriverConnection):
             # Whom the batch waited for has been seen: the watch is not to begin anew.
             replace(self, watch=None)._repeat(batch, total, tried.heard)  # noqa: SLF001
         except StatementError as again:
-            if again.error.sqlstate != LOCK_TIMED_OUT or said.sqlstate == LOCK_TIMED_OUT:
+            if (
+                again.error.sqlstate != LOCK_NOT_AVAILABLE
+                or said.sqlstate == LOCK_NOT_AVAILABLE
+            ):
                 raise
             hint = said.hint or advice(said.sqlstate, again.statement)
             error = replace(said, hint=hint)

@@ -20,9 +20,9 @@ from alembic_pgpipe.source import (
     read_lines,
 )
 from alembic_pgpipe.source.loading import Source
+from alembic_pgpipe.sqlstates import INSUFFICIENT_PRIVILEGE
 
 COPY_LINE = re.compile(r"^COPY [^\n]*?, line (\d+)", re.MULTILINE)
-INSUFFICIENT_PRIVILEGE = "42501"
 MUST_BE_OWNER = "must be owner of "
 BEFORE_ROLE = (
     "What was made before pgpipe.role was set keeps its owner. Let a superuser run: "

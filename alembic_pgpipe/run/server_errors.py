@@ -12,9 +12,8 @@ from alembic_pgpipe.model import ServerError
 from alembic_pgpipe.showable import WORDS, as_sentences, bounded
 from alembic_pgpipe.source import Statement
 from alembic_pgpipe.source.advice import advice
+from alembic_pgpipe.sqlstates import LOST_CONNECTION
 
-# The server, or the connection to it, went away.
-GONE = ("08", "57P")
 CUT_OFF = (psycopg2.OperationalError, psycopg2.InterfaceError)
 
 
@@ -81,7 +80,7 @@ def is_unanswered(error: BaseException) -> bool:
     """Return whether a statement was sent and the connection broke before the answer."""
     if not isinstance(error, StatementError):
         return False
-    return error.error.sqlstate is None or error.error.sqlstate.startswith(GONE)
+    return error.error.sqlstate is None or error.error.sqlstate.startswith(LOST_CONNECTION)
 
 
 def is_broken_off(error: BaseException) -> bool:
@@ -92,7 +91,7 @@ def is_broken_off(error: BaseException) -> bool:
     bare = type(original) is psycopg2.DatabaseError
     if not bare and not isinstance(original, CUT_OFF):
         return False
-    return original.pgcode is None or original.pgcode.startswith(GONE)
+    return original.pgcode is None or original.pgcode.startswith(LOST_CONNECTION)
 
 
 def is_server_error(error: BaseException) -> bool:

@@ -24,9 +24,10 @@ from alembic_pgpipe.run.running import Running, what_is_left
 from alembic_pgpipe.run.server_errors import is_broken_off, sqlstate
 from alembic_pgpipe.run.step import Step
 from alembic_pgpipe.run.ways_out import ways_out
+from alembic_pgpipe.sqlstates import DEADLOCK, LOCK_NOT_AVAILABLE, SERIALIZATION_FAILURE
 
-# Lock time-out, deadlock, serialization failure: the same step may succeed next time.
-WORTH_ANOTHER_TRY = frozenset({"55P03", "40P01", "40001"})
+# The same step may succeed next time.
+WORTH_ANOTHER_TRY = frozenset({LOCK_NOT_AVAILABLE, DEADLOCK, SERIALIZATION_FAILURE})
 FIRST_PAUSE_SECONDS = 0.5
 
 

@@ -7,12 +7,14 @@ it when the source is run.
 from __future__ import annotations
 
 from alembic_pgpipe.source.reader import Statement
+from alembic_pgpipe.sqlstates import (
+    ACTIVE_TRANSACTION,
+    INVALID_TERMINATION,
+    NO_ACTIVE_TRANSACTION,
+    UNCOMMITTED_VALUE,
+)
 
 OFF = "`-- pgpipe: transaction = off`"
-ACTIVE_TRANSACTION = "25001"
-NO_ACTIVE_TRANSACTION = "25P01"
-COMMITS_ITSELF = "2D000"
-UNCOMMITTED_VALUE = "55P04"
 ROUTINES = frozenset({"CALL", "DO", "SELECT", "EXECUTE"})
 
 
@@ -23,7 +25,7 @@ def advice(sqlstate: str | None, statement: Statement) -> str | None:
     enough.
     """
     first = statement.words[0] if statement.words else ""
-    if sqlstate == COMMITS_ITSELF:
+    if sqlstate == INVALID_TERMINATION:
         return _commits(first)
     if sqlstate == ACTIVE_TRANSACTION:
         return _needs_to_be_alone(first)
