@@ -244,7 +244,7 @@ class Recorder:
         """Move a row to RUNNING and begin a try at an upgrade, both or neither.
 
         Returns the row and the attempt's id.  What is not ``durable`` may be forgotten by
-        a server that crashes.  Raises as ``set_status`` and ``begin_attempt`` do.
+        a server that crashes.  Raises as ``set_status`` and ``Attempts.begin`` do.
         """
         sql = beginning(self.tables, self.hold, durable=durable)
         asked = self.connection.exec_driver_sql(sql, self._beginning_values(begins))
