@@ -1,7 +1,8 @@
 """What a long history costs: ``python -m benchmarks.history --lengths 10 1000 10000``.
 
 Each command runs on histories of several lengths, in turns, as CI runs it: in a fresh
-process, without compiled files.  Everything is applied but, for "one pending", the last
+process and checkout, where no revision is compiled, and Python writes down what it compiles,
+as it does unless it is told otherwise.  Everything is applied but, for "one pending", the last
 revision.  "braid" is a history of which every tenth revision merges two branches, and "to
 the line" compares it with a line of the same length.
 "plain Alembic" is the same command on the same files by Alembic without this package.
@@ -84,11 +85,14 @@ class Case:
         return self._python("-c", IMPORTS, folder="plain")
 
     def _python(self, *arguments: str, folder: str) -> float:
+        checkout = self.folder / folder
+        for compiled in list(checkout.rglob("__pycache__")):
+            shutil.rmtree(compiled)
         began = time.perf_counter()
         subprocess.run(
             [sys.executable, *arguments],
-            cwd=self.folder / folder,
-            env={**self.environment, "PYTHONDONTWRITEBYTECODE": "1"},
+            cwd=checkout,
+            env=self.environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             check=True,
@@ -131,6 +135,7 @@ class Bench:
             write_project(folder, iter(planned), plain=kind == "plain")
         place = {"PGHOST": str(self.server.socket), "PGUSER": "postgres", "PGPORT": "5432"}
         admin = {**os.environ, **place, "PGDATABASE": "postgres"}
+        admin.pop("PYTHONDONTWRITEBYTECODE", None)
         create = [self.psql, "-X", "-q", "-c", f"CREATE DATABASE {name}"]
         subprocess.run(create, env=admin, check=True)
         before = planned[-2].id if len(planned) > 1 else ""
