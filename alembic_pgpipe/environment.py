@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import ModuleType
@@ -54,11 +54,21 @@ class Elsewhere:
     """Sends a project's commands to another database, as an attribute of ``Config``.
 
     ``options`` are those of the settings that differ; ``environ`` is all that the
-    commands see of the variables outside.
+    commands see of the variables outside.  ``watched`` are the revisions of which the
+    attempts are to keep what they hold up.
     """
 
     options: Mapping[str, Any]
     environ: Mapping[str, str]
+    watched: Collection[str] = frozenset()
+
+    def watches(self, everything: frozenset[str]) -> frozenset[str]:
+        """Return which revisions are watched, of a project that has those.
+
+        Where all of them are, no table is older than they are, and none is looked at.
+        """
+        watched = frozenset(self.watched)
+        return watched if everything - watched else frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +126,7 @@ def _run(environment: EnvironmentContext, options: Mapping[str, Any]) -> None:
     elif environment.is_offline_mode():
         _write_script(environment, settings, revisions, options)
     elif "destination_rev" in environment.context_opts:
-        _move(environment, settings, revisions, options, elsewhere.environ)
+        _move(environment, settings, revisions, options, elsewhere)
     elif environment.context_opts.get("revision_context") is not None and not _compares(
         environment
     ):
@@ -142,9 +152,10 @@ def _move(
     settings: Settings,
     revisions: ProjectRevisions,
     options: Mapping[str, Any],
-    environ: Mapping[str, str],
+    elsewhere: Elsewhere,
 ) -> None:
     """Upgrade, downgrade or stamp: with a build log from the first moment on."""
+    environ = elsewhere.environ
     build = current_build(environ, settings.build_number_env)
     display: Display | None = environment.config.attributes.get(DISPLAY)
     echo = _echo(environment.config, display)
@@ -162,7 +173,15 @@ def _move(
             _refuse_versions_elsewhere(main, settings, revisions, options)
             planner = Planner(revisions, journal, sources, log)
             runner = Runner(
-                database, settings, main, journal, log, sources, planner.applied_files, display
+                database,
+                settings,
+                main,
+                journal,
+                log,
+                sources,
+                planner.applied_files,
+                display,
+                watched=elsewhere.watches(revisions.ids()) if elsewhere.watched else (),
             )
             _pipeline(environment, runner, planner, options).run()
 

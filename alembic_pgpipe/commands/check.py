@@ -46,8 +46,8 @@ WORDS_ONLY = "Where only a comment changed, let it count as what was applied:"
 class CheckReport:
     """What was found in the pending revisions and so many changed routine files.
 
-    ``notes`` say what could not be looked into.  ``tried`` is what was run of them; None
-    where they were only read.
+    ``notes`` say what could not be looked into, and what the pending revisions hold up.
+    ``tried`` is what was run of them; None where they were only read.
     """
 
     problems: tuple[Problem, ...]

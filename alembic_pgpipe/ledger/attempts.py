@@ -66,8 +66,16 @@ class Attempts:
             raise not_kept(self.tables.attempts, f"an attempt at {revision.id}")
         return int(id_)
 
-    def end(self, attempt: int, outcome: Outcome, failure: Failure | None = None) -> None:
+    def end(
+        self,
+        attempt: int,
+        outcome: Outcome,
+        failure: Failure | None = None,
+        message: str | None = None,
+    ) -> None:
         """Record how a try ended; what has ended already keeps its outcome.
+
+        A ``message`` is kept where there is something to say of one that did not fail.
 
         A server that crashed may have forgotten that a step had begun which it broke off.
         """
@@ -81,6 +89,8 @@ class Attempts:
             values["statements_done"] = func.coalesce(
                 table.c.statements_total, table.c.statements_done
             )
+        if message is not None:
+            values["message"] = message
         if not self._change(attempt, self._running, **values):
             self._refuse_open(attempt, may_be_gone=outcome is Outcome.INTERRUPTED)
 

@@ -59,7 +59,7 @@ class Rehearsal:
 
     ``connection`` is in a transaction, with the search path that a source would have.
     ``ran`` is how many of the upcoming revisions have been run, ``fault`` what is wrong with
-    the undo of one.
+    the undo of one, ``held_up`` what they hold up where their tables are old.
     """
 
     connection: Connection
@@ -67,6 +67,7 @@ class Rehearsal:
     where: Where
     ran: int = 0
     fault: Problem | None = None
+    held_up: tuple[str, ...] = ()
     _read: dict[Callable[[Connection], object], Any] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -159,9 +160,10 @@ def rehearsal(
         administration = _scratch(server.url().render_as_string())
         with open_database(replace(settings, **administration.options), {}) as database:
             replay.bring(database, name, to)
+            held_up = replay.held_up() if pending else ()
             fault = replay.try_undo(database, name) if pending else None
         with _open(settings, elsewhere, Where.SCRATCH) as opened:
-            yield replace(opened, ran=len(pending), fault=fault)
+            yield replace(opened, ran=len(pending), fault=fault, held_up=held_up)
 
 
 @contextmanager

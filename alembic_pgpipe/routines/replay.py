@@ -35,6 +35,7 @@ from alembic_pgpipe.model import Direction, Outcome, Problem, Revision, Status
 from alembic_pgpipe.project import OpenLedger, open_ledger, visit_project
 from alembic_pgpipe.revisions.project import ProjectRevisions
 from alembic_pgpipe.routines.undoing import fault, to_undo
+from alembic_pgpipe.run.holdups import Seen, read_seen, told
 from alembic_pgpipe.run.plan import Action, Decision
 from alembic_pgpipe.run.step import Sources, Step
 
@@ -61,10 +62,14 @@ USE_ANOTHER = (
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """How far a database is; ``usable`` where it can be brought to what is wanted."""
+    """How far a database is; ``usable`` where it can be brought to what is wanted.
+
+    ``ahead`` are the project's revisions that are not applied there.
+    """
 
     heads: frozenset[str] = frozenset()
     wanted: frozenset[str] = frozenset()
+    ahead: frozenset[str] = frozenset()
     usable: bool = False
 
 
@@ -86,8 +91,8 @@ class Upcoming:
 class Replay:
     """The project's commands, sent to another database.
 
-    Revisions that are ``pending`` must not fail at their place; of others it is known
-    that they went through somewhere, if not there.
+    Revisions that are ``pending`` must not fail at their place, and what they hold up is
+    looked at; of others it is known that they went through somewhere, if not there.
     """
 
     config: Config
@@ -123,7 +128,8 @@ class Replay:
             if not state.usable:
                 self._make_anew(database, connection, name, to)
             elif state.heads != state.wanted:
-                self._upgrade(database, connection, to)
+                # What is new here may be pending as well, where nobody could say so.
+                self._upgrade(database, connection, to, state.ahead)
 
     def try_undo(self, server: Database, name: str) -> Problem | None:
         """Undo the pending end of the history, and run it again; return what is wrong there.
@@ -138,7 +144,7 @@ class Replay:
             database = server.elsewhere(name)
             for direction, move in (
                 (Direction.DOWNGRADE, lambda: command.downgrade(self._told(), target)),
-                (Direction.UPGRADE, lambda: command.upgrade(self._told(), "heads")),
+                (Direction.UPGRADE, lambda: self._run(("heads",), self.pending)),
             ):
                 error = self._failure(move, database, connection)
                 if error is not None:
@@ -163,6 +169,23 @@ class Replay:
 
         return fault(cause, direction, self._look(undo))
 
+    def held_up(self) -> tuple[str, ...]:
+        """Return what the pending revisions hold up: a line for each file that does."""
+
+        def look(visit: Visit) -> tuple[str, ...]:
+            with open_ledger(visit) as ledger:
+                history, sources = ledger.history(), Sources(visit.settings)
+            watched = self._watched(visit)
+            pending = (r for r in visit.revisions.all() if r.id in watched)
+            found = {sources.file(r): _seen(r, history) for r in pending}
+            return told({file: seen for file, seen in found.items() if seen is not None})
+
+        return self._look(look)
+
+    def _watched(self, visit: Visit) -> frozenset[str]:
+        """Return of which revisions it has to be known what they hold up."""
+        return replace(self.elsewhere, watched=self.pending).watches(visit.revisions.ids())
+
     # -- looking -----------------------------------------------------------------------
 
     def _state(self, to: Sequence[str] | None) -> State:
@@ -170,7 +193,7 @@ class Replay:
             with open_ledger(visit) as ledger:
                 wanted = visit.revisions.heads() if to is None else to
                 state = State(frozenset(ledger.heads), frozenset(wanted))
-                return replace(state, usable=_is_beginning(visit, ledger.history(), state))
+                return _compared(visit, ledger.history(), state, self._watched(visit))
 
         return self._look(look)
 
@@ -185,10 +208,14 @@ class Replay:
     ) -> None:
         _wipe(server)
         _create(server, "database", name)
-        self._upgrade(database, server, to)
+        self._upgrade(database, server, to, self.pending)
 
     def _upgrade(
-        self, database: Database, server: Connection, to: Sequence[str] | None
+        self,
+        database: Database,
+        server: Connection,
+        to: Sequence[str] | None,
+        watched: Collection[str],
     ) -> None:
         """Run the history; what fails at its place is passed over, and tried in the end.
 
@@ -198,7 +225,7 @@ class Replay:
         passed: dict[str, PgpipeError] = {}
 
         def run() -> None:
-            self._run(targets)
+            self._run(targets, watched)
 
         while (error := self._failure(run, database, server)) is not None:
             failed = error.cause.revision if isinstance(error, StepError) else None
@@ -238,15 +265,19 @@ class Replay:
 
         self._look(write)
 
-    def _run(self, targets: Iterable[str]) -> None:
+    def _run(self, targets: Iterable[str], watched: Collection[str]) -> None:
         for target in targets:
-            command.upgrade(self._told(), target)
+            command.upgrade(self._told(watched), target)
 
-    def _told(self) -> Config:
-        """Return the project's configuration, with the other database in it."""
+    def _told(self, watched: Collection[str] = ()) -> Config:
+        """Return the project's configuration, with the other database in it.
+
+        Of the revisions that are ``watched`` it is recorded what they hold up.
+        """
         config = copy.copy(self.config)
         config.stdout = io.StringIO()
-        config.attributes = {**self.config.attributes, ELSEWHERE: self.elsewhere}
+        elsewhere = replace(self.elsewhere, watched=watched)
+        config.attributes = {**self.config.attributes, ELSEWHERE: elsewhere}
         return config
 
 
@@ -334,23 +365,42 @@ def _elsewhere(
 # --- is what is there still the history's beginning? ---
 
 
-def _is_beginning(visit: Visit, history: History, state: State) -> bool:
-    """Tell whether a database is what running the history so far would make of it."""
+def _compared(visit: Visit, history: History, state: State, watched: frozenset[str]) -> State:
+    """Return the state of a database beside that of the history."""
     revisions = visit.revisions
     try:
         applied = revisions.applied(state.heads)
         wanted = revisions.applied(state.wanted)
     except RevisionError:
-        return False
-    if not applied or not applied <= wanted:
-        return False
+        return state
+    usable = bool(applied) and applied <= wanted and _is_beginning(visit, history, applied)
+    seen = all(_is_seen(r, history) for r in revisions.all() if r.id in applied & watched)
+    ahead = revisions.ids() - applied
+    return replace(state, ahead=ahead, usable=usable and seen)
+
+
+def _is_beginning(visit: Visit, history: History, applied: Collection[str]) -> bool:
+    """Tell whether a database is what running the history so far would make of it."""
     if any(row.status is not Status.WAITING for row in history.strangers):
         return False
-    sources = Sources(visit.settings)
+    revisions, sources = visit.revisions, Sources(visit.settings)
     return _in_order(revisions, applied, history) and all(
         _is_as_applied(r, history, sources) if r.id in applied else _is_untouched(r, history)
         for r in revisions.all()
     )
+
+
+def _is_seen(revision: Revision, history: History) -> bool:
+    """Tell whether what a revision holds up was looked at when it was run, if it was."""
+    skipped = history.status(revision.id) is Status.SKIPPED
+    return skipped or _seen(revision, history) is not None
+
+
+def _seen(revision: Revision, history: History) -> Seen | None:
+    last = history.last_try(revision.id, Direction.UPGRADE)
+    if last is None or last.outcome is not Outcome.SUCCESS or last.message is None:
+        return None
+    return read_seen(last.message)
 
 
 def _is_as_applied(revision: Revision, history: History, sources: Sources) -> bool:

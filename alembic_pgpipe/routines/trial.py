@@ -85,6 +85,7 @@ class Outstanding:
         try:
             with rehearsal(self.config, upcoming=self.upcoming) as rehearsed:
                 trial = _try_changes(rehearsed, self.changes)
+                trial = replace(trial, notes=(*rehearsed.held_up, *trial.notes))
         except UntriedError as error:
             return Trial(notes=(str(error),), tried=self._up_to(Where.GIVEN, error))
         except RehearsalError as error:

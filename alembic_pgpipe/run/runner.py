@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,6 +23,7 @@ from alembic_pgpipe.run.build_log import BuildLog
 from alembic_pgpipe.run.driver import DriverConnection
 from alembic_pgpipe.run.executor import Executor, Tried
 from alembic_pgpipe.run.notes import Notes
+from alembic_pgpipe.run.onlooker import Onlooker
 from alembic_pgpipe.run.other_database import OtherDatabase, is_elsewhere
 from alembic_pgpipe.run.progress import Display, Schedule
 from alembic_pgpipe.run.quota import rationed
@@ -67,7 +68,8 @@ class Runner:
     """Runs steps on the main connection; the journal keeps what must survive a rollback.
 
     ``display`` is where a person sees how far a step is; without one, the log says it.
-    ``tried`` is what came of a step that was begun as one message, and goes on.
+    ``tried`` is what came of a step that was begun as one message, and goes on.  What the
+    revisions ``watched`` hold up is kept in the messages of their attempts.
     """
 
     database: Database
@@ -81,6 +83,8 @@ class Runner:
     running: Running | None = None
     watch: Watching | None = None
     tried: Tried | None = None
+    watched: Collection[str] = frozenset()
+    onlooker: Onlooker | None = None
 
     @property
     def executor(self) -> Executor:
@@ -105,6 +109,7 @@ class Runner:
         else:
             self.journal.refuse_lost_lock()
         with self.executor.given_up_where_dead():
+            self._look_on(step)
             self.session.prepare(step.directives)
             with (
                 rationed(self.log.say) as say,
@@ -222,13 +227,26 @@ class Runner:
         Raises LockError where the lock is lost: nothing is committed then.
         """
         running = self._current()
-        recorder = self.recorder
+        seen, recorder = self._seen(running.step), self.recorder
         if running.row is None:
             recorder.refuse_lost_lock()
         else:
             recorder.set_status(running.row, running.step.goal)
-        recorder.attempts.end(running.open_attempt, Outcome.SUCCESS)
+        recorder.attempts.end(running.open_attempt, Outcome.SUCCESS, message=seen)
         running.recorded = True
+
+    def _look_on(self, step: Step) -> None:
+        """Begin to look at what a step holds up, where somebody wants to know."""
+        self.onlooker = None
+        if step.upwards and step.revision.id in self.watched:
+            self.onlooker = Onlooker(self.executor, self._ask)
+            self.onlooker.begin(transactional=step.transactional)
+
+    def _seen(self, step: Step) -> str | None:
+        """Return what was seen of the step that is about to be committed."""
+        if self.onlooker is None:
+            return None
+        return str(self.onlooker.end(transactional=step.transactional))
 
     def finish(self) -> None:
         """Say in the log that the step is committed."""

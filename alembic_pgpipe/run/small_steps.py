@@ -60,7 +60,7 @@ class SmallSteps:
     def _read(self, planned: Planned, heads: frozenset[str], history: History) -> Small | None:
         """Return a step that is only tried, and moves only one version, as one message."""
         step, move = planned.step, self._move(planned, heads)
-        if step is None or move is None:
+        if step is None or move is None or step.revision.id in self.runner.watched:
             return None
         row = history.rows.get(step.revision.id)
         if row is None or history.last_try(step.revision.id, step.direction) is not None:

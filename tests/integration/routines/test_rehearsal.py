@@ -89,9 +89,9 @@ def replayed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     seen: list[tuple[str, ...]] = []
     run = Replay._run
 
-    def noted(self: Replay, targets: tuple[str, ...]) -> None:
+    def noted(self: Replay, targets: tuple[str, ...], watched: Collection[str]) -> None:
         seen.append(tuple(targets))
-        run(self, targets)
+        run(self, targets, watched)
 
     monkeypatch.setattr(Replay, "_run", noted)
     return seen
