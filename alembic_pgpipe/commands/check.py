@@ -26,6 +26,7 @@ from alembic_pgpipe.project import OpenLedger, open_ledger, visit_project
 from alembic_pgpipe.revisions.broken import lost_wrapper, two_heads
 from alembic_pgpipe.revisions.project import ProjectRevisions
 from alembic_pgpipe.revisions.unwrapped import unwrapped_sources
+from alembic_pgpipe.routines.replay import Upcoming, identity
 from alembic_pgpipe.routines.trial import Outstanding, Trial, Tried
 from alembic_pgpipe.routines.working import GONE, RoutineChange, changed_routines, unsettled
 from alembic_pgpipe.run.edited import difference, edited_text
@@ -61,11 +62,11 @@ class CheckReport:
 class _Found:
     """What was found by reading alone; ``stuck`` where an upgrade would run nothing.
 
-    The database is at the ``heads``.  ``notes`` are what the next run settles by itself,
-    and what holds it.
+    The ``upcoming`` revisions are the ``pending`` ones.  ``notes`` are what the next run
+    settles by itself, and what holds it.
     """
 
-    heads: frozenset[str]
+    upcoming: Upcoming
     problems: tuple[Problem, ...]
     pending: tuple[Revision, ...]
     routines: tuple[RoutineChange, ...]
@@ -74,7 +75,7 @@ class _Found:
 
     def outstanding(self, config: Config) -> Outstanding:
         """Return what is to be rehearsed."""
-        return Outstanding(config, self.heads, self.pending, self.routines)
+        return Outstanding(config, self.upcoming, self.pending, self.routines)
 
 
 def check(config: Config, *, rehearse: bool = True) -> CheckReport:
@@ -142,8 +143,15 @@ def _read(ledger: OpenLedger) -> _Found:
         *_empty(pending, sources),
     )
     doubts = (doubt for revision in pending for doubt in sources.doubts(revision))
-    heads, notes = frozenset(ledger.heads), (*notes, *doubts)
-    return _Found(heads, problems, pending, routines, stuck=bool(stuck), notes=notes)
+    notes = (*notes, *doubts)
+    return _Found(
+        _upcoming(ledger, pending), problems, pending, routines, stuck=bool(stuck), notes=notes
+    )
+
+
+def _upcoming(ledger: OpenLedger, pending: Iterable[Revision]) -> Upcoming:
+    ids = tuple(revision.id for revision in pending)
+    return Upcoming(frozenset(ledger.heads), ids, identity(ledger.connection))
 
 
 def _changed(settings: Settings) -> tuple[tuple[RoutineChange, ...], tuple[Problem, ...]]:

@@ -37,6 +37,8 @@ GIVEN = "the database of pgpipe.rehearsal_url"
 UNSAFE_NEW_VALUE = "55P04"
 # Such as SET TRANSACTION, where it is not the transaction's first statement.
 ACTIVE_TRANSACTION = "25001"
+READ_ONLY, DISK_FULL = "25006", "53100"
+NO_FAULT = WORTH_ANOTHER_TRY | {READ_ONLY, DISK_FULL}
 OF_THE_SERVER = re.compile(r'(?:role|database) "[^"]+" does not exist')
 
 
@@ -118,7 +120,7 @@ def _not_its_fault(error: Exception, *, is_first: bool) -> str | None:
     code = sqlstate(error)
     if is_broken_off(error):
         return "the connection was lost"
-    if code in WORTH_ANOTHER_TRY or OF_THE_SERVER.fullmatch(said.message):
+    if code in NO_FAULT or OF_THE_SERVER.fullmatch(said.message):
         return f"{said.message} ({code})"
     sets = isinstance(error, StatementError) and error.statement.words[:1] == ("SET",)
     if (code == UNSAFE_NEW_VALUE and not is_first) or (code == ACTIVE_TRANSACTION and sets):

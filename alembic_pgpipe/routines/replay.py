@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TypeVar
 
 from alembic import command
@@ -40,6 +41,8 @@ from alembic_pgpipe.run.plan import Action, Decision
 from alembic_pgpipe.run.step import Sources, Step
 
 T = TypeVar("T")
+# Since when its server runs, and which database it is there: a clone shares all but that.
+Identity = tuple[datetime, int]
 # More than any history misses; a text made at random could ask for ever.
 MOST_MISSING = 200
 MISSING = re.compile(r'\b(?P<kind>role|database|schema) "(?P<name>[^"]+)" does not exist')
@@ -51,9 +54,17 @@ CREATE = {
 }
 # The server's own have the numbers below.
 OTHER_DATABASES = "SELECT datname FROM pg_catalog.pg_database WHERE oid >= 16384"
+IDENTITY = (
+    "SELECT pg_catalog.pg_postmaster_start_time(), oid FROM pg_catalog.pg_database "
+    "WHERE datname = pg_catalog.current_database()"
+)
 OTHER_ROLES = "SELECT rolname FROM pg_catalog.pg_roles WHERE oid >= 16384"
 NOT_REPLAYED = "The history cannot be replayed on a scratch server"
 REHEARSED = "it failed at its place in a rehearsal"
+OWN = (
+    "pgpipe.rehearsal_url names the project's own database, where what is tried would lock "
+    "people out. Let it name a copy, or remove the option: then a scratch server is used."
+)
 USE_ANOTHER = (
     "Mend it; or set pgpipe.rehearsal_url to a copy of the project's database, where all is "
     "rolled back."
@@ -80,11 +91,13 @@ NOTHING = State()
 class Upcoming:
     """What an upgrade of the project's database would run: it is at the ``heads``.
 
-    ``pending`` are the ids of the revisions, in the order of the run.
+    ``pending`` are the ids of the revisions, in the order of the run.  ``identity`` tells
+    that database from all others.
     """
 
     heads: frozenset[str]
     pending: tuple[str, ...]
+    identity: Identity | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +334,8 @@ def _steps(
     ledger: OpenLedger, wanted: frozenset[str], upcoming: Upcoming | None
 ) -> tuple[Step, ...]:
     revisions, heads = ledger.visit.revisions, frozenset(ledger.heads)
+    if upcoming is not None and upcoming.identity == identity(ledger.connection):
+        raise RehearsalError(OWN)
     if upcoming is not None and heads == upcoming.heads:
         ids: Collection[str] = upcoming.pending
     elif heads == wanted:
@@ -339,6 +354,12 @@ def _step(revision: Revision, sources: Sources) -> Step:
     return sources.step(revision, Direction.UPGRADE, Decision(action))
 
 
+def identity(connection: Connection) -> Identity:
+    """Return what tells a database from all others, its copies too."""
+    since, oid = connection.exec_driver_sql(IDENTITY).one()
+    return since, oid
+
+
 def _unapplied(ledger: OpenLedger, ids: Collection[str]) -> list[str]:
     """Return which revisions an upgrade would not pass over, in their order."""
     history = ledger.history()
@@ -353,8 +374,8 @@ def _elsewhere(
     place = f"The database in pgpipe.rehearsal_url is at {named(heads)}, and "
     if upcoming is None:
         return RehearsalError(
-            f"{place}the rehearsal needs it at {named(wanted)}, or at one ahead of which that "
-            "is. Bring it there, or remove the option: then a scratch server is used."
+            f"{place}the rehearsal needs it at {named(wanted)}, or on the way there. "
+            "Bring it there, or remove the option: then a scratch server is used."
         )
     return RehearsalError(
         f"{place}the project's database at {named(upcoming.heads)}. Make it a copy of that "

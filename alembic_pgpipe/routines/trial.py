@@ -65,17 +65,15 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Outstanding:
-    """What is to be shipped to a project's database, which is at the ``heads``."""
+    """What is to be shipped to a project's database.
+
+    The ``upcoming`` revisions are the ``pending`` ones.
+    """
 
     config: Config
-    heads: frozenset[str]
+    upcoming: Upcoming
     pending: tuple[Revision, ...]
     changes: tuple[RoutineChange, ...]
-
-    @property
-    def upcoming(self) -> Upcoming:
-        """Return what an upgrade would run."""
-        return Upcoming(self.heads, tuple(revision.id for revision in self.pending))
 
     def rehearse(self) -> Trial:
         """Run what is pending and try what has changed; say why where that cannot be done.
@@ -144,7 +142,7 @@ class Outstanding:
         if rehearsed.ran == len(self.pending):
             return trial
         tried = trial.tried if self.changes else None
-        note = THERE_ALREADY.format(named(self.heads))
+        note = THERE_ALREADY.format(named(self.upcoming.heads))
         return replace(trial, notes=(note, *trial.notes), tried=tried)
 
 

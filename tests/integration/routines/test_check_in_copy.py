@@ -221,7 +221,33 @@ def test_a_python_revision_stops_it_and_so_does_a_wrapper_that_does_more(
     assert "a2.py does more than to run it" in lines(shop.ok("pgpipe", "check"))[0]
 
 
+def test_a_copy_that_takes_no_writes_blames_no_file(
+    shop: Project, second_database: URL
+) -> None:
+    name = second_database.database
+    queried(second_database, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    shop.wrapped(a2=TABLE.format("b"))
+    found = lines(shop.ok("pgpipe", "check"))
+    assert found[0].startswith(f"note: alembic/sql/a2.sql was not tried {HERE}")
+    assert "cannot execute CREATE TABLE in a read-only transaction (25006)" in found[0]
+
+
 # --- where the copy is ---
+
+
+def test_the_project_s_own_database_is_no_copy(shop: Project) -> None:
+    assert isinstance(shop.url, URL)
+    own = shop.url.render_as_string(hide_password=False).replace("%", "%%")
+    shop.configure(rehearsal_url=own)
+    shop.wrapped(a2="LOCK TABLE people;\nSELECT 1/0;\n")
+    assert lines(shop.ok("pgpipe", "check")) == [
+        (
+            "note: not rehearsed: pgpipe.rehearsal_url names the project's own database, where "
+            "what is tried would lock people out. Let it name a copy, or remove the option: "
+            "then a scratch server is used."
+        ),
+        "1 pending revision read, not run: no problems",
+    ]
 
 
 def test_a_copy_of_another_state_is_not_used(shop: Project, copied: Copy) -> None:
