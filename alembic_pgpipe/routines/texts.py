@@ -35,6 +35,7 @@ class Texts:
     latest: dict[str, Text]
     _owners: dict[str, str] = field(default_factory=dict)
     _tried: set[str] = field(default_factory=set)
+    _heads: dict[Text, tuple[Head, ...]] = field(default_factory=dict)
 
     def ship(self, *changes: RoutineChange) -> None:
         """Let changes have run: their new texts are the latest."""
@@ -91,7 +92,7 @@ class Texts:
         """Return the working copy whose latest text creates an object."""
         untried = [name for name in self.latest if name not in self._tried]
         # To run them all takes long, and most often the first is the one.
-        for name in sorted(untried, key=lambda name: not _names(self.latest[name], found)):
+        for name in sorted(untried, key=lambda name: not self._creating(name, found)):
             if key(found) in self._owners:
                 break
             self._try(name)
@@ -99,9 +100,16 @@ class Texts:
 
     def name_schema_of(self, found: DatabaseObject) -> bool:
         """Tell whether a text that creates an object says in which schema."""
-        return any(
-            head.is_qualified for text in self.latest.values() for head in _heads(text, found)
-        )
+        named = (head for name in self.latest for head in self._creating(name, found))
+        return any(head.is_qualified for head in named)
+
+    def _creating(self, name: str, found: DatabaseObject) -> list[Head]:
+        """Return the beginnings of a text's statements that say that they create an object."""
+        text = self.latest[name]
+        if text not in self._heads:
+            statements = read_statements(text.text, text.path)
+            self._heads[text] = tuple(head for _, head in heads(statements))
+        return [head for head in self._heads[text] if head.creates(found)]
 
     def _try(self, name: str) -> None:
         self._tried.add(name)
@@ -123,16 +131,6 @@ class Texts:
             if owner is not None and owner != change.name:
                 path = self.latest[owner].path
                 raise Declined(problem(change, f"{path} creates {one.identity} as well"))
-
-
-def _names(text: Text, found: DatabaseObject) -> bool:
-    """Tell whether one of a text's statements says that it creates an object."""
-    return any(True for _ in _heads(text, found))
-
-
-def _heads(text: Text, found: DatabaseObject) -> Iterator[Head]:
-    statements = read_statements(text.text, text.path)
-    return (head for _, head in heads(statements) if head.creates(found))
 
 
 def latest_texts(settings: Settings) -> dict[str, Text]:
