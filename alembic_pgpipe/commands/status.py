@@ -24,7 +24,7 @@ from alembic_pgpipe.revisions.project import ProjectRevisions
 from alembic_pgpipe.run.edited import difference
 from alembic_pgpipe.run.plan import Action, decide_upgrade
 from alembic_pgpipe.run.step import Sources
-from alembic_pgpipe.run.ways_out import ways_out
+from alembic_pgpipe.run.ways_out import ways_out_of
 
 LAST = 50
 DIED = "its run died; the next 'alembic upgrade head' goes on with it"
@@ -116,8 +116,7 @@ def held(evidence: Evidence, sources: Sources) -> Iterator[tuple[Revision, str]]
             continue
         facts = {revision.id: sources.facts(revision)}
         if decide_upgrade(revision, history, facts, retry_failed).action is Action.HOLD:
-            file, refused = sources.file(revision), sources.refusal(revision) is not None
-            yield revision, ways_out(revision, file, retry_failed, refused=refused)
+            yield revision, ways_out_of(revision, sources)
 
 
 def _is_to_run(state: RevisionState) -> bool:
