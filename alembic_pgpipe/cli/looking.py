@@ -25,6 +25,7 @@ from alembic_pgpipe.cli.printing import (
 @click.option("--last", type=click.IntRange(min=1), help="How many of the latest to show.")
 @click.option("--routines", is_flag=True, help="Show what differs from the snapshots instead.")
 @click.option("--diff", is_flag=True, help="With --routines: show how.")
+@click.option("--check", "strict", is_flag=True, help="With --routines: exit 6 where any do.")
 @click.pass_obj
 def status(
     config: Config,
@@ -33,6 +34,7 @@ def status(
     last: int | None,
     routines: bool,
     diff: bool,
+    strict: bool,
 ) -> None:
     """Show where each revision stands: the latest ones, and all that are not done with.
 
@@ -40,12 +42,12 @@ def status(
     database, are missing there, or are there besides. A scratch server runs the snapshots
     for it.
     """
-    if diff and not routines:
-        raise click.UsageError("--diff goes with --routines.")
+    if (diff or strict) and not routines:
+        raise click.UsageError("--diff and --check go with --routines.")
     if routines:
         if everything or last:
             raise click.UsageError("--all and --last are for revisions, not for --routines.")
-        _drift(config, as_json=as_json, diff=diff)
+        _drift(config, as_json=as_json, diff=diff, strict=strict)
         return
     from alembic_pgpipe.commands.status import LAST
     from alembic_pgpipe.commands.status import status as run
@@ -59,15 +61,14 @@ def status(
     show(terminal.status_table(report, width))
 
 
-def _drift(config: Config, *, as_json: bool, diff: bool) -> None:
+def _drift(config: Config, *, as_json: bool, diff: bool, strict: bool) -> None:
     from alembic_pgpipe.commands.drift import drift
     from alembic_pgpipe.render import machine, terminal
 
     report = drift(config)
-    if as_json:
-        show_json(machine.drift_json(report))
-    else:
-        show(terminal.drift(report, diff=diff))
+    said = terminal.drift(report, diff=diff)
+    told = machine.drift_json(report) if as_json else None
+    _answer(said, told, found=strict and bool(report.found))
 
 
 @click.command()
@@ -100,10 +101,15 @@ def check(config: Config, no_rehearsal: bool, as_json: bool) -> None:
 
     report = run(config, rehearse=not no_rehearsal)
     said = without_secrets(terminal.problems(report))
-    told = in_json(machine.check_json(report, without_secrets)) if as_json else None
-    if report.problems:
-        raise Findings(said, told)
+    told = machine.check_json(report, without_secrets) if as_json else None
+    _answer(said, told, found=bool(report.problems))
+
+
+def _answer(said: str, told: str | None, *, found: bool) -> None:
+    """Show an answer to people, or ``told`` to a program; what was found is exit code 6."""
+    if found:
+        raise Findings(said, told and in_json(told))
     if told is None:
         show(said)
     else:
-        print_harmless(told)
+        show_json(told)

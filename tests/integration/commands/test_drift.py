@@ -96,6 +96,18 @@ def test_what_the_project_made_has_not_drifted(shipped: Shipped) -> None:
     assert found(shipped)["public.names"]["parts"] == ["comment"]
 
 
+def test_a_nightly_job_is_red_where_something_was_changed_by_hand(shipped: Shipped) -> None:
+    strict = ("pgpipe", "status", "--routines", "--check")
+    assert "as the project made them" in shipped.ok(*strict).output
+    shipped.query("COMMENT ON VIEW names IS 'changed'")
+    red = shipped.alembic(*strict)
+    assert red.code == 6 and "(comment): view public.names" in red.output
+    told = shipped.alembic(*strict, "--json")
+    assert told.code == 6 and json.loads(told.output)["objects"][0]["object"] == "public.names"
+    shipped.ok("pgpipe", "status", "--routines")
+    assert shipped.alembic("pgpipe", "status", "--check").code == 2
+
+
 def test_each_change_by_hand_is_named(shipped: Shipped) -> None:
     shipped.query(
         "CREATE OR REPLACE FUNCTION double(n integer) RETURNS integer LANGUAGE sql "
