@@ -106,8 +106,14 @@ class UnreadModule:
 
     @property
     def __doc__(self) -> str | None:  # type: ignore[override]
-        """Return the docstring, as Python reads it."""
-        return self._module.__doc__
+        """Return the docstring, as Python reads it; nothing of a file that is gone by now.
+
+        Alembic logs it with each step, where its logger is on.
+        """
+        try:
+            return self._module.__doc__
+        except ImportError:
+            return None
 
     def __getattr__(self, name: str) -> Any:
         if name == "_module":
