@@ -34,7 +34,8 @@ class Outcome(str, Enum):
     ``INTERRUPTED``: the run died before it could say.  ``STAMPED``, ``SKIPPED``,
     ``RETRY``: a person or a directive decided.  ``ADOPTED``: applied before the
     ledger was kept, by plain Alembic or by the bash tool.  ``REPAIRED``: said by
-    ``repair``; upwards that it is applied, downwards that it is not.
+    ``repair``; upwards that it is applied, downwards that it is not.  ``REWORDED``: its text
+    was edited since, and somebody let it count as the one that was applied.
     """
 
     RUNNING = "RUNNING"
@@ -46,6 +47,7 @@ class Outcome(str, Enum):
     STAMPED = "STAMPED"
     ADOPTED = "ADOPTED"
     REPAIRED = "REPAIRED"
+    REWORDED = "REWORDED"
 
 
 @dataclass(frozen=True, slots=True)

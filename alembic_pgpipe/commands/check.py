@@ -29,7 +29,7 @@ from alembic_pgpipe.revisions.unwrapped import unwrapped_sources
 from alembic_pgpipe.routines.replay import Upcoming, identity
 from alembic_pgpipe.routines.trial import Outstanding, Trial, Tried
 from alembic_pgpipe.routines.working import GONE, RoutineChange, changed_routines, unsettled
-from alembic_pgpipe.run.edited import difference, edited_text
+from alembic_pgpipe.run.edited import counted_text, difference, edited_text
 from alembic_pgpipe.run.failure import excerpt, problem_of
 from alembic_pgpipe.run.ground import Ground
 from alembic_pgpipe.run.outlook import hindrances, unknown_names
@@ -228,11 +228,10 @@ def _lost_ground(
 
 
 def _gone_texts(evidence: Evidence, sources: Sources) -> Mapping[str, Revision]:
-    applied = said_applied(evidence.history) & evidence.passed
-    settled = evidence.history.settled
-    return gone_texts(
-        ((r, settled[r.id].checksum) for r in evidence.revisions if r.id in applied), sources
-    )
+    history = evidence.history
+    applied = said_applied(history) & evidence.passed
+    known = (one for one in evidence.revisions if one.id in applied)
+    return gone_texts(((one, counted_text(one.id, history)) for one in known), sources)
 
 
 def _refusal(

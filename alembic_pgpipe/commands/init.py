@@ -98,14 +98,17 @@ def _configuration(path: Path, location: str) -> ProjectFile:
 
 def _ignored(path: Path) -> ProjectFile:
     """Let git pass over what each run leaves in the project's folder."""
-    written = Written.EXTENDED if path.exists() else Written.NEW
-    present = path.read_text(encoding="utf-8").rstrip().splitlines() if path.exists() else []
-    known = {line.strip() for line in present}
+    there = path.exists()
+    present = path.read_bytes() if path.is_file() else b""
+    known = {line.strip().decode("utf-8", "replace") for line in present.splitlines()}
     lacking = [patterns[0] for patterns in IGNORED if known.isdisjoint(patterns)]
-    if not lacking:
+    if path.is_dir() or not lacking:
         return ProjectFile(path.name, Written.KEPT)
-    path.write_text("".join(f"{line}\n" for line in (*present, *lacking)), encoding="utf-8")
-    return ProjectFile(path.name, written)
+    end = b"\r\n" if b"\r\n" in present else b"\n"
+    joint = b"" if not present or present.endswith(b"\n") else end
+    with path.open("ab") as file:
+        file.write(joint + b"".join(line.encode() + end for line in lacking))
+    return ProjectFile(path.name, Written.EXTENDED if there else Written.NEW)
 
 
 def _file(project: Path, path: Path, name: str, advice: str) -> ProjectFile:

@@ -38,14 +38,10 @@ class About(Enum):
 
 @dataclass(frozen=True, slots=True)
 class TakeText:
-    """Let what an applied source says now count as what was applied.
-
-    Where that ran, ``directives`` say: those it had then.
-    """
+    """Let what an applied source says now count as what was applied."""
 
     revision: Revision
     checksum: str
-    directives: str | None
 
     def __str__(self) -> str:
         return "what it says now counts as applied"
@@ -195,9 +191,8 @@ def _taken_texts(evidence: Evidence, answers: Answers, sources: Sources) -> Iter
         text = edited_text(revision, history, sources)
         if text is not None:
             facts = f"{revision.id} ({revision.name}): {difference(revision, history, sources)}"
-            settled = history.settled.get(revision.id)
-            taken = TakeText(revision, text, settled.directives if settled else None)
-            yield Repair(Finding(revision.id, revision.path, facts), taken, About.TEXT)
+            finding = Finding(revision.id, revision.path, facts)
+            yield Repair(finding, TakeText(revision, text), About.TEXT)
 
 
 # -- writing ---------------------------------------------------------------------------
@@ -262,15 +257,8 @@ class _Writer:
             )
 
     def _take(self, recorder: Recorder, taken: TakeText, why: str) -> None:
-        recorder.note(
-            taken.revision,
-            Direction.UPGRADE,
-            Outcome.REPAIRED,
-            self.build,
-            why,
-            taken.checksum,
-            taken.directives,
-        )
+        upwards, outcome = Direction.UPGRADE, Outcome.REWORDED
+        recorder.note(taken.revision, upwards, outcome, self.build, why, taken.checksum)
 
     def _forget(self, recorder: Recorder, mending: ForgetVersion, why: str) -> None:
         self.visit.forget_version(self.connection, mending.version)

@@ -24,7 +24,7 @@ SETTLING = frozenset({Outcome.SUCCESS, Outcome.STAMPED, Outcome.ADOPTED, Outcome
 BEFORE_THE_LEDGER = "applied before the ledger was kept"
 # A run or a person moves a row to these together with an attempt.
 WITH_ATTEMPT = frozenset({Status.RUNNING, Status.ERROR, Status.RETRY})
-NO_TRIES = DECISIONS | {Outcome.REPAIRED}
+NO_TRIES = DECISIONS | {Outcome.REPAIRED, Outcome.REWORDED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,8 @@ class History:
     somebody asked for.  ``strangers`` are rows that no revision of the project matches.
     ``settled`` are the latest attempts that say whether a revision is applied, and
     ``left_open`` those that are not closed: they run, or their run has died.  ``unread``
-    are the rows of revisions whose status is none that we know.
+    are the rows of revisions whose status is none that we know.  ``reworded`` are the latest
+    attempts by which somebody let an edited text count as the one that was applied.
     """
 
     rows: Mapping[str, Row]
@@ -45,6 +46,7 @@ class History:
     settled: Mapping[str, Attempt] = field(default_factory=dict)
     left_open: tuple[Attempt, ...] = ()
     unread: Mapping[str, UnreadRow] = field(default_factory=dict)
+    reworded: Mapping[str, Attempt] = field(default_factory=dict)
 
     def status(self, revision: str) -> Status:
         """Return a revision's status; WAITING where no run has seen it yet."""
@@ -120,6 +122,7 @@ def match_history(
         {a.revision: a for a in latest if a.outcome in SETTLING},
         tuple(a for a in latest if a.outcome is Outcome.RUNNING),
         {id_: row for id_, row in found.items() if isinstance(row, UnreadRow)},
+        {a.revision: a for a in latest if a.outcome is Outcome.REWORDED},
     )
 
 

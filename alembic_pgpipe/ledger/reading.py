@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, Subquery, exists, func, literal, select
+from sqlalchemy import Connection, Select, Subquery, Text, cast, exists, func, literal, select
 
 from alembic_pgpipe.ledger.attempt_rows import NUMBER_OF_ROW, attempt_of
 from alembic_pgpipe.ledger.build import APART, HEADING
@@ -109,7 +109,7 @@ class Reading:
         wanted = select(attempt.c.revision, attempt.c.checksum).where(
             attempt.c.checksum == func.any(list(checksums)),
             attempt.c.direction == Direction.UPGRADE.value,
-            attempt.c.outcome == Outcome.SUCCESS.value,
+            attempt.c.outcome.in_([Outcome.SUCCESS.value, Outcome.REWORDED.value]),
             row.c.migration_name == attempt.c.migration_name,
             row.c.applied_status == Status.SUCCESS.value,
         )
@@ -121,7 +121,8 @@ class Reading:
         Only where that try is the last thing that is known of its revision, but for decisions.
         """
         table = self.tables.attempts
-        tried = table.c.outcome.not_in([outcome.value for outcome in DECISIONS])
+        no_try = DECISIONS | {Outcome.REWORDED}
+        tried = table.c.outcome.not_in([outcome.value for outcome in no_try])
         latest = select(func.max(table.c.id)).where(tried).group_by(table.c.revision)
         wanted = self._select_attempts().where(
             table.c.checksum == func.any(list(checksums)),
@@ -242,8 +243,8 @@ class Reading:
         """Return the rows of builds whose number was taken, and how their logs begin."""
         table = self.tables.builds
         signed = _begin(func.pg_catalog.left(table.c.logs, HEAD)).label("signed")
-        number = func.min(table.c.build_number).label("number")
-        named = func.pg_catalog.strpos(table.c.build_number, APART) > 0
+        number = func.min(cast(table.c.build_number, Text)).label("number")
+        named = func.pg_catalog.strpos(cast(table.c.build_number, Text), APART) > 0
         return select(signed, number).where(named).group_by(signed).subquery()
 
 

@@ -41,14 +41,14 @@ END IF; END {{0}};"""
 ASTRAY = """\
 -- What is to be dropped may be in another schema here, and its namesake somebody else's.
 DO {0} DECLARE astray text; BEGIN
-SELECT pg_catalog.string_agg(name, ', ') INTO astray FROM (VALUES {2}
-) AS meant (name, there) WHERE there AND pg_catalog.current_schema() IS DISTINCT FROM {1};
+SELECT pg_catalog.string_agg(name, ', ') INTO astray FROM (VALUES {1}
+) AS meant (name, is_astray) WHERE is_astray;
 IF astray IS NOT NULL THEN
     RAISE EXCEPTION '% is in another schema here than where it was tried', astray
     USING HINT = 'Write its schema into the file, then: alembic pgpipe wrap';
 END IF; END {0};"""
 FOUND_BY = {
-    **dict.fromkeys((Kind.FUNCTION, Kind.PROCEDURE), "to_regprocedure"),
+    **dict.fromkeys((Kind.FUNCTION, Kind.PROCEDURE, Kind.AGGREGATE), "to_regprocedure"),
     **dict.fromkeys(VIEWS, "to_regclass"),
     Kind.DOMAIN: "to_regtype",
 }
@@ -75,23 +75,34 @@ def astray(
     names_schema: Callable[[DatabaseObject], bool],
 ) -> str:
     """Return the statement that fails where drops would hit what somebody else has made."""
-    first: str | None = connection.scalar(sql("SELECT pg_catalog.current_schema()"))
+    first = connection.scalar(sql("SELECT pg_catalog.current_schema()"))
     # Elsewhere a text puts it that has a path of its own.
-    left = (one for one in drops if one.schema == first and not names_schema(one))
+    there = (one for one in drops if first is not None and one.schema == first)
+    left = (one for one in there if not names_schema(one))
     rows = ",\n    ".join(map(_place, left))
-    return _block(ASTRAY, literal(first), rows) if first and rows else ""
+    return _block(ASTRAY, rows) if rows else ""
 
 
 def _place(one: DatabaseObject) -> str:
-    """Return a row with an object's name, and whether it is there by this name at all."""
-    bare = QUALIFIED.sub("", one.identity, count=1)
-    if one.kind not in FOUND_BY:
-        return f"({literal(bare)}, true)"
-    found = (
+    """Return a row with an object's name, and whether another is meant by it here."""
+    if one.relation is not None:
+        # Its table is looked for along the whole path, where others go to its beginning.
+        table = literal(_quoted(one.relation))
+        there = literal(f"{_quoted(str(one.schema))}.{_quoted(one.relation)}")
+        places = (f"pg_catalog.to_regclass({name})" for name in (table, there))
+        return f"({literal(one.identity)}, {' IS DISTINCT FROM '.join(places)})"
+    whole = one.identity.replace("(*)", "()")
+    bare = QUALIFIED.sub("", whole, count=1)
+    places = (
         f"pg_catalog.{FOUND_BY[one.kind]}({literal(name)}) IS NOT NULL"
-        for name in (one.identity, bare)
+        for name in (whole, bare)
     )
-    return f"({literal(bare)}, {' OR '.join(found)})"
+    begins = f"pg_catalog.current_schema() IS DISTINCT FROM {literal(str(one.schema))}"
+    return f"({literal(bare)}, ({' OR '.join(places)}) AND {begins})"
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _hanging(connection: Connection, drops: Iterable[DatabaseObject]) -> str:

@@ -16,6 +16,8 @@ from alembic_pgpipe.run.server_errors import StatementError
 from alembic_pgpipe.settings import Settings
 from alembic_pgpipe.source import read_statements
 
+PATH = "SEARCH_PATH"
+
 Objects = Mapping[str, DatabaseObject]
 
 
@@ -99,9 +101,12 @@ class Texts:
         return self._owners.get(key(found))
 
     def name_schema_of(self, found: DatabaseObject) -> bool:
-        """Tell whether a text that creates an object says in which schema."""
-        named = (head for name in self.latest for head in self._creating(name, found))
-        return any(head.is_qualified for head in named)
+        """Tell whether a text that creates an object says in which schema, or sets the path."""
+        return any(
+            head.is_qualified or _sets_path(self.latest[name])
+            for name in self.latest
+            for head in self._creating(name, found)
+        )
 
     def _creating(self, name: str, found: DatabaseObject) -> list[Head]:
         """Return the beginnings of a text's statements that say that they create an object."""
@@ -131,6 +136,11 @@ class Texts:
             if owner is not None and owner != change.name:
                 path = self.latest[owner].path
                 raise Declined(problem(change, f"{path} creates {one.identity} as well"))
+
+
+def _sets_path(text: Text) -> bool:
+    statements = read_statements(text.text, text.path)
+    return any(one.words[:1] == ("SET",) and PATH in one.words[:3] for one in statements)
 
 
 def latest_texts(settings: Settings) -> dict[str, Text]:

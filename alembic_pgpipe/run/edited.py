@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 from alembic_pgpipe.ledger.history import History
 from alembic_pgpipe.model import Attempt, Direction, Outcome, Revision, Status
 from alembic_pgpipe.run.plan import UNREADABLE
@@ -21,7 +23,7 @@ def difference(revision: Revision, history: History, sources: Sources) -> str | 
         return None
     if now == UNREADABLE:
         return "its source is gone or cannot be read"
-    if applied.outcome is Outcome.REPAIRED:
+    if applied.outcome is Outcome.REWORDED:
         return f"its source differs from the text that {applied.who} let count as applied"
     return f"its source differs from what build {applied.build_number} applied"
 
@@ -34,14 +36,20 @@ def edited_text(revision: Revision, history: History, sources: Sources) -> str |
     return None if now == UNREADABLE else now
 
 
+def counted_text(revision: str, history: History) -> str | None:
+    """Return the checksum of the text that counts as applied, by the latest word on it."""
+    said = (history.settled.get(revision), history.reworded.get(revision))
+    return max((one for one in said if one is not None), key=attrgetter("id")).checksum
+
+
 def _applied_text(revision: Revision, history: History) -> Attempt | None:
     """Return the attempt that knows the text which an applied revision has run."""
     if revision.source is None or history.status(revision.id) is not Status.SUCCESS:
         return None
-    said = history.settled.get(revision.id)
-    if said is not None and said.outcome is Outcome.REPAIRED and said.checksum is not None:
-        return said
     last = history.last_try(revision.id, Direction.UPGRADE)
+    reworded = history.reworded.get(revision.id)
+    if reworded is not None and (last is None or reworded.id > last.id):
+        return reworded
     if last is None or last.outcome is not Outcome.SUCCESS or last.checksum is None:
         return None
     return last

@@ -113,6 +113,19 @@ def test_what_a_run_leaves_is_nothing_to_commit(bare: Project) -> None:
     assert "pyc" not in seen.stdout
 
 
+def test_init_leaves_each_byte_of_what_git_passes_over(bare: Project) -> None:
+    present = b"caf\xe9\\ \r\n\x0c\r\n\r\n"
+    (bare.folder / ".gitignore").write_bytes(present)
+    bare.ok("pgpipe", "init")
+    added = b"__pycache__/\r\nmigration.log\r\n"
+    assert (bare.folder / ".gitignore").read_bytes() == present + added
+
+
+def test_init_leaves_a_gitignore_alone_that_is_no_file(bare: Project) -> None:
+    (bare.folder / ".gitignore").mkdir()
+    assert ".gitignore: left as it is" in bare.ok("pgpipe", "init").output
+
+
 @pytest.mark.parametrize(
     ("present", "after"),
     [

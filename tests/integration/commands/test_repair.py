@@ -259,7 +259,7 @@ def test_a_text_that_was_edited_for_its_words_counts_as_the_applied_one(
     [(outcome, reason)] = shipped.query(
         "SELECT outcome, reason FROM migration_attempts ORDER BY id DESC LIMIT 1"
     )
-    assert outcome == "REPAIRED" and "a licence header" in str(reason)
+    assert outcome == "REWORDED" and "a licence header" in str(reason)
 
 
 def test_a_text_that_is_edited_once_more_is_named_again(shipped: Project) -> None:
@@ -287,6 +287,47 @@ def test_a_text_that_counts_as_applied_is_undone_where_it_ran(
     project.ok(*REPAIR, "--applied", "a", "--yes")
     project.ok("downgrade", "base")
     assert project.ledger() == {"a": "ROLLED_BACK"}
+
+
+def test_a_renamed_text_that_counts_as_applied_is_not_applied_again(shipped: Project) -> None:
+    shipped.source("b", f"-- Copyright\n{SOURCE.format('b')}")
+    shipped.ok(*REPAIR, "--applied", "b", "--yes")
+    folder = shipped.folder / "alembic/sql"
+    (folder / "b.sql").rename(folder / "z.sql")
+    shipped.ok("pgpipe", "wrap")
+    assert "this is the text of alembic/sql/b.sql" in shipped.alembic("pgpipe", "check").output
+    assert shipped.upgrade().code != 0
+    assert ran(shipped) == ["a", "b", "c"]
+
+
+def test_an_edited_text_does_not_hide_what_is_half_undone(project: Project) -> None:
+    off = "-- pgpipe: transaction = off\n"
+    tables = "CREATE TABLE t (id int);\nCREATE TABLE u (id int);\n"
+    project.source("a", f"{off}{tables}", f"{off}DROP TABLE u;\nSELECT 1/0;\nDROP TABLE t;\n")
+    project.ok("pgpipe", "wrap")
+    project.ok("upgrade", "head")
+    assert project.alembic("downgrade", "-1").code != 0
+    project.source("a", f"{off}-- Copyright\n{tables}")
+    project.ok(*REPAIR, "--applied", "a", "--yes")
+    assert "is taken back in part" in project.ok("pgpipe", "check", "--no-rehearsal").output
+    project.write("alembic/sql/a.down.sql", f"{off}DROP TABLE u;\nSELECT 1;\nDROP TABLE t;\n")
+    project.ok("downgrade", "-1")
+
+
+def test_an_edited_text_does_not_hide_a_version_that_was_set_back(shipped: Project) -> None:
+    shipped.source("c", f"-- Copyright\n{SOURCE.format('c')}")
+    shipped.ok(*REPAIR, "--applied", "c", "--yes")
+    shipped.query(f"UPDATE alembic_version SET version_num = '{B}'")
+    said = left(shipped.alembic("pgpipe", "check", "--no-rehearsal"))
+    assert "and alembic_version has not passed it" in said
+
+
+def test_a_repaired_row_keeps_the_text_that_counts_as_applied(shipped: Project) -> None:
+    shipped.source("b", f"-- Copyright\n{SOURCE.format('b')}")
+    shipped.ok(*REPAIR, "--applied", "b", "--yes")
+    shipped.query("DELETE FROM migrations WHERE migration_name = 'b'")
+    shipped.ok(*REPAIR, "--yes")
+    agrees(shipped)
 
 
 def test_without_a_yes_a_text_does_not_count(shipped: Project) -> None:

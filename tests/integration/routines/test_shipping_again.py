@@ -231,6 +231,34 @@ def test_a_text_with_a_path_of_its_own_is_taken_back_there(project: Project) -> 
     assert signatures(project) == []
 
 
+def test_a_path_of_its_own_that_leads_where_it_was_tried_is_no_other_one(
+    project: Project,
+) -> None:
+    assert isinstance(project.url, URL)
+    project.query("CREATE SCHEMA app")
+    project.query(f"ALTER DATABASE {project.url.database} SET search_path = app, public")
+    shipped(project, f=f"SET search_path = public;\n{F.replace('public.', '')}")
+    assert len(signatures(project)) == 1
+    project.ok("downgrade", "-1")
+    assert signatures(project) == []
+
+
+def test_a_trigger_is_where_its_table_is_found(project: Project) -> None:
+    assert isinstance(project.url, URL)
+    project.query("CREATE SCHEMA app")
+    project.query(f"ALTER DATABASE {project.url.database} SET search_path = app, public")
+    project.source("0_table", "CREATE TABLE public.t (id int);\n")
+    trigger = "CREATE TRIGGER trg BEFORE {} ON t FOR EACH ROW EXECUTE FUNCTION public.tf();\n"
+    shipped(project, tf=TF, trg=trigger.format("INSERT"))
+    write(project, "trg", trigger.format("UPDATE"))
+    project.ok("pgpipe", "wrap")
+    project.ok("upgrade", "head")
+    project.ok("downgrade", "-1")
+    project.query("CREATE TABLE app.t (id int)")
+    said = project.upgrade()
+    assert said.code != 0 and "trg ON public.t is in another schema here" in said.text
+
+
 def test_a_drop_of_what_is_not_there_is_none(project: Project) -> None:
     write(project, "f", F)
     project.ok("pgpipe", "wrap")
