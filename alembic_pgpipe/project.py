@@ -12,7 +12,7 @@ from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection
 
 from alembic_pgpipe.connect.database import Database, open_database
 from alembic_pgpipe.connect.lock import holder
@@ -192,11 +192,6 @@ def _ledger_on(connection: Connection, schema: str) -> tuple[Recorder, tuple[str
     """Return the ledger as far as it is there, and which of its tables are not."""
     recorder = Recorder.on(connection, schema)
     missing = recorder.relations.missing()
-    readable = BUILDS not in missing and _may_read_builds(connection, recorder)
+    # Whoever only looks needs no build's log for that.
+    readable = BUILDS not in missing and recorder.relations.may_read(recorder.tables.builds)
     return replace(recorder, with_builds=readable), missing
-
-
-def _may_read_builds(connection: Connection, recorder: Recorder) -> bool:
-    """Return whether this user may; whoever only looks needs no build's log for that."""
-    table = connection.dialect.identifier_preparer.format_table(recorder.tables.builds)
-    return bool(connection.scalar(select(func.pg_catalog.has_table_privilege(table, "SELECT"))))

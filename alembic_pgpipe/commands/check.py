@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -135,23 +135,45 @@ def _read(ledger: OpenLedger) -> _Found:
         *(problem_of(error) for r in runs if (error := sources.undo_refusal(r))),
         *unreadable,
     )
-    notes = (
-        *(hindrances(ledger.connection, settings.schema, ledger.missing) if pending else ()),
-        *_unknown_names(ledger, pending, sources),
-        *agreed.notes,
-        *_held(evidence, agreed, sources),
-        *_empty(pending, sources),
-    )
-    doubts = (doubt for revision in pending for doubt in sources.doubts(revision))
-    notes = (*notes, *doubts)
     return _Found(
-        _upcoming(ledger, pending), problems, pending, routines, stuck=bool(stuck), notes=notes
+        _upcoming(ledger, pending, evidence.passed),
+        problems,
+        pending,
+        routines,
+        stuck=bool(stuck),
+        notes=tuple(_noted(ledger, pending, agreed, sources, evidence)),
     )
 
 
-def _upcoming(ledger: OpenLedger, pending: Iterable[Revision]) -> Upcoming:
+def _noted(
+    ledger: OpenLedger,
+    pending: Sequence[Revision],
+    agreed: Agreement,
+    sources: Sources,
+    evidence: Evidence,
+) -> Iterator[str]:
+    """Yield what the next run settles by itself, what may hold it, and what is no directive."""
+    if pending:
+        schema = ledger.visit.settings.schema
+        yield from hindrances(ledger.connection, schema, ledger.missing)
+    yield from _unknown_names(ledger, pending, sources)
+    yield from agreed.notes
+    yield from _held(evidence, agreed, sources)
+    yield from _empty(pending, sources)
+    for revision in pending:
+        yield from sources.doubts(revision)
+
+
+def _upcoming(
+    ledger: OpenLedger, pending: Iterable[Revision], passed: Collection[str]
+) -> Upcoming:
     ids = tuple(revision.id for revision in pending)
-    return Upcoming(frozenset(ledger.heads), ids, identity(ledger.connection))
+    return Upcoming(
+        frozenset(ledger.heads),
+        ids,
+        identity(ledger.connection),
+        frozenset(passed).intersection(ids),
+    )
 
 
 def _changed(settings: Settings) -> tuple[tuple[RoutineChange, ...], tuple[Problem, ...]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -236,15 +237,22 @@ def _build(number: str, system: CiSystem | None, environ: Mapping[str, str]) -> 
     if system is None:
         return Build(number=number, id=number, who=person(environ))
     found = (environ[variable] for variable in system.id if environ.get(variable))
-    project = "/".join(environ.get(name, "").split(":")[0] for name in system.project)
+    project = "/".join(_project(environ, name, system) for name in system.project)
     unique = next(found, number)
+    # Such as CodeBuild's id, and Jenkins' tag, which name their project.
+    is_whole = not project or re.search(rf"(?<!\w){re.escape(project)}(?!\w)", unique)
     return Build(
         number=number,
-        id=unique if project in unique else f"{project}:{unique}",
+        id=unique if is_whole else f"{project}:{unique}",
         project=project,
         commit=environ.get(system.commit) or None,
         who=person(environ),
     )
+
+
+def _project(environ: Mapping[str, str], name: str, system: CiSystem) -> str:
+    value = environ.get(name, "")
+    return value.split(":")[0] if name in system.id else value
 
 
 def _login() -> str:

@@ -44,7 +44,9 @@ class BuildRows:
     def build(self, number: str | None = None) -> BuildRecord | None:
         """Return a build by its number, or the latest one; None where there is none."""
         table = self.tables.builds
-        wanted = select(table.c.build_number, table.c.status, table.c.timestamp, table.c.logs)
+        # A table that was made by hand may allow rows without.
+        logs = func.coalesce(table.c.logs, "")
+        wanted = select(table.c.build_number, table.c.status, table.c.timestamp, logs)
         if number is not None:
             wanted = wanted.where(table.c.build_number == number)
         latest = (table.c.timestamp.desc().nulls_last(), table.c.id.desc())

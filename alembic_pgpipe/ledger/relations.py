@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Column, Connection, Table, text
+from sqlalchemy import Column, Connection, Table, func, select, text
 from sqlalchemy.schema import CreateColumn, CreateSchema
 
 from alembic_pgpipe.errors import LedgerError
@@ -88,6 +88,12 @@ class Relations:
                 self._refuse_keyless(table, found[table.name])
                 self._refuse_meddling(found[table.name])
         return tuple(name for name in NAMES if name not in found)
+
+    def may_read(self, table: Table) -> bool:
+        """Return whether this user may read a table that is there."""
+        name = self.connection.dialect.identifier_preparer.format_table(table)
+        asked = select(func.pg_catalog.has_table_privilege(name, "SELECT"))
+        return bool(self.connection.scalar(asked))
 
     def create(self, *only: Table) -> None:
         """Create what is missing of the ledger, or of some tables, in the caller's transaction.

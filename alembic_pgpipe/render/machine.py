@@ -98,7 +98,12 @@ def check_json(report: CheckReport, said: Callable[[str], str]) -> str:
             "notes": [said(note) for note in report.notes],
             "pending": [_named(revision) for revision in report.pending],
             "changed_routines": report.routines,
-            "run": tried and {"where": tried.where.value, "revisions": tried.revisions},
+            "run": tried
+            and {
+                "where": tried.where.value,
+                "revisions": tried.revisions,
+                "changed_routines": tried.routines,
+            },
         }
     )
 

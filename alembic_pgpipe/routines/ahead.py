@@ -39,6 +39,8 @@ UNSAFE_NEW_VALUE = "55P04"
 ACTIVE_TRANSACTION = "25001"
 READ_ONLY, DISK_FULL = "25006", "53100"
 NO_FAULT = WORTH_ANOTHER_TRY | {READ_ONLY, DISK_FULL}
+# Such as locks, which all steps hold to the end of the one transaction.
+OUT_OF_MEMORY = "53200"
 OF_THE_SERVER = re.compile(r'(?:role|database) "[^"]+" does not exist')
 
 
@@ -123,7 +125,8 @@ def _not_its_fault(error: Exception, *, is_first: bool) -> str | None:
     if code in NO_FAULT or OF_THE_SERVER.fullmatch(said.message):
         return f"{said.message} ({code})"
     sets = isinstance(error, StatementError) and error.statement.words[:1] == ("SET",)
-    if (code == UNSAFE_NEW_VALUE and not is_first) or (code == ACTIVE_TRANSACTION and sets):
+    shared = code in (UNSAFE_NEW_VALUE, OUT_OF_MEMORY) and not is_first
+    if shared or (code == ACTIVE_TRANSACTION and sets):
         return f"it needs a transaction of its own: {said.message} ({code})"
     return None
 

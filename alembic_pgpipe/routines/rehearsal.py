@@ -26,6 +26,7 @@ from alembic_pgpipe.environment import Elsewhere
 from alembic_pgpipe.model import Problem
 from alembic_pgpipe.routines.ahead import Ahead
 from alembic_pgpipe.routines.replay import Replay, Upcoming
+from alembic_pgpipe.routines.undoing import Undone
 from alembic_pgpipe.run.executor import Executor
 from alembic_pgpipe.run.session import Session, leaving
 from alembic_pgpipe.settings import RetryFailed, Settings, read_settings
@@ -59,7 +60,7 @@ class Rehearsal:
 
     ``connection`` is in a transaction, with the search path that a source would have.
     ``ran`` is how many of the upcoming revisions have been run, ``fault`` what is wrong with
-    the undo of one, ``held_up`` what they hold up where their tables are old.
+    the undo of one, ``notes`` what is to be known of them, as what they hold up.
     """
 
     connection: Connection
@@ -67,7 +68,7 @@ class Rehearsal:
     where: Where
     ran: int = 0
     fault: Problem | None = None
-    held_up: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     _read: dict[Callable[[Connection], object], Any] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -156,14 +157,16 @@ def rehearsal(
     ):
         name = _name(settings.url)
         elsewhere = _scratch(server.url(name).render_as_string())
-        replay = Replay(config, elsewhere, pending)
+        retried = upcoming.retried if upcoming is not None else ()
+        replay = Replay(config, elsewhere, pending, retried)
         administration = _scratch(server.url().render_as_string())
         with open_database(replace(settings, **administration.options), {}) as database:
             replay.bring(database, name, to)
             held_up = replay.held_up() if pending else ()
-            fault = replay.try_undo(database, name) if pending else None
+            undone = replay.try_undo(database, name) if pending else Undone()
         with _open(settings, elsewhere, Where.SCRATCH) as opened:
-            yield replace(opened, ran=len(pending), fault=fault, held_up=held_up)
+            notes = (*held_up, *undone.notes)
+            yield replace(opened, ran=len(pending), fault=undone.problem, notes=notes)
 
 
 @contextmanager

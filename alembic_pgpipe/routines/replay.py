@@ -32,10 +32,10 @@ from alembic_pgpipe.errors import (
 )
 from alembic_pgpipe.ledger.build import current_build
 from alembic_pgpipe.ledger.history import History
-from alembic_pgpipe.model import Direction, Outcome, Problem, Revision, Status
+from alembic_pgpipe.model import Direction, Outcome, Revision, Status
 from alembic_pgpipe.project import OpenLedger, open_ledger, visit_project
 from alembic_pgpipe.revisions.project import ProjectRevisions
-from alembic_pgpipe.routines.undoing import fault, to_undo
+from alembic_pgpipe.routines.undoing import Undone, to_undo, undone
 from alembic_pgpipe.run.holdups import Seen, read_seen, told
 from alembic_pgpipe.run.plan import Action, Decision
 from alembic_pgpipe.run.step import Sources, Step
@@ -92,12 +92,14 @@ class Upcoming:
     """What an upgrade of the project's database would run: it is at the ``heads``.
 
     ``pending`` are the ids of the revisions, in the order of the run.  ``identity`` tells
-    that database from all others.
+    that database from all others.  It has passed those that are ``retried``, which may need
+    what comes behind them.
     """
 
     heads: frozenset[str]
     pending: tuple[str, ...]
     identity: Identity | None = None
+    retried: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +107,14 @@ class Replay:
     """The project's commands, sent to another database.
 
     Revisions that are ``pending`` must not fail at their place, and what they hold up is
-    looked at; of others it is known that they went through somewhere, if not there.
+    looked at; of others it is known that they went through somewhere, if not there.  Those
+    that are ``retried`` may go through behind the others.
     """
 
     config: Config
     elsewhere: Elsewhere
     pending: Collection[str] = ()
+    retried: Collection[str] = ()
 
     def ahead(
         self, to: Sequence[str] | None, upcoming: Upcoming | None = None
@@ -127,7 +131,18 @@ class Replay:
                 wanted = frozenset(visit.revisions.heads() if to is None else to)
                 return _steps(ledger, wanted, upcoming)
 
-        return self._look(look)
+        steps = self._look(look)
+        if steps and upcoming is None and self._own() == self._look(_identity):
+            raise RehearsalError(OWN)
+        return steps
+
+    def _own(self) -> Identity | None:
+        """Return the identity of the project's own database; None where it cannot be asked."""
+        try:
+            with _quietly():
+                return visit_project(self.config, _identity)
+        except PgpipeError:
+            return None
 
     def bring(self, server: Database, name: str, to: Sequence[str] | None) -> None:
         """Bring a scratch server's database to the revisions; to the heads without any.
@@ -144,15 +159,15 @@ class Replay:
                 # What is new here may be pending as well, where nobody could say so.
                 self._upgrade(database, connection, to, state.ahead)
 
-    def try_undo(self, server: Database, name: str) -> Problem | None:
-        """Undo the pending end of the history, and run it again; return what is wrong there.
+    def try_undo(self, server: Database, name: str) -> Undone:
+        """Undo the pending end of the history, and run it again; return what came of it.
 
         What went through before, as it is now, is left out.  The database ends at the heads,
         where it is before.
         """
         target = self._look(self._to_undo)
         if target is None:
-            return None
+            return Undone()
         with server.connect(autocommit=True) as connection:
             database = server.elsewhere(name)
             for direction, move in (
@@ -163,14 +178,14 @@ class Replay:
                 if error is not None:
                     self._make_anew(database, connection, name, None)
                     return self._fault(error, direction)
-        return None
+        return Undone()
 
     def _to_undo(self, visit: Visit) -> str | None:
         with open_ledger(visit) as ledger:
             sources = Sources(visit.settings)
             return to_undo(visit.revisions, self.pending, ledger.history(), sources)
 
-    def _fault(self, error: PgpipeError, direction: Direction) -> Problem:
+    def _fault(self, error: PgpipeError, direction: Direction) -> Undone:
         if not isinstance(error, StepError):
             raise error
         cause = error.cause
@@ -180,7 +195,7 @@ class Replay:
             file = visit.revisions.get(cause.revision).undo
             return visit.settings.shown(sources / file) if file else cause.file
 
-        return fault(cause, direction, self._look(undo))
+        return undone(cause, direction, self._look(undo))
 
     def held_up(self) -> tuple[str, ...]:
         """Return what the pending revisions hold up: a line for each file that does."""
@@ -242,7 +257,8 @@ class Replay:
 
         while (error := self._failure(run, database, server)) is not None:
             failed = error.cause.revision if isinstance(error, StepError) else None
-            if failed is None or failed in passed or failed in self.pending:
+            new = failed in self.pending and failed not in self.retried
+            if failed is None or failed in passed or new:
                 raise _not_replayed(error) from error
             passed[failed] = error
             self._decide(failed, Status.SKIPPED)
@@ -358,6 +374,11 @@ def identity(connection: Connection) -> Identity:
     """Return what tells a database from all others, its copies too."""
     since, oid = connection.exec_driver_sql(IDENTITY).one()
     return since, oid
+
+
+def _identity(visit: Visit) -> Identity:
+    with open_ledger(visit) as ledger:
+        return identity(ledger.connection)
 
 
 def _unapplied(ledger: OpenLedger, ids: Collection[str]) -> list[str]:

@@ -83,7 +83,7 @@ class Outstanding:
         try:
             with rehearsal(self.config, upcoming=self.upcoming) as rehearsed:
                 trial = _try_changes(rehearsed, self.changes)
-                trial = replace(trial, notes=(*rehearsed.held_up, *trial.notes))
+                trial = replace(trial, notes=(*rehearsed.notes, *trial.notes))
         except UntriedError as error:
             return Trial(notes=(str(error),), tried=self._up_to(Where.GIVEN, error))
         except RehearsalError as error:
@@ -92,9 +92,8 @@ class Outstanding:
             return Trial(notes=(f"not rehearsed: {error}",))
         if rehearsed.where is Where.GIVEN:
             return self._compared(rehearsed, trial)
-        forgiven = self._forgiven(trial)
         faults = (rehearsed.fault,) if rehearsed.fault is not None else ()
-        return replace(forgiven, problems=(*faults, *forgiven.problems))
+        return self._forgiven(replace(trial, problems=(*faults, *trial.problems)))
 
     def _failed(self, error: RehearsalError) -> Trial:
         """Return what came of a rehearsal that has not reached the state that it should."""

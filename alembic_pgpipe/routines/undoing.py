@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from itertools import takewhile
 
 from alembic_pgpipe.errors import Cause
@@ -12,6 +13,12 @@ from alembic_pgpipe.revisions.project import ProjectRevisions
 from alembic_pgpipe.run.step import Sources
 
 BASE = "base"
+# raise_exception: PL/pgSQL's RAISE without a code.
+RAISED = "(P0001)"
+LEAVES = (
+    "this undo leaves something behind on a scratch server, so that what it undoes fails the "
+    "next time"
+)
 
 
 def to_undo(
@@ -30,19 +37,26 @@ def to_undo(
     return next(iter(revisions.parents(untried[-1].id)), BASE) if untried else None
 
 
-def fault(cause: Cause, direction: Direction, undo: str) -> Problem:
-    """Return what is wrong with an undo; ``undo`` is its file.
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """What came of trying undo files: what is wrong with one, and what is to be known."""
 
-    Where it went through and its revision did not a second time, something is left.
+    problem: Problem | None = None
+    notes: tuple[str, ...] = ()
+
+
+def undone(cause: Cause, direction: Direction, undo: str) -> Undone:
+    """Return what came of an undo that stopped, or whose revision did the second time.
+
+    ``undo`` is its file.  One that raises an error of its own says that there is no way back;
+    one that leaves something behind may do so for want of a way, as an enum's new value.
     """
-    if direction is Direction.DOWNGRADE:
-        message = f"this undo fails on a scratch server: {cause.message}"
-        return Problem(cause.file, message, cause.line, cause.column)
-    return Problem(
-        undo,
-        "this undo leaves something behind on a scratch server, so that what it undoes fails "
-        f"the next time: {cause.where}: {cause.message}",
-    )
+    if direction is Direction.UPGRADE:
+        return Undone(notes=(f"{undo}: {LEAVES}: {cause.where}: {cause.message}",))
+    if RAISED in cause.message:
+        return Undone()
+    message = f"this undo fails on a scratch server: {cause.message}"
+    return Undone(Problem(cause.file, message, cause.line, cause.column))
 
 
 def _end(revisions: ProjectRevisions, pending: Collection[str]) -> Iterator[Revision]:

@@ -24,11 +24,15 @@ from alembic_pgpipe.run.holdups import (
     compared,
 )
 
-# What was read in an earlier step counts until the session hands it in, which it does where it
-# is idle: since PostgreSQL 15 when it is asked to, before that each half second.
+# What was read in an earlier step counts until the session hands it in, which it does when it
+# is asked to since PostgreSQL 15.  Before that it has to be left out of the count.
 HAND_IN = "SELECT pg_catalog.pg_stat_force_next_flush()"
 HAND_IN_SINCE = 15
-WAIT_FOR_HAND_IN = "SELECT pg_catalog.pg_sleep(0.51)"
+READ_BEFORE = """
+    SELECT oid::pg_catalog.int8, pg_catalog.pg_stat_get_xact_numscans(oid)
+    FROM pg_catalog.pg_class
+    WHERE relkind IN ('r', 'm') AND pg_catalog.pg_stat_get_xact_numscans(oid) > 0
+    """
 LOCKS = """
     SELECT l.relation::pg_catalog.int8, pg_catalog.array_agg(l.mode),
            pg_catalog.pg_stat_get_xact_numscans(l.relation)
@@ -84,6 +88,7 @@ class Onlooker:
     main: DriverConnection
     ask: Ask
     _before: Mapping[int, Table] = field(default_factory=dict)
+    _read_before: Mapping[int, int] = field(default_factory=dict)
 
     def begin(self, *, transactional: bool) -> None:
         """Look ahead of a step, outside a transaction."""
@@ -91,16 +96,22 @@ class Onlooker:
             self._before = self._tables(self.ask)
             return
         version = self.main.connection.dialect.server_version_info or (0,)
-        is_asked = int(version[0]) >= HAND_IN_SINCE
         with self.main.autocommit():
-            self.main.command(HAND_IN if is_asked else WAIT_FOR_HAND_IN)
+            if int(version[0]) >= HAND_IN_SINCE:
+                self.main.command(HAND_IN)
+            else:
+                self._read_before = dict(map(tuple, self.main.ask(READ_BEFORE, {})))
 
     def end(self, *, transactional: bool) -> Seen:
         """Return what was seen, ahead of the commit of the transaction that the step has."""
         if not transactional:
             return compared(self._before, self._tables(self.ask), None)
         found = self.main.ask(LOCKS, {"modes": list(STRONG)})
-        locks = {oid: Lock(frozenset(modes), scans) for oid, modes, scans in found}
+        known = self._read_before
+        locks = {
+            oid: Lock(frozenset(modes), max(0, scans - known.get(oid, 0)))
+            for oid, modes, scans in found
+        }
         before, after = (self._tables(ask, list(locks)) for ask in (self.ask, self.main.ask))
         return compared(before, after, locks)
 

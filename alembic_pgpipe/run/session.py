@@ -48,7 +48,8 @@ AS_DECLARED = """
         ) INTO names
         FROM pg_catalog.pg_constraint AS c
         JOIN pg_catalog.pg_namespace AS n ON n.oid = c.connamespace
-        WHERE condeferrable AND NOT condeferred;
+        WHERE condeferrable AND NOT condeferred
+            AND pg_catalog.has_schema_privilege(n.oid, 'USAGE');
         IF names IS NOT NULL THEN
             EXECUTE 'SET CONSTRAINTS ' || names || ' IMMEDIATE';
         END IF;

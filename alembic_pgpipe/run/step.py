@@ -134,7 +134,13 @@ class Sources:
     def undo_file(self, revision: Revision) -> str | None:
         """Return a revision's undo by its path below the sources folder; None without one."""
         file = revision.undo if revision.source is not None else None
-        return file if file is not None and (self.settings.sources / file).exists() else None
+        if file is None:
+            return None
+        try:
+            return file if (self.settings.sources / file).exists() else None
+        except OSError:
+            # What keeps it from being looked for, says who reads it.
+            return file
 
     def undo_refusal(self, revision: Revision) -> SourceError | None:
         """Return why a revision's undo may not run as it is; None where it may, or is not."""

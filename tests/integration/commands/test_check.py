@@ -57,7 +57,7 @@ def test_check_tells_a_program_what_is_pending_and_where_it_ran(project: Project
     assert [one["name"] for one in found["pending"]] == ["a1", "a2"]
     assert found["pending"][0]["source"] == "a1.sql"
     assert (found["problems"], found["notes"]) == ([], [])
-    assert found["run"] == {"where": "scratch", "revisions": 2}
+    assert found["run"] == {"where": "scratch", "revisions": 2, "changed_routines": 0}
     read = json.loads(project.ok("pgpipe", "check", "--no-rehearsal", "--json").output)
     assert read["run"] is None and len(read["pending"]) == 2
 

@@ -13,6 +13,13 @@ def build(number: int) -> dict[str, str]:
     return {"BUILD_NUMBER": str(number), "BUILD_TAG": f"shop-{number}"}
 
 
+def test_a_row_without_a_log_is_shown_as_one_that_is_empty(project: Project) -> None:
+    two_builds(project)
+    project.query("ALTER TABLE migration_logs ALTER logs DROP NOT NULL")
+    project.query("UPDATE migration_logs SET logs = NULL WHERE build_number = '1'")
+    assert project.ok("pgpipe", "log", "1").output == "build 1: SUCCESS\n\n"
+
+
 def two_builds(project: Project) -> Project:
     """Let build 1 succeed and build 2 fail."""
     project.wrapped(a1=TABLE.format("a"))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from alembic.config import Config
@@ -268,3 +269,25 @@ def test_status_creates_nothing(project: Project) -> None:
     assert "1 WAITING" in project.ok("pgpipe", "status").output
     relations = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace"
     assert project.query(relations) == []
+
+
+@pytest.fixture
+def role(project: Project) -> Iterator[str]:
+    """Give a login that may read what is granted to it, and no more."""
+    name = f"looker_{uuid4().hex}"
+    project.query(f"CREATE ROLE {name} LOGIN")
+    yield name
+    project.query(f"DROP OWNED BY {name}; DROP ROLE {name}")
+
+
+def test_whoever_may_only_look_needs_no_builds_logs(
+    project: Project, shipper: Project, role: str
+) -> None:
+    project.wrapped(a1=TABLE.format("a"))
+    project.ok("upgrade", "head")
+    project.query(f"GRANT SELECT ON migrations, migration_attempts, alembic_version TO {role}")
+    shipper.source("a1", TABLE.format("a"))
+    shipper.ok("pgpipe", "wrap")
+    assert "1 SUCCESS" in shipper.ok("pgpipe", "status").output
+    shipper.ok("pgpipe", "check", "--no-rehearsal")
+    assert "agree" in shipper.ok("pgpipe", "repair").output

@@ -398,3 +398,17 @@ def test_without_the_extension_there_is_one_line(project: Project) -> None:
         (project.folder / f"alembic/routines/{name}.sql").unlink()
     routines(project, s=SQL.format("s", 1))
     assert len(lines(project.ok("pgpipe", "check"))) == 1
+
+
+def test_what_is_retried_may_need_what_comes_behind_it(project: Project) -> None:
+    project.wrapped(
+        a1="CREATE TABLE t (i int);\nINSERT INTO t VALUES (1), (1);\n",
+        a2="CREATE UNIQUE INDEX t_i ON t (i);\n",
+    )
+    project.alembic("upgrade", "head")
+    project.ok("pgpipe", "skip", "a2", "--reason", "duplicates")
+    project.wrapped(a3="DELETE FROM t;\n")
+    project.ok("upgrade", "head")
+    project.ok("pgpipe", "retry", "a2")
+    assert project.ok("pgpipe", "check").output.endswith("scratch server: no problems\n")
+    project.ok("upgrade", "head")

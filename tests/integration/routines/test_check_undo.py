@@ -110,13 +110,31 @@ def test_a_failing_undo_is_a_problem(project: Project, moves: list[tuple[str, st
     assert moves == [("downgrade", "base"), ("upgrade", "heads")]
 
 
-def test_an_undo_that_leaves_something_behind_is_a_problem(project: Project) -> None:
+def test_an_undo_that_leaves_something_behind_is_a_note(project: Project) -> None:
     undoable(project, a="SELECT 1;\n")
-    problem = lines(project.alembic("pgpipe", "check"))[0]
-    assert problem == (
-        f'alembic/sql/a.down.sql: {LEAVES}alembic/sql/a.sql:1:1: relation "a" already exists '
-        "(42P07)"
+    note = lines(project.ok("pgpipe", "check"))[0]
+    assert note == (
+        f'note: alembic/sql/a.down.sql: {LEAVES}alembic/sql/a.sql:1:1: relation "a" already '
+        "exists (42P07)"
     )
+
+
+def test_an_undo_that_says_that_there_is_no_way_back_is_believed(project: Project) -> None:
+    undoable(project, a="DO $$ BEGIN RAISE EXCEPTION 'no way back'; END $$;\n")
+    assert lines(project.ok("pgpipe", "check")) == [
+        "1 pending revision run on a scratch server: no problems"
+    ]
+
+
+def test_an_undo_is_not_blamed_for_what_only_the_real_database_has(project: Project) -> None:
+    project.query("CREATE TABLE legacy (id int)")
+    project.source(
+        "a", "ALTER TABLE IF EXISTS legacy ADD x int;\n", "ALTER TABLE legacy DROP x;\n"
+    )
+    project.ok("pgpipe", "wrap")
+    assert "legacy" in project.ok("pgpipe", "check").output
+    project.query("DROP TABLE legacy")
+    assert project.alembic("pgpipe", "check").code == 6
 
 
 def test_what_an_undo_has_half_done_does_not_stay(project: Project) -> None:

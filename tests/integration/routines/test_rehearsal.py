@@ -560,12 +560,16 @@ def test_a_database_that_is_named_is_used_and_rolled_back(
 
 
 def test_what_is_ahead_of_a_database_that_is_named_is_run_there(
-    project: Project, database: URL
+    project: Project, database: URL, second_database: URL
 ) -> None:
     project.wrapped(a1=TABLE.format("a"))
     project.ok("upgrade", "head")
     project.wrapped(a2="ALTER TABLE a RENAME TO b;\n", a3=f"--skip\n{TABLE.format('c')}")
     project.configure(rehearsal_url=database.render_as_string().replace("%", "%%"))
+    with pytest.raises(RehearsalError, match="names the project's own database"):
+        tables(project)
+    project.url = second_database
+    project.configure()
     assert tables(project) == {"b"}
     with rehearsal(configuration(project), to=[revision_id("a1")]) as rehearsed:
         assert tables_of(rehearsed) == {"a"}
