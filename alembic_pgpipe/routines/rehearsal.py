@@ -25,8 +25,9 @@ from alembic_pgpipe.connect.url import LIBPQ_VARIABLES, database_name
 from alembic_pgpipe.environment import Elsewhere
 from alembic_pgpipe.model import Problem
 from alembic_pgpipe.routines.ahead import Ahead
-from alembic_pgpipe.routines.replay import Replay, Upcoming
+from alembic_pgpipe.routines.replay import Replay
 from alembic_pgpipe.routines.undoing import Undone
+from alembic_pgpipe.routines.upcoming import Upcoming
 from alembic_pgpipe.run.executor import Executor
 from alembic_pgpipe.run.session import Session, leaving
 from alembic_pgpipe.settings import RetryFailed, Settings, read_settings

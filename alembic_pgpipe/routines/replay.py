@@ -14,7 +14,6 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import TypeVar
 
 from alembic import command
@@ -27,22 +26,18 @@ from alembic_pgpipe.environment import ELSEWHERE, Elsewhere, Visit
 from alembic_pgpipe.errors import (
     PgpipeError,
     RehearsalError,
-    RevisionError,
     StepError,
 )
 from alembic_pgpipe.ledger.build import current_build
-from alembic_pgpipe.ledger.history import History
-from alembic_pgpipe.model import Direction, Outcome, Revision, Status
-from alembic_pgpipe.project import OpenLedger, open_ledger, visit_project
-from alembic_pgpipe.revisions.project import ProjectRevisions
+from alembic_pgpipe.model import Direction, Outcome, Status
+from alembic_pgpipe.project import open_ledger, visit_project
+from alembic_pgpipe.routines.beginning import NOTHING, State, compared, seen_in
 from alembic_pgpipe.routines.undoing import Undone, to_undo, undone
-from alembic_pgpipe.run.holdups import Seen, read_seen, told
-from alembic_pgpipe.run.plan import Action, Decision
+from alembic_pgpipe.routines.upcoming import OWN, Identity, Upcoming, identity_seen, steps_ahead
+from alembic_pgpipe.run.holdups import told
 from alembic_pgpipe.run.step import Sources, Step
 
 T = TypeVar("T")
-# Since when its server runs, and which database it is there: a clone shares all but that.
-Identity = tuple[datetime, int]
 # More than any history misses; a text made at random could ask for ever.
 MOST_MISSING = 200
 MISSING = re.compile(r'\b(?P<kind>role|database|schema) "(?P<name>[^"]+)" does not exist')
@@ -54,52 +49,13 @@ CREATE = {
 }
 # The server's own have the numbers below.
 OTHER_DATABASES = "SELECT datname FROM pg_catalog.pg_database WHERE oid >= 16384"
-IDENTITY = (
-    "SELECT pg_catalog.pg_postmaster_start_time(), oid FROM pg_catalog.pg_database "
-    "WHERE datname = pg_catalog.current_database()"
-)
 OTHER_ROLES = "SELECT rolname FROM pg_catalog.pg_roles WHERE oid >= 16384"
 NOT_REPLAYED = "The history cannot be replayed on a scratch server"
 REHEARSED = "it failed at its place in a rehearsal"
-OWN = (
-    "pgpipe.rehearsal_url names the project's own database, where what is tried would lock "
-    "people out. Let it name a copy, or remove the option: then a scratch server is used."
-)
 USE_ANOTHER = (
     "Mend it; or set pgpipe.rehearsal_url to a copy of the project's database, where all is "
     "rolled back."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """How far a database is; ``usable`` where it can be brought to what is wanted.
-
-    ``ahead`` are the project's revisions that are not applied there.
-    """
-
-    heads: frozenset[str] = frozenset()
-    wanted: frozenset[str] = frozenset()
-    ahead: frozenset[str] = frozenset()
-    usable: bool = False
-
-
-NOTHING = State()
-
-
-@dataclass(frozen=True, slots=True)
-class Upcoming:
-    """What an upgrade of the project's database would run: it is at the ``heads``.
-
-    ``pending`` are the ids of the revisions, in the order of the run.  ``identity`` tells
-    that database from all others.  It has passed those that are ``retried``, which may need
-    what comes behind them.
-    """
-
-    heads: frozenset[str]
-    pending: tuple[str, ...]
-    identity: Identity | None = None
-    retried: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +85,10 @@ class Replay:
         def look(visit: Visit) -> tuple[Step, ...]:
             with open_ledger(visit) as ledger:
                 wanted = frozenset(visit.revisions.heads() if to is None else to)
-                return _steps(ledger, wanted, upcoming)
+                return steps_ahead(ledger, wanted, upcoming)
 
         steps = self._look(look)
-        if steps and upcoming is None and self._own() == self._look(_identity):
+        if steps and upcoming is None and self._own() == self._look(identity_seen):
             raise RehearsalError(OWN)
         return steps
 
@@ -140,7 +96,7 @@ class Replay:
         """Return the identity of the project's own database; None where it cannot be asked."""
         try:
             with _quietly():
-                return visit_project(self.config, _identity)
+                return visit_project(self.config, identity_seen)
         except PgpipeError:
             return None
 
@@ -205,7 +161,7 @@ class Replay:
                 history, sources = ledger.history(), Sources(visit.settings)
             watched = self._watched(visit)
             pending = (r for r in visit.revisions.all() if r.id in watched)
-            found = {sources.file(r): _seen(r, history) for r in pending}
+            found = {sources.file(r): seen_in(r, history) for r in pending}
             return told({file: seen for file, seen in found.items() if seen is not None})
 
         return self._look(look)
@@ -221,7 +177,7 @@ class Replay:
             with open_ledger(visit) as ledger:
                 wanted = visit.revisions.heads() if to is None else to
                 state = State(frozenset(ledger.heads), frozenset(wanted))
-                return _compared(visit, ledger.history(), state, self._watched(visit))
+                return compared(visit, ledger.history(), state, self._watched(visit))
 
         return self._look(look)
 
@@ -343,143 +299,6 @@ def _quietly() -> Iterator[None]:
         logging.disable(before)
 
 
-# --- which steps are ahead of a database that was named? ---
-
-
-def _steps(
-    ledger: OpenLedger, wanted: frozenset[str], upcoming: Upcoming | None
-) -> tuple[Step, ...]:
-    revisions, heads = ledger.visit.revisions, frozenset(ledger.heads)
-    if upcoming is not None and upcoming.identity == identity(ledger.connection):
-        raise RehearsalError(OWN)
-    if upcoming is not None and heads == upcoming.heads:
-        ids: Collection[str] = upcoming.pending
-    elif heads == wanted:
-        ids = ()
-    elif upcoming is None and heads <= (behind := revisions.applied(wanted)):
-        ids = _unapplied(ledger, behind - revisions.applied(heads))
-    else:
-        raise _elsewhere(heads, wanted, upcoming)
-    found = {revision.id: revision for revision in revisions.those(ids)}
-    sources = Sources(ledger.visit.settings)
-    return tuple(_step(found[id_], sources) for id_ in ids)
-
-
-def _step(revision: Revision, sources: Sources) -> Step:
-    action = Action.PASS if sources.facts(revision).skip else Action.RUN
-    return sources.step(revision, Direction.UPGRADE, Decision(action))
-
-
-def identity(connection: Connection) -> Identity:
-    """Return what tells a database from all others, its copies too."""
-    since, oid = connection.exec_driver_sql(IDENTITY).one()
-    return since, oid
-
-
-def _identity(visit: Visit) -> Identity:
-    with open_ledger(visit) as ledger:
-        return identity(ledger.connection)
-
-
-def _unapplied(ledger: OpenLedger, ids: Collection[str]) -> list[str]:
-    """Return which revisions an upgrade would not pass over, in their order."""
-    history = ledger.history()
-    passed_over = (Status.SUCCESS, Status.SKIPPED)
-    some = ledger.visit.revisions.those(ids)
-    return [r.id for r in some if history.status(r.id) not in passed_over]
-
-
-def _elsewhere(
-    heads: frozenset[str], wanted: frozenset[str], upcoming: Upcoming | None
-) -> RehearsalError:
-    place = f"The database in pgpipe.rehearsal_url is at {named(heads)}, and "
-    if upcoming is None:
-        return RehearsalError(
-            f"{place}the rehearsal needs it at {named(wanted)}, or on the way there. "
-            "Bring it there, or remove the option: then a scratch server is used."
-        )
-    return RehearsalError(
-        f"{place}the project's database at {named(upcoming.heads)}. Make it a copy of that "
-        "anew, or remove the option: then a scratch server is used."
-    )
-
-
-# --- is what is there still the history's beginning? ---
-
-
-def _compared(visit: Visit, history: History, state: State, watched: frozenset[str]) -> State:
-    """Return the state of a database beside that of the history."""
-    revisions = visit.revisions
-    try:
-        applied = revisions.applied(state.heads)
-        wanted = revisions.applied(state.wanted)
-    except RevisionError:
-        return state
-    usable = bool(applied) and applied <= wanted and _is_beginning(visit, history, applied)
-    seen = all(_is_seen(r, history) for r in revisions.all() if r.id in applied & watched)
-    ahead = revisions.ids() - applied
-    return replace(state, ahead=ahead, usable=usable and seen)
-
-
-def _is_beginning(visit: Visit, history: History, applied: Collection[str]) -> bool:
-    """Tell whether a database is what running the history so far would make of it."""
-    if any(row.status is not Status.WAITING for row in history.strangers):
-        return False
-    revisions, sources = visit.revisions, Sources(visit.settings)
-    return _in_order(revisions, applied, history) and all(
-        _is_as_applied(r, history, sources) if r.id in applied else _is_untouched(r, history)
-        for r in revisions.all()
-    )
-
-
-def _is_seen(revision: Revision, history: History) -> bool:
-    """Tell whether what a revision holds up was looked at when it was run, if it was."""
-    skipped = history.status(revision.id) is Status.SKIPPED
-    return skipped or _seen(revision, history) is not None
-
-
-def _seen(revision: Revision, history: History) -> Seen | None:
-    last = history.last_try(revision.id, Direction.UPGRADE)
-    if last is None or last.outcome is not Outcome.SUCCESS or last.message is None:
-        return None
-    return read_seen(last.message)
-
-
-def _is_as_applied(revision: Revision, history: History, sources: Sources) -> bool:
-    facts = sources.facts(revision)
-    if history.status(revision.id) is Status.SKIPPED:
-        return facts.skip
-    last = history.last_try(revision.id, Direction.UPGRADE)
-    return (
-        last is not None and last.outcome is Outcome.SUCCESS and last.checksum == facts.checksum
-    )
-
-
-def _is_untouched(revision: Revision, history: History) -> bool:
-    """Tell whether nothing of a revision is in the database, not even half of it."""
-    last = history.last_try(revision.id, Direction.UPGRADE)
-    if history.status(revision.id) is Status.WAITING or last is None:
-        return True
-    half = last.statement_hashes or last.under_way or last.transaction_id
-    return revision.source is not None and last.outcome is not Outcome.SUCCESS and not half
-
-
-def _in_order(revisions: ProjectRevisions, applied: Iterable[str], history: History) -> bool:
-    """Tell whether each revision was run behind those that it now builds on."""
-    place = {
-        id_: attempt.id
-        for id_ in applied
-        if (attempt := history.last_try(id_, Direction.UPGRADE)) is not None
-        and id_ not in history.decisions
-    }
-    return all(
-        place[parent] < at
-        for id_, at in place.items()
-        for parent in revisions.parents(id_)
-        if parent in place
-    )
-
-
 # --- the scratch server ---
 
 
@@ -547,8 +366,3 @@ def _not_replayed(error: PgpipeError) -> PgpipeError:
         f"{cause.message.rstrip('.')}. {USE_ANOTHER}",
         cause,
     )
-
-
-def named(heads: Iterable[str]) -> str:
-    """Return where a database is, for a message."""
-    return ", ".join(sorted(heads)) or "the base"

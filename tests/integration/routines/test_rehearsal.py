@@ -28,7 +28,8 @@ from alembic_pgpipe.errors import (
 )
 from alembic_pgpipe.revisions.wrapper import revision_id
 from alembic_pgpipe.routines.rehearsal import FOLDER, Rehearsal, rehearsal
-from alembic_pgpipe.routines.replay import Replay, Upcoming
+from alembic_pgpipe.routines.replay import Replay
+from alembic_pgpipe.routines.upcoming import Upcoming
 from alembic_pgpipe.run.server_errors import StatementError
 from alembic_pgpipe.source import read_statements
 from tests.background import eventually
