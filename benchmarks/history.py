@@ -150,11 +150,13 @@ class Bench:
         case.run("stamp", "head")
         return case
 
-    def measure(self, cases: Sequence[Case], rounds: int) -> None:
-        """Run each command on each history, in turns."""
+    def measure(
+        self, cases: Sequence[Case], rounds: int, commands: Sequence[str] = tuple(COMMANDS)
+    ) -> None:
+        """Run commands on each history, in turns; all of them unless they are named."""
         for _ in range(rounds):
             self.imports.append(cases[0].run_imports())
-            for command in COMMANDS:
+            for command in commands:
                 for case in cases:
                     self._once(case, command)
 
