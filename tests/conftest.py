@@ -19,7 +19,7 @@ from psycopg2 import extensions, sql
 from sqlalchemy import URL
 
 from alembic_pgpipe.connect.server import ScratchServer, scratch_server
-from alembic_pgpipe.routines import rehearsal
+from alembic_pgpipe.rehearsal import database as rehearsal_database
 from tests.project import Project
 from tests.scratch_folder import scratch_folder
 
@@ -96,7 +96,7 @@ def shared_rehearsal(
     def started(_directory: Path, _environ: Mapping[str, str]) -> Iterator[ScratchServer]:
         yield rehearsal_server
 
-    monkeypatch.setattr(rehearsal, "scratch_server", started)
+    monkeypatch.setattr(rehearsal_database, "scratch_server", started)
     return rehearsal_server
 
 

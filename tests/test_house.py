@@ -26,6 +26,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("run",),
     # One room in three files: env.py, revisions and our own commands each call one.
     ("operations", "environment", "project"),
+    # Where what is to be shipped is tried, and nothing stays.
+    ("rehearsal",),
     # What a database holds of routines and their kin, and what the project makes of it.
     ("routines",),
     ("commands",),

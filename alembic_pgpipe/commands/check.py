@@ -23,11 +23,11 @@ from alembic_pgpipe.ledger.history import History
 from alembic_pgpipe.ledger.tables import ATTEMPTS
 from alembic_pgpipe.model import Direction, Problem, Revision, Status
 from alembic_pgpipe.project import OpenLedger, open_ledger, visit_project
+from alembic_pgpipe.rehearsal.upcoming import Upcoming, identity
 from alembic_pgpipe.revisions.broken import lost_wrapper, two_heads
 from alembic_pgpipe.revisions.project import ProjectRevisions
 from alembic_pgpipe.revisions.unwrapped import unwrapped_sources
 from alembic_pgpipe.routines.trial import Outstanding, Trial, Tried
-from alembic_pgpipe.routines.upcoming import Upcoming, identity
 from alembic_pgpipe.routines.working import GONE, RoutineChange, changed_routines, unsettled
 from alembic_pgpipe.run.edited import counted_text, difference, edited_text
 from alembic_pgpipe.run.failure import excerpt, problem_of

@@ -9,6 +9,7 @@ from alembic.script import ScriptDirectory
 
 from alembic_pgpipe.commands.append import Wrapped, append
 from alembic_pgpipe.errors import RoutineError
+from alembic_pgpipe.rehearsal.database import rehearsal
 from alembic_pgpipe.revisions.project import ProjectRevisions
 from alembic_pgpipe.routines.files import (
     RoutineRevision,
@@ -16,7 +17,6 @@ from alembic_pgpipe.routines.files import (
     routine_revisions,
     write_files,
 )
-from alembic_pgpipe.routines.rehearsal import rehearsal
 from alembic_pgpipe.routines.shipment import Plan
 from alembic_pgpipe.routines.shipping import Shipping
 from alembic_pgpipe.routines.stage import Stage

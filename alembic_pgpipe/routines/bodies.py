@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from sqlalchemy.exc import DBAPIError
 
 from alembic_pgpipe.model import Problem
-from alembic_pgpipe.routines.rehearsal import Rehearsal
+from alembic_pgpipe.rehearsal.database import Rehearsal
 from alembic_pgpipe.run.routine_lines import Frame, routine_body
 from alembic_pgpipe.run.server_errors import server_error
 from alembic_pgpipe.source import read_statements

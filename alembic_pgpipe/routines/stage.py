@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
+from alembic_pgpipe.rehearsal.database import Rehearsal
 from alembic_pgpipe.routines.catalog import (
     Address,
     DatabaseObject,
@@ -25,7 +26,6 @@ from alembic_pgpipe.routines.definitions import Definition, read_definitions
 from alembic_pgpipe.routines.dependencies import read_graph
 from alembic_pgpipe.routines.heads import WITH_ARGUMENTS, head_of, heads
 from alembic_pgpipe.routines.order import in_order
-from alembic_pgpipe.routines.rehearsal import Rehearsal
 from alembic_pgpipe.run.server_errors import StatementError
 from alembic_pgpipe.source import Statement, read_statements
 

@@ -10,14 +10,14 @@ from alembic.config import Config
 
 from alembic_pgpipe.errors import PgpipeError, RehearsalError, UntriedError
 from alembic_pgpipe.model import Problem, Revision
+from alembic_pgpipe.rehearsal.database import Rehearsal, Where, rehearsal
+from alembic_pgpipe.rehearsal.unmade import Missing, unmade
+from alembic_pgpipe.rehearsal.upcoming import Upcoming, named
 from alembic_pgpipe.routines.bodies import Bodies
-from alembic_pgpipe.routines.rehearsal import Rehearsal, Where, rehearsal
 from alembic_pgpipe.routines.shipment import Shipment
 from alembic_pgpipe.routines.shipping import Shipping
 from alembic_pgpipe.routines.stage import Stage
 from alembic_pgpipe.routines.texts import Texts, latest_texts
-from alembic_pgpipe.routines.unmade import Missing, unmade
-from alembic_pgpipe.routines.upcoming import Upcoming, named
 from alembic_pgpipe.routines.working import RoutineChange
 from alembic_pgpipe.settings import read_settings
 

@@ -13,7 +13,7 @@ ROOMS = frozenset(
     f"alembic_pgpipe.{room}"
     for room in (
         *("connect", "environment", "run.pipeline"),
-        *("routines.rehearsal", "source.transaction"),
+        *("rehearsal.database", "source.transaction"),
     )
 )
 
@@ -44,5 +44,5 @@ def test_a_command_that_shows_a_database_imports_them(project: Project) -> None:
     assert found == (LIBRARIES | ROOMS) - {
         "boto3",
         "botocore",
-        "alembic_pgpipe.routines.rehearsal",
+        "alembic_pgpipe.rehearsal.database",
     }

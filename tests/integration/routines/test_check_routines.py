@@ -12,8 +12,8 @@ from sqlalchemy import URL
 
 from alembic_pgpipe.connect import binaries, server
 from alembic_pgpipe.connect.server import ScratchServer, scratch_server
+from alembic_pgpipe.rehearsal.database import FOLDER
 from alembic_pgpipe.routines import bodies
-from alembic_pgpipe.routines.rehearsal import FOLDER
 from tests.background import eventually, in_background
 from tests.conftest import connect_to
 from tests.project import Project, Result
@@ -59,7 +59,7 @@ def no_server_started(monkeypatch: pytest.MonkeyPatch) -> None:
     def started(*_: object) -> None:
         pytest.fail("a scratch server was started")
 
-    monkeypatch.setattr("alembic_pgpipe.routines.rehearsal.scratch_server", started)
+    monkeypatch.setattr("alembic_pgpipe.rehearsal.database.scratch_server", started)
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_while_another_command_rehearses_there_is_a_note(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     impatient = functools.partial(scratch_server, wait=0.1)
-    monkeypatch.setattr("alembic_pgpipe.routines.rehearsal.scratch_server", impatient)
+    monkeypatch.setattr("alembic_pgpipe.rehearsal.database.scratch_server", impatient)
     project.wrapped(a1=TABLE.format("a"))
     with scratch_server(project.folder / FOLDER, os.environ):
         found = lines(project.ok("pgpipe", "check"))

@@ -26,10 +26,10 @@ from alembic_pgpipe.errors import (
     UnreachableError,
     UntriedError,
 )
+from alembic_pgpipe.rehearsal.database import FOLDER, Rehearsal, rehearsal
+from alembic_pgpipe.rehearsal.replay import Replay
+from alembic_pgpipe.rehearsal.upcoming import Upcoming
 from alembic_pgpipe.revisions.wrapper import revision_id
-from alembic_pgpipe.routines.rehearsal import FOLDER, Rehearsal, rehearsal
-from alembic_pgpipe.routines.replay import Replay
-from alembic_pgpipe.routines.upcoming import Upcoming
 from alembic_pgpipe.run.server_errors import StatementError
 from alembic_pgpipe.source import read_statements
 from tests.background import eventually
@@ -60,7 +60,7 @@ def upgrade() -> None:
 WAITING_COMMAND = """
 import sys, time
 from alembic.config import Config
-from alembic_pgpipe.routines.rehearsal import rehearsal
+from alembic_pgpipe.rehearsal.database import rehearsal
 with rehearsal(Config(sys.argv[1])) as rehearsed:
     print("ready", flush=True)
     time.sleep(60)
@@ -102,7 +102,7 @@ def replayed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
 @pytest.fixture
 def wiped(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Give a list that grows where a rehearsal drops everything."""
-    from alembic_pgpipe.routines import replay
+    from alembic_pgpipe.rehearsal import replay
 
     seen: list[int] = []
     wipe = replay._wipe
@@ -626,7 +626,7 @@ def test_the_second_of_two_commands_says_who_is_first(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     impatient = functools.partial(scratch_server, wait=0.1)
-    monkeypatch.setattr("alembic_pgpipe.routines.rehearsal.scratch_server", impatient)
+    monkeypatch.setattr("alembic_pgpipe.rehearsal.database.scratch_server", impatient)
     with (
         scratch_server(project.folder / FOLDER, os.environ),
         pytest.raises(LockError, match=f"Another command .process {os.getpid()}"),

@@ -31,9 +31,15 @@ from alembic_pgpipe.errors import (
 from alembic_pgpipe.ledger.build import current_build
 from alembic_pgpipe.model import Direction, Outcome, Status
 from alembic_pgpipe.project import open_ledger, visit_project
-from alembic_pgpipe.routines.beginning import NOTHING, State, compared, seen_in
-from alembic_pgpipe.routines.undoing import Undone, to_undo, undone
-from alembic_pgpipe.routines.upcoming import OWN, Identity, Upcoming, identity_seen, steps_ahead
+from alembic_pgpipe.rehearsal.beginning import NOTHING, State, compared, seen_in
+from alembic_pgpipe.rehearsal.undoing import Undone, to_undo, undone
+from alembic_pgpipe.rehearsal.upcoming import (
+    OWN,
+    Identity,
+    Upcoming,
+    identity_seen,
+    steps_ahead,
+)
 from alembic_pgpipe.run.holdups import told
 from alembic_pgpipe.run.step import Sources, Step
 

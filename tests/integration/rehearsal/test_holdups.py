@@ -7,11 +7,11 @@ from unittest import mock
 import pytest
 from alembic.config import Config
 
+from alembic_pgpipe.rehearsal.database import rehearsal
+from alembic_pgpipe.rehearsal.replay import Replay
 from alembic_pgpipe.revisions.wrapper import revision_id
-from alembic_pgpipe.routines.rehearsal import rehearsal
-from alembic_pgpipe.routines.replay import Replay
 from alembic_pgpipe.run.onlooker import Onlooker
-from tests.integration.routines.test_rehearsal import PYTHON
+from tests.integration.rehearsal.test_database import PYTHON
 from tests.project import Project
 
 pytestmark = pytest.mark.usefixtures("shared_rehearsal")

@@ -24,10 +24,10 @@ from alembic_pgpipe.connect.server import scratch_server
 from alembic_pgpipe.connect.url import LIBPQ_VARIABLES, database_name
 from alembic_pgpipe.environment import Elsewhere
 from alembic_pgpipe.model import Problem
-from alembic_pgpipe.routines.ahead import Ahead
-from alembic_pgpipe.routines.replay import Replay
-from alembic_pgpipe.routines.undoing import Undone
-from alembic_pgpipe.routines.upcoming import Upcoming
+from alembic_pgpipe.rehearsal.in_copy import InCopy
+from alembic_pgpipe.rehearsal.replay import Replay
+from alembic_pgpipe.rehearsal.undoing import Undone
+from alembic_pgpipe.rehearsal.upcoming import Upcoming
 from alembic_pgpipe.run.executor import Executor
 from alembic_pgpipe.run.session import Session, leaving
 from alembic_pgpipe.settings import RetryFailed, Settings, read_settings
@@ -148,7 +148,7 @@ def rehearsal(
         elsewhere = _given(settings.rehearsal_url)
         steps = Replay(config, elsewhere).ahead(to, upcoming)
         with _open(settings, elsewhere, Where.GIVEN) as opened:
-            Ahead(opened.connection, opened.settings, database_name(settings.url)).run(steps)
+            InCopy(opened.connection, opened.settings, database_name(settings.url)).run(steps)
             yield replace(opened, ran=len(steps))
         return
     pending = upcoming.pending if upcoming is not None else ()

@@ -45,7 +45,7 @@ OF_THE_SERVER = re.compile(r'(?:role|database) "[^"]+" does not exist')
 
 
 @dataclass(frozen=True, slots=True)
-class Ahead:
+class InCopy:
     """Runs steps in the transaction that is open in the database that was named.
 
     ``own_name`` is what the project's own database is called, where its URL says that.

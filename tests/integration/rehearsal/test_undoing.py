@@ -54,7 +54,7 @@ def moves(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
             seen.append((name, to))
             move(config, to)  # type: ignore[operator]
 
-        monkeypatch.setattr(f"alembic_pgpipe.routines.replay.command.{name}", noted)
+        monkeypatch.setattr(f"alembic_pgpipe.rehearsal.replay.command.{name}", noted)
     return seen
 
 

@@ -70,7 +70,7 @@ def copied(project: Project, second_database: URL, monkeypatch: pytest.MonkeyPat
         queried(server, f"DROP DATABASE {name}")
         queried(server, f"CREATE DATABASE {name} TEMPLATE {project.url.database}")
 
-    monkeypatch.setattr("alembic_pgpipe.routines.rehearsal.scratch_server", started)
+    monkeypatch.setattr("alembic_pgpipe.rehearsal.database.scratch_server", started)
     url = second_database.render_as_string(hide_password=False)
     project.configure(rehearsal_url=url.replace("%", "%%"))
     return copy

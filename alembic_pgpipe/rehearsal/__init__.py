@@ -1,0 +1,1 @@
+"""The rehearsal: a throwaway database, or a copy, in which nothing that is tried stays."""
