@@ -14,6 +14,7 @@ from tests.conftest import Connect
 from tests.killing import holding
 from tests.project import Project
 from tests.refusal import refused
+from tests.roles import new_role
 
 SEES = (
     "CREATE TABLE public.{0} AS SELECT current_user::text AS who, "
@@ -25,10 +26,9 @@ SEES = (
 @pytest.fixture
 def role(project: Project) -> Iterator[str]:
     """Give a role of the test's own that may create tables."""
-    name = f"Owner-{uuid4().hex[:8]}"
-    project.query(f'CREATE ROLE "{name}"; GRANT ALL ON SCHEMA public TO "{name}"')
-    yield name
-    project.query(f'DROP OWNED BY "{name}"; DROP ROLE "{name}"')
+    with new_role(project, "Owner-") as name:
+        project.query(f'GRANT ALL ON SCHEMA public TO "{name}"')
+        yield name
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from uuid import uuid4
 
 import pytest
 from sqlalchemy import URL
@@ -14,6 +13,7 @@ from tests.background import eventually, in_background
 from tests.conftest import Connect
 from tests.handmade import BUILDS, MIGRATIONS
 from tests.project import Project, Result
+from tests.roles import new_role
 
 TABLE = "CREATE TABLE app.{0} (id int);\n"
 NAMES = ("migrations", "migration_logs", "migration_attempts")
@@ -22,11 +22,9 @@ NAMES = ("migrations", "migration_logs", "migration_attempts")
 @pytest.fixture
 def role(project: Project) -> Iterator[str]:
     """Give a role that may do nothing but log in and make things in a schema of its own."""
-    name = f"shipper_{uuid4().hex[:12]}"
-    project.query(f"CREATE ROLE {name} LOGIN")
-    project.query(f"CREATE SCHEMA app AUTHORIZATION {name}")
-    yield name
-    project.query(f"DROP OWNED BY {name}; DROP ROLE {name}")
+    with new_role(project, "shipper_", "LOGIN") as name:
+        project.query(f"CREATE SCHEMA app AUTHORIZATION {name}")
+        yield name
 
 
 def shipped(project: Project, **sources: str) -> Result:

@@ -8,6 +8,7 @@ from sqlalchemy import URL
 from alembic_pgpipe.revisions.wrapper import revision_id
 from tests.by_psql import STOP, psql
 from tests.project import Project
+from tests.python_revision import RUNS_A_PART
 
 ISOLATION = (
     "CREATE TABLE public.seen AS SELECT current_setting('transaction_isolation') AS i;\n"
@@ -67,20 +68,6 @@ def test_an_undo_may_name_a_database_of_its_own(project: Project, second_databas
 
 
 ON = "-- pgpipe: transaction = on\n"
-PYTHON = """\
-from alembic import op
-
-revision = "py"
-down_revision = None
-
-
-def upgrade():
-    op.run_source("parts/one.sql")
-
-
-def downgrade():
-    pass
-"""
 
 
 @pytest.mark.parametrize(
@@ -97,7 +84,7 @@ def test_a_python_revision_says_what_it_cannot_heed(
     project: Project, directive: str, needed: str, options: tuple[str, ...]
 ) -> None:
     project.source("parts/one", f"{directive}\n")
-    project.write("alembic/versions/py.py", PYTHON)
+    project.write("alembic/versions/py.py", RUNS_A_PART)
     result = project.alembic("upgrade", "head", *options)
     assert result.code == 1
     assert f"it needs {needed}, which a Python revision" in result.text
@@ -110,7 +97,7 @@ def test_a_python_revision_uses_the_time_outs_of_what_it_runs(project: Project) 
     put = f"INSERT INTO seen SELECT {limits};\n"
     project.source("parts/one", f"-- pgpipe: lock_timeout = 5s\n{put}")
     behind = f"    op.execute({put!r})\n\n\ndef downgrade"
-    project.write("alembic/versions/py.py", PYTHON.replace("\n\ndef downgrade", behind, 1))
+    project.write("alembic/versions/py.py", RUNS_A_PART.replace("\n\ndef downgrade", behind, 1))
     project.configure(statement_timeout="1min")
     project.ok("upgrade", "head")
     assert project.query("TABLE seen") == [("5s", "1min"), ("0", "1min")]
@@ -121,7 +108,7 @@ def test_a_python_revision_runs_what_needs_nothing_else(project: Project) -> Non
     own = f"{ON}-- pgpipe: role = postgres\nSELECT 1;\n--MSSDATABASE={project.url.database}\n"
     project.configure(role="postgres")
     project.source("parts/one", own)
-    project.write("alembic/versions/py.py", PYTHON)
+    project.write("alembic/versions/py.py", RUNS_A_PART)
     project.ok("upgrade", "head")
 
 

@@ -8,24 +8,11 @@ from sqlalchemy import URL
 from alembic_pgpipe.revisions.wrapper import revision_id
 from tests.by_psql import STOP, psql
 from tests.project import Project
+from tests.python_revision import RUNS_A_PART
 
 ISOLATION = (
     "CREATE TABLE public.seen AS SELECT current_setting('transaction_isolation') AS i;\n"
 )
-PYTHON = """\
-from alembic import op
-
-revision = "py"
-down_revision = None
-
-
-def upgrade():
-    op.run_source("parts/one.sql")
-
-
-def downgrade():
-    pass
-"""
 
 
 def test_a_script_does_not_record_what_has_failed(project: Project) -> None:
@@ -153,7 +140,7 @@ def test_a_script_keeps_a_python_revision_in_one_piece(project: Project) -> None
     level = "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE;\nSELECT 1/0;\n"
     project.source("parts/one", level)
     made = '    op.execute("CREATE TABLE public.left_behind ()")\n    op.run_source'
-    project.write("alembic/versions/py.py", PYTHON.replace("    op.run_source", made))
+    project.write("alembic/versions/py.py", RUNS_A_PART.replace("    op.run_source", made))
     assert isinstance(project.url, URL)
     done = psql(project.url, project.ok("upgrade", "head", "--sql").output, *STOP)
     assert done.returncode != 0

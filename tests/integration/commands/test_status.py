@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from alembic.config import Config
@@ -20,6 +19,7 @@ from alembic_pgpipe.render.terminal import status_table
 from alembic_pgpipe.revisions.wrapper import revision_id
 from tests.conftest import Connect
 from tests.project import Project
+from tests.roles import new_role
 
 TABLE = "CREATE TABLE public.{0} (id int);\n"
 LONG = "20260101_1200_give_every_customer_a_loyalty_card_and_ten_points"
@@ -274,10 +274,8 @@ def test_status_creates_nothing(project: Project) -> None:
 @pytest.fixture
 def role(project: Project) -> Iterator[str]:
     """Give a login that may read what is granted to it, and no more."""
-    name = f"looker_{uuid4().hex}"
-    project.query(f"CREATE ROLE {name} LOGIN")
-    yield name
-    project.query(f"DROP OWNED BY {name}; DROP ROLE {name}")
+    with new_role(project, "looker_", "LOGIN") as name:
+        yield name
 
 
 def test_whoever_may_only_look_needs_no_builds_logs(

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
 from tests.project import Project
+from tests.roles import new_role
 from tests.scratch_folder import scratch_folder
 
 
 @pytest.fixture
 def role(project: Project) -> Iterator[str]:
     """Give a role that may make things in the schema public."""
-    name = f"shipper_{uuid4().hex[:12]}"
-    project.query(f"CREATE ROLE {name} LOGIN; GRANT CREATE ON SCHEMA public TO {name}")
-    yield name
-    project.query(f"DROP OWNED BY {name}; DROP ROLE {name}")
+    with new_role(project, "shipper_", "LOGIN") as name:
+        project.query(f"GRANT CREATE ON SCHEMA public TO {name}")
+        yield name
 
 
 @pytest.fixture

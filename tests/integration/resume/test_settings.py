@@ -10,15 +10,15 @@ from sqlalchemy import URL, text
 from alembic_pgpipe.run import in_session
 from tests.project import Project
 from tests.resuming import OFF, fails, goes_on, goes_on_where_it_was, places
+from tests.roles import new_role
 
 
 @pytest.fixture
 def role(project: Project) -> Iterator[str]:
     """Give a role that may make tables."""
-    name = f"own_{project.scalar('SELECT pg_backend_pid()')}"
-    project.query(f"CREATE ROLE {name}; GRANT CREATE ON SCHEMA public TO {name}")
-    yield name
-    project.query(f"DROP OWNED BY {name}; DROP ROLE {name}")
+    with new_role(project, "own_") as name:
+        project.query(f"GRANT CREATE ON SCHEMA public TO {name}")
+        yield name
 
 
 def test_what_finished_statements_have_set_is_set_again(project: Project) -> None:

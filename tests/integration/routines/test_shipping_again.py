@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from uuid import uuid4
 
 import pytest
 from sqlalchemy import URL, Connection
@@ -21,6 +20,7 @@ from tests.integration.routines.test_shipping import (
     write,
 )
 from tests.project import Project
+from tests.roles import new_role
 
 pytestmark = pytest.mark.usefixtures("shared_rehearsal")
 OR_REPLACE = F.replace("CREATE", "CREATE OR REPLACE")
@@ -51,10 +51,8 @@ def ledger(project: Project) -> None:
 @pytest.fixture
 def app(project: Project) -> Iterator[str]:
     """Give a role of the test's own to the server."""
-    name = f"app_{uuid4().hex[:8]}"
-    project.query(f"CREATE ROLE {name}")
-    yield name
-    project.query(f"DROP OWNED BY {name} CASCADE; DROP ROLE {name}")
+    with new_role(project, "app_") as name:
+        yield name
 
 
 # -- the old text, which cannot be run any more ------------------------------------------------

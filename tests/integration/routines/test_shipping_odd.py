@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from uuid import uuid4
 
 import pytest
 
@@ -20,6 +19,7 @@ from tests.integration.routines.test_shipping import (
     write,
 )
 from tests.project import Project
+from tests.roles import new_role
 
 __all__ = ["dump"]
 pytestmark = pytest.mark.usefixtures("shared_rehearsal")
@@ -37,10 +37,8 @@ def ledger(project: Project) -> None:
 @pytest.fixture
 def role(project: Project) -> Iterator[str]:
     """Give a role of the test's own to the server, which the rehearsal's has not."""
-    name = f"odd_{uuid4().hex[:8]}"
-    project.query(f"CREATE ROLE {name} SUPERUSER")
-    yield name
-    project.query(f"DROP OWNED BY {name} CASCADE; DROP ROLE {name}")
+    with new_role(project, "odd_", "SUPERUSER") as name:
+        yield name
 
 
 def there_and_back(

@@ -6,12 +6,12 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator
-from uuid import uuid4
 
 import pytest
 
 from alembic_pgpipe.run.progress import Schedule
 from tests.project import Project
+from tests.roles import new_role
 from tests.screen import on_terminal
 
 UPGRADE = (sys.executable, "-m", "alembic", "upgrade", "head")
@@ -45,11 +45,10 @@ def scheduled(monkeypatch: pytest.MonkeyPatch) -> Scheduled:
 @pytest.fixture
 def role(project: Project) -> Iterator[str]:
     """Give a role that sees of nobody, not even of the login, what a session does."""
-    name = f"owner_{uuid4().hex[:12]}"
-    project.query(f"CREATE ROLE {name}; GRANT ALL ON SCHEMA public TO {name}")
-    project.configure(role=name)
-    yield name
-    project.query(f"DROP OWNED BY {name}; DROP ROLE {name}")
+    with new_role(project, "owner_") as name:
+        project.query(f"GRANT ALL ON SCHEMA public TO {name}")
+        project.configure(role=name)
+        yield name
 
 
 def lines(text: str) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
-from uuid import uuid4
 
 import pytest
 from psycopg2.extensions import connection as Connection  # noqa: N812
@@ -17,6 +16,7 @@ from tests.integration.run.test_blocked import meanwhile, run, session
 from tests.integration.run.test_progress import CONTROL, clean, lines
 from tests.killing import stuck_in
 from tests.project import Project
+from tests.roles import new_role
 from tests.screen import on_terminal
 
 UPGRADE = (sys.executable, "-m", "alembic", "upgrade", "head")
@@ -36,11 +36,10 @@ def project(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
 @pytest.fixture
 def role(project: Project) -> Iterator[str]:
     """Give a role that owns what is in the schema, and sees no other's activity."""
-    name = f"shipper_{uuid4().hex[:12]}"
-    project.query(f"CREATE ROLE {name} LOGIN; GRANT ALL ON SCHEMA public TO {name}")
-    project.query(f"ALTER TABLE public.t OWNER TO {name}")
-    yield name
-    project.query(f"DROP OWNED BY {name}; DROP ROLE {name}")
+    with new_role(project, "shipper_", "LOGIN") as name:
+        project.query(f"GRANT ALL ON SCHEMA public TO {name}")
+        project.query(f"ALTER TABLE public.t OWNER TO {name}")
+        yield name
 
 
 def waited(project: Project, other: Connection, runs: Project) -> list[str]:
