@@ -37,11 +37,11 @@ from alembic_pgpipe.run.build_log import BuildLog
 from alembic_pgpipe.run.offline import Offline
 from alembic_pgpipe.run.pipeline import Pipeline
 from alembic_pgpipe.run.planner import Planner
-from alembic_pgpipe.run.progress import DISPLAY, Display
 from alembic_pgpipe.run.runner import Runner
 from alembic_pgpipe.run.small_steps import SmallSteps
 from alembic_pgpipe.run.step import Sources
 from alembic_pgpipe.settings import HIDE, Settings, read_settings
+from alembic_pgpipe.watching.progress import DISPLAY, Display
 
 VISIT = "alembic_pgpipe.visit"
 ELSEWHERE = "alembic_pgpipe.elsewhere"

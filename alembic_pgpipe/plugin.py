@@ -161,7 +161,7 @@ def _offer_display(config: Config) -> None:
     from alembic_pgpipe.render.bar import TerminalDisplay, has_room
 
     if not config.messaging_opts.get("quiet") and has_room(config.stdout, os.environ):
-        from alembic_pgpipe.run.progress import DISPLAY
+        from alembic_pgpipe.watching.progress import DISPLAY
 
         config.attributes.setdefault(DISPLAY, TerminalDisplay(config.stdout))
 
@@ -173,7 +173,7 @@ def _termination_like_a_stop() -> Iterator[None]:
     The statement is cancelled and the build closed.  A second one ends the process at
     once, and a handler that somebody else has set is left alone.
     """
-    from alembic_pgpipe.run.stopping import stop
+    from alembic_pgpipe.sending.stopping import stop
 
     ours = threading.current_thread() is threading.main_thread()
     if not ours or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:

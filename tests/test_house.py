@@ -21,8 +21,10 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("configuration", "invocation"),
     ("settings", "source"),
     ("connect", "ledger"),
+    # How a text gets to the server, whatever it is for.
+    ("sending",),
     # A run reads the project's revisions; revisions know nothing of a run.
-    ("revisions",),
+    ("revisions", "watching", "outside"),
     ("run",),
     # One room in three files: env.py, revisions and our own commands each call one.
     ("operations", "environment", "project"),
@@ -56,11 +58,11 @@ SOLE_USERS = {
     "boto3": {"connect.secrets"},
     "botocore": {"connect.secrets"},
     "psycopg2": {
-        "run.driver",
-        "run.executor",
-        "run.rows",
-        "run.server_errors",
-        "run.waiting",
+        "sending.driver",
+        "sending.executor",
+        "sending.rows",
+        "sending.server_errors",
+        "sending.waiting",
         "ledger.encoding",
     },
     "wrapt": {"plugin"},

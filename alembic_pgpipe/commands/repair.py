@@ -18,9 +18,9 @@ from alembic_pgpipe.ledger.build import current_build
 from alembic_pgpipe.ledger.finding import REPAIR, Finding, ForgetVersion, Mending, SetRow
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.model import Build, Direction, Outcome, Revision, Status
+from alembic_pgpipe.outside.resume import unfinished
 from alembic_pgpipe.project import OpenLedger, open_ledger, read_evidence, visit_project
 from alembic_pgpipe.run.edited import difference, edited_text
-from alembic_pgpipe.run.resume import unfinished
 from alembic_pgpipe.run.step import Sources
 from alembic_pgpipe.showable import counted
 

@@ -10,8 +10,8 @@ from alembic_pgpipe.errors import RevisionError
 from alembic_pgpipe.ledger.history import History
 from alembic_pgpipe.model import Direction, Outcome, Revision, Status
 from alembic_pgpipe.revisions.project import ProjectRevisions
-from alembic_pgpipe.run.holdups import Seen, read_seen
 from alembic_pgpipe.run.step import Sources
+from alembic_pgpipe.watching.holdups import Seen, read_seen
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,8 +28,8 @@ from alembic_pgpipe.rehearsal.in_copy import InCopy
 from alembic_pgpipe.rehearsal.replay import Replay
 from alembic_pgpipe.rehearsal.undoing import Undone
 from alembic_pgpipe.rehearsal.upcoming import Upcoming
-from alembic_pgpipe.run.executor import Executor
-from alembic_pgpipe.run.session import Session, leaving
+from alembic_pgpipe.sending.executor import Executor
+from alembic_pgpipe.sending.session import Session, leaving
 from alembic_pgpipe.settings import RetryFailed, Settings, read_settings
 from alembic_pgpipe.source import (
     Statement,

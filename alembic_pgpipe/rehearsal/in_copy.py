@@ -16,18 +16,18 @@ from sqlalchemy import Connection
 
 from alembic_pgpipe.errors import Cause, RehearsalError, SourceError, UntriedError
 from alembic_pgpipe.revisions.wrapper import only_runs_its_source
-from alembic_pgpipe.run.executor import Executor
 from alembic_pgpipe.run.failure import cause_of, describe_failure
-from alembic_pgpipe.run.server_errors import (
+from alembic_pgpipe.run.setback import WORTH_ANOTHER_TRY
+from alembic_pgpipe.run.step import Step
+from alembic_pgpipe.sending.executor import Executor
+from alembic_pgpipe.sending.server_errors import (
     StatementError,
     is_broken_off,
     is_server_error,
     server_error,
     sqlstate,
 )
-from alembic_pgpipe.run.session import Session
-from alembic_pgpipe.run.setback import WORTH_ANOTHER_TRY
-from alembic_pgpipe.run.step import Step
+from alembic_pgpipe.sending.session import Session
 from alembic_pgpipe.settings import Settings
 from alembic_pgpipe.source.loading import Source
 from alembic_pgpipe.source.transaction import Mode

@@ -40,8 +40,8 @@ from alembic_pgpipe.rehearsal.upcoming import (
     identity_seen,
     steps_ahead,
 )
-from alembic_pgpipe.run.holdups import told
 from alembic_pgpipe.run.step import Sources, Step
+from alembic_pgpipe.watching.holdups import told
 
 T = TypeVar("T")
 # More than any history misses; a text made at random could ask for ever.

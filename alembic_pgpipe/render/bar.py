@@ -11,7 +11,7 @@ from alembic_pgpipe.settings import in_ci
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
-    from alembic_pgpipe.run.progress import Progress
+    from alembic_pgpipe.watching.progress import Progress
 
 DUMB = frozenset({"", "dumb", "unknown"})
 
@@ -57,7 +57,7 @@ class TerminalDisplay:
 
 def doing(progress: Progress) -> str:
     """Return what stands beside the bar: short, the most important first."""
-    from alembic_pgpipe.run.progress import percent
+    from alembic_pgpipe.watching.progress import percent
 
     where = f"{progress.number:,}/{progress.total:,}"
     said = [where, *(blocker.named for blocker in progress.blockers[:1])]

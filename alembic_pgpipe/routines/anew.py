@@ -27,7 +27,7 @@ from alembic_pgpipe.routines.stage import CANNOT_REPLACE, Stage
 from alembic_pgpipe.routines.texts import Objects, Text, Texts
 from alembic_pgpipe.routines.working import RoutineChange
 from alembic_pgpipe.run.routine_lines import parts as parts_of
-from alembic_pgpipe.run.server_errors import StatementError
+from alembic_pgpipe.sending.server_errors import StatementError
 from alembic_pgpipe.source import (
     Directives,
     read_directives,

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from alembic_pgpipe.model import Problem
 from alembic_pgpipe.rehearsal.database import Rehearsal
 from alembic_pgpipe.run.routine_lines import Frame, routine_body
-from alembic_pgpipe.run.server_errors import server_error
+from alembic_pgpipe.sending.server_errors import server_error
 from alembic_pgpipe.source import read_statements
 
 AVAILABLE = "SELECT 1 FROM pg_catalog.pg_available_extensions WHERE name = 'plpgsql_check'"

@@ -16,7 +16,7 @@ from alembic_pgpipe.routines.catalog import DatabaseObject, key, read_objects
 from alembic_pgpipe.routines.definitions import Definition, gives_to, read_definitions
 from alembic_pgpipe.routines.heads import Head
 from alembic_pgpipe.routines.stage import Stage
-from alembic_pgpipe.run.server_errors import StatementError
+from alembic_pgpipe.sending.server_errors import StatementError
 
 NOT_FILLED = re.compile(r"(?<=\n  WITH )NO (?=DATA;\n)")
 

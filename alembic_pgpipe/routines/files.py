@@ -21,7 +21,7 @@ from alembic_pgpipe.routines.composed import (
 from alembic_pgpipe.routines.shipment import Shipment
 from alembic_pgpipe.routines.stage import Stage
 from alembic_pgpipe.run.failure import problem_of
-from alembic_pgpipe.run.server_errors import StatementError
+from alembic_pgpipe.sending.server_errors import StatementError
 from alembic_pgpipe.settings import Settings
 from alembic_pgpipe.source import source_name, undo_file, without_header_directives
 from alembic_pgpipe.source.files import SEVERAL

@@ -11,7 +11,7 @@ from alembic_pgpipe.model import Problem
 from alembic_pgpipe.routines.composed import Part
 from alembic_pgpipe.routines.working import RoutineChange
 from alembic_pgpipe.run.failure import problem_of
-from alembic_pgpipe.run.server_errors import StatementError
+from alembic_pgpipe.sending.server_errors import StatementError
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from alembic_pgpipe.routines.definitions import Definition, read_definitions
 from alembic_pgpipe.routines.dependencies import read_graph
 from alembic_pgpipe.routines.heads import WITH_ARGUMENTS, head_of, heads
 from alembic_pgpipe.routines.order import in_order
-from alembic_pgpipe.run.server_errors import StatementError
+from alembic_pgpipe.sending.server_errors import StatementError
 from alembic_pgpipe.source import Statement, read_statements
 
 # Something of that name is there and cannot be replaced: an invalid definition of a

@@ -16,7 +16,7 @@ from alembic_pgpipe.routines.definitions import Definition, left_standing
 from alembic_pgpipe.routines.kept import drop, heirs_of
 from alembic_pgpipe.routines.stage import Stage
 from alembic_pgpipe.routines.working import RoutineChange
-from alembic_pgpipe.run.server_errors import StatementError
+from alembic_pgpipe.sending.server_errors import StatementError
 from alembic_pgpipe.source import read_statements
 
 GIVING = (("GRANT",), ("COMMENT",))

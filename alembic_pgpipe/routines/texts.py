@@ -12,7 +12,7 @@ from alembic_pgpipe.routines.heads import Head, heads
 from alembic_pgpipe.routines.shipment import Declined, problem
 from alembic_pgpipe.routines.stage import Stage
 from alembic_pgpipe.routines.working import RoutineChange, read_snapshots, shown
-from alembic_pgpipe.run.server_errors import StatementError
+from alembic_pgpipe.sending.server_errors import StatementError
 from alembic_pgpipe.settings import Settings
 from alembic_pgpipe.source import read_statements
 

@@ -22,7 +22,7 @@ from alembic_pgpipe.routines.shipment import Declined, declining, problem
 from alembic_pgpipe.routines.stage import Held, Stage
 from alembic_pgpipe.routines.texts import Texts
 from alembic_pgpipe.routines.working import RoutineChange
-from alembic_pgpipe.run.server_errors import StatementError
+from alembic_pgpipe.sending.server_errors import StatementError
 
 NO_WAY_BACK = "its downgrade would not end well: "
 

@@ -9,12 +9,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.model import Failure, Outcome, Status
-from alembic_pgpipe.run.blockers import Blocker
 from alembic_pgpipe.run.failure import describe_failure, ending, owner_advice
 from alembic_pgpipe.run.runner import Runner
 from alembic_pgpipe.run.running import Running, what_is_left
-from alembic_pgpipe.run.server_errors import StatementError, is_broken_off, server_error
+from alembic_pgpipe.sending.server_errors import StatementError, is_broken_off, server_error
 from alembic_pgpipe.source.loading import Source
+from alembic_pgpipe.watching.blockers import Blocker
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,13 @@ from alembic_pgpipe.errors import SourceError, StepError
 from alembic_pgpipe.ledger.history import History
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.model import Direction, Failure, Outcome, Revision, Status
+from alembic_pgpipe.outside.resume import unfinished
 from alembic_pgpipe.revisions.project import ProjectRevisions
 from alembic_pgpipe.run.build_log import BuildLog
 from alembic_pgpipe.run.failure import cause_of, describe_failure, indented
 from alembic_pgpipe.run.ground import Ground
 from alembic_pgpipe.run.plan import Action, Decision
 from alembic_pgpipe.run.renamed import gone_texts, renamed
-from alembic_pgpipe.run.resume import unfinished
 from alembic_pgpipe.run.step import Sources, Step
 from alembic_pgpipe.run.ways_out import then, ways_out_of
 from alembic_pgpipe.showable import counted

@@ -12,8 +12,8 @@ from pathlib import Path
 from alembic_pgpipe.errors import Cause, SourceError
 from alembic_pgpipe.model import Failure, Problem, Revision, ServerError
 from alembic_pgpipe.run.routine_lines import Body, Frame, do_body, frames, routine_body
-from alembic_pgpipe.run.server_errors import StatementError, is_server_error, server_error
 from alembic_pgpipe.run.step import Step
+from alembic_pgpipe.sending.server_errors import StatementError, is_server_error, server_error
 from alembic_pgpipe.showable import CONTEXT, bounded
 from alembic_pgpipe.source import (
     Statement,

@@ -13,8 +13,8 @@ from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.ledger.history import History
 from alembic_pgpipe.ledger.reading import Reading
 from alembic_pgpipe.model import Attempt, Direction, Revision
+from alembic_pgpipe.outside.resume import unfinished
 from alembic_pgpipe.revisions.project import ProjectRevisions
-from alembic_pgpipe.run.resume import unfinished
 from alembic_pgpipe.run.step import Sources, Step
 from alembic_pgpipe.showable import counted
 

@@ -24,8 +24,14 @@ from alembic_pgpipe.ledger.tables import Tables
 from alembic_pgpipe.model import Build, Direction, Outcome, Revision, Status
 from alembic_pgpipe.revisions.project import ProjectRevisions
 from alembic_pgpipe.run.plan import Action, Decision, decide_upgrade
-from alembic_pgpipe.run.session import DISCARD_OBJECTS, OWN_ENCODING, entering, leaving, role_of
 from alembic_pgpipe.run.step import Sources, Step, refuse_apart
+from alembic_pgpipe.sending.session import (
+    DISCARD_OBJECTS,
+    OWN_ENCODING,
+    entering,
+    leaving,
+    role_of,
+)
 from alembic_pgpipe.source import Statement
 from alembic_pgpipe.source.loading import Source
 from alembic_pgpipe.source.transaction import Mode

@@ -17,18 +17,18 @@ from alembic_pgpipe.connect.database import Database
 from alembic_pgpipe.errors import SourceError, UnreachableError
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.model import Attempt
+from alembic_pgpipe.outside.inquiry import Inquiry
 from alembic_pgpipe.run.build_log import BuildLog
-from alembic_pgpipe.run.driver import DriverConnection
-from alembic_pgpipe.run.executor import Executor
-from alembic_pgpipe.run.inquiry import Inquiry
-from alembic_pgpipe.run.other_reading import refuse_escapes
 from alembic_pgpipe.run.quota import rationed
 from alembic_pgpipe.run.running import Running
-from alembic_pgpipe.run.session import Session
-from alembic_pgpipe.run.watching import Watching
+from alembic_pgpipe.sending.driver import DriverConnection
+from alembic_pgpipe.sending.executor import Executor
+from alembic_pgpipe.sending.other_reading import refuse_escapes
+from alembic_pgpipe.sending.session import Session
 from alembic_pgpipe.settings import Settings
 from alembic_pgpipe.source.loading import Source
 from alembic_pgpipe.source.transaction import Mode
+from alembic_pgpipe.watching.beside import Watching
 
 OTHER_DIRECTIVES = (
     "build {0.build_number} committed this source with other directives: {0.directives}. Put "

@@ -24,7 +24,6 @@ from alembic_pgpipe.revisions.broken import two_heads
 from alembic_pgpipe.revisions.reach import verb_of
 from alembic_pgpipe.run.broken_step import BrokenStep
 from alembic_pgpipe.run.other_database import is_elsewhere
-from alembic_pgpipe.run.other_reading import refuse_escapes
 from alembic_pgpipe.run.planner import AlembicStep, Planned, Planner, runs
 from alembic_pgpipe.run.runner import ENDED, Runner
 from alembic_pgpipe.run.running import Running
@@ -32,6 +31,7 @@ from alembic_pgpipe.run.setback import Setback
 from alembic_pgpipe.run.small_steps import SmallSteps
 from alembic_pgpipe.run.stamping import follow_stamp
 from alembic_pgpipe.run.step import Step
+from alembic_pgpipe.sending.other_reading import refuse_escapes
 
 PRESENT = (
     "alembic_version holds its revision {} ({}) already, though it has not run: what ran "

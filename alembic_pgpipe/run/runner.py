@@ -16,27 +16,28 @@ from alembic_pgpipe.errors import SourceError, UnreachableError
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.ledger.steps import Beginning, Move
 from alembic_pgpipe.model import Attempt, Outcome, Row
-from alembic_pgpipe.run.alone import Alone
-from alembic_pgpipe.run.batch import Batch
-from alembic_pgpipe.run.blockers import Blockers
+from alembic_pgpipe.outside.alone import Alone
+from alembic_pgpipe.outside.how_far import HowFar
+from alembic_pgpipe.outside.notes import Notes
+from alembic_pgpipe.outside.resume import refuse_transaction, unfinished
 from alembic_pgpipe.run.build_log import BuildLog
-from alembic_pgpipe.run.driver import DriverConnection
-from alembic_pgpipe.run.executor import Executor, Tried
-from alembic_pgpipe.run.notes import Notes
-from alembic_pgpipe.run.onlooker import Onlooker
 from alembic_pgpipe.run.other_database import OtherDatabase, is_elsewhere
-from alembic_pgpipe.run.progress import Display, Schedule
 from alembic_pgpipe.run.quota import rationed
-from alembic_pgpipe.run.resume import refuse_transaction, unfinished
-from alembic_pgpipe.run.running import HowFar, Running
-from alembic_pgpipe.run.session import Session
+from alembic_pgpipe.run.running import Running
 from alembic_pgpipe.run.step import EMPTY, Sources, Step, refuse_apart
-from alembic_pgpipe.run.stopping import cancelled_by_signals
-from alembic_pgpipe.run.watching import Reporter, Watching
+from alembic_pgpipe.sending.batch import Batch
+from alembic_pgpipe.sending.driver import DriverConnection
+from alembic_pgpipe.sending.executor import Executor, Tried
+from alembic_pgpipe.sending.session import Session
+from alembic_pgpipe.sending.stopping import cancelled_by_signals
 from alembic_pgpipe.settings import Settings
 from alembic_pgpipe.showable import counted
 from alembic_pgpipe.source.loading import Source
 from alembic_pgpipe.source.transaction import Mode
+from alembic_pgpipe.watching.beside import Reporter, Watching
+from alembic_pgpipe.watching.blockers import Blockers
+from alembic_pgpipe.watching.onlooker import Onlooker
+from alembic_pgpipe.watching.progress import Display, Schedule
 
 OPEN_TRANSACTION = "SELECT 1"
 SCHEDULE = Schedule()

@@ -6,20 +6,9 @@ import time
 from dataclasses import dataclass, field
 
 from alembic_pgpipe.model import Attempt, Row
-from alembic_pgpipe.run.resume import unfinished
+from alembic_pgpipe.outside.how_far import HowFar, left_by
+from alembic_pgpipe.outside.resume import unfinished
 from alembic_pgpipe.run.step import Step
-
-
-@dataclass(slots=True)
-class HowFar:
-    """How far a source outside a transaction has come: ``done`` counts what is done.
-
-    ``parted`` is the number of a statement that failed and may be done in part.
-    """
-
-    total: int = 0
-    done: int = 0
-    parted: int | None = None
 
 
 @dataclass(slots=True)
@@ -72,7 +61,7 @@ def what_is_left(running: Running) -> str:
         return "whether it was committed in the other database, the next run asks there"
     if running.kept:
         return "what it committed by itself stays: look at it before the next try"
-    return _left_by(running.how_far)
+    return left_by(running.how_far)
 
 
 def _nothing(running: Running) -> str:
@@ -81,18 +70,3 @@ def _nothing(running: Running) -> str:
         return "this try did nothing; what the finished statements of earlier ones did stays"
     what = "this revision was applied" if running.step.upwards else "its undo was done"
     return f"nothing of {what} (rolled back)"
-
-
-def _left_by(how_far: HowFar | None) -> str:
-    if how_far is None or not how_far.total:
-        return "what its finished statements did stays; the next try goes on after them"
-    if how_far.parted is not None:
-        return (
-            f"statement {how_far.parted} had ended a transaction by itself before it failed, "
-            "so that a part of it may stay: look at it before the next try"
-        )
-    are = "statement is" if how_far.total == 1 else "statements are"
-    return (
-        f"{how_far.done} of {how_far.total} {are} done; what its finished statements did "
-        "stays, and the next try goes on after them"
-    )

@@ -21,9 +21,9 @@ from alembic_pgpipe.run.broken_step import BrokenStep
 from alembic_pgpipe.run.failure import cause_of
 from alembic_pgpipe.run.runner import Runner
 from alembic_pgpipe.run.running import Running, what_is_left
-from alembic_pgpipe.run.server_errors import is_broken_off, sqlstate
 from alembic_pgpipe.run.step import Step
 from alembic_pgpipe.run.ways_out import ways_out
+from alembic_pgpipe.sending.server_errors import is_broken_off, sqlstate
 from alembic_pgpipe.sqlstates import DEADLOCK, LOCK_NOT_AVAILABLE, SERIALIZATION_FAILURE
 
 # The same step may succeed next time.

@@ -13,11 +13,11 @@ from alembic_pgpipe.ledger.history import History
 from alembic_pgpipe.ledger.steps import Move
 from alembic_pgpipe.model import Row
 from alembic_pgpipe.revisions.history_map import UnreadModule
-from alembic_pgpipe.run.batch import Batch, only
 from alembic_pgpipe.run.other_database import is_elsewhere
 from alembic_pgpipe.run.planner import Planned
 from alembic_pgpipe.run.runner import Runner, Small
 from alembic_pgpipe.run.step import Step
+from alembic_pgpipe.sending.batch import Batch, only
 from alembic_pgpipe.source.transaction import Mode
 
 

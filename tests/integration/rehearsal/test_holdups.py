@@ -10,7 +10,7 @@ from alembic.config import Config
 from alembic_pgpipe.rehearsal.database import rehearsal
 from alembic_pgpipe.rehearsal.replay import Replay
 from alembic_pgpipe.revisions.wrapper import revision_id
-from alembic_pgpipe.run.onlooker import Onlooker
+from alembic_pgpipe.watching.onlooker import Onlooker
 from tests.integration.rehearsal.test_database import PYTHON
 from tests.project import Project
 

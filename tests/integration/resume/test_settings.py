@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import URL, text
 
-from alembic_pgpipe.run import in_session
+from alembic_pgpipe.outside import in_session
 from tests.project import Project
 from tests.resuming import OFF, fails, goes_on, goes_on_where_it_was, places
 from tests.roles import new_role

@@ -12,7 +12,7 @@ import pytest
 from psycopg2.extensions import connection as Connection  # noqa: N812
 from sqlalchemy import URL
 
-from alembic_pgpipe.run.executor import Executor
+from alembic_pgpipe.sending.executor import Executor
 from tests.background import busy_with
 from tests.conftest import connect_to
 from tests.killing import stuck_in

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import URL, Connection, create_engine, pool
 
 from alembic_pgpipe.errors import SourceError
-from alembic_pgpipe.run.executor import Executor
+from alembic_pgpipe.sending.executor import Executor
 from alembic_pgpipe.source import CopyData, Statement
 
 TABLE = "CREATE TABLE t (id int);"
@@ -62,6 +62,6 @@ def test_ctrl_c_ends_it(connection: Connection) -> None:
 def test_what_the_watch_meets_is_raised(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("alembic_pgpipe.run.rows.FIRST_LOOK_SECONDS", -1.0)
+    monkeypatch.setattr("alembic_pgpipe.sending.rows.FIRST_LOOK_SECONDS", -1.0)
     with pytest.raises(OSError, match="no space left"):
         Executor(connection, Impatient()).send(copy(iter(("1\n",))), 1, 1)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from alembic_pgpipe.run.progress import Schedule
+from alembic_pgpipe.watching.progress import Schedule
 from tests.project import Project
 from tests.roles import new_role
 from tests.screen import on_terminal
@@ -96,7 +96,7 @@ def test_a_run_that_may_not_see_what_it_does_goes_on(
 ) -> None:
     project.query(SLOW_INDEX + f"ALTER TABLE t OWNER TO {role}")
     scheduled(ONCE)
-    monkeypatch.setattr("alembic_pgpipe.run.driver.BRIEFLY", "")
+    monkeypatch.setattr("alembic_pgpipe.sending.driver.BRIEFLY", "")
     project.wrapped(a1="CREATE INDEX ON t (slow(id));\n")
     assert lines(project.ok("upgrade", "head").output) == ["  … a1: statement 1 of 1, 0 s"]
 

@@ -9,8 +9,8 @@ from typing import NoReturn
 import pytest
 
 from alembic_pgpipe.commands.init import template
-from alembic_pgpipe.run.batch import Batch
-from alembic_pgpipe.run.executor import Executor
+from alembic_pgpipe.sending.batch import Batch
+from alembic_pgpipe.sending.executor import Executor
 from tests.background import in_background
 from tests.killing import holding, stuck_in
 from tests.project import Project

@@ -10,7 +10,7 @@ import pytest
 from psycopg2.extensions import connection as Connection  # noqa: N812
 from sqlalchemy import URL
 
-from alembic_pgpipe.run.progress import Schedule
+from alembic_pgpipe.watching.progress import Schedule
 from tests.background import eventually
 from tests.integration.run.test_blocked import meanwhile, run, session
 from tests.integration.run.test_progress import CONTROL, clean, lines

@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from alembic_pgpipe.render.bar import TerminalDisplay, doing, has_room
-from alembic_pgpipe.run.blockers import Blocker
-from alembic_pgpipe.run.progress import Activity, Progress
+from alembic_pgpipe.watching.blockers import Blocker
+from alembic_pgpipe.watching.progress import Activity, Progress
 
 UNUSED = "import sys, alembic_pgpipe.render.bar; sys.exit('rich' in sys.modules)"
 

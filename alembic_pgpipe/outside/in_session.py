@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, text
 
 from alembic_pgpipe.model import Remnant, RemnantKind
-from alembic_pgpipe.run.effects import plain_text, set_by
+from alembic_pgpipe.outside.effects import plain_text, set_by
 from alembic_pgpipe.source import Statement
 
 # No view tells of a setting that no library has defined: only who knows its name can ask.

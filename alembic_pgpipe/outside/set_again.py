@@ -14,8 +14,8 @@ from sqlalchemy.exc import DBAPIError
 
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.model import Remnant, RemnantKind
-from alembic_pgpipe.run.effects import lost_with_session, set_first
-from alembic_pgpipe.run.in_session import IDENTITY
+from alembic_pgpipe.outside.effects import lost_with_session, set_first
+from alembic_pgpipe.outside.in_session import IDENTITY
 from alembic_pgpipe.source import Statement
 
 SET = text("SELECT pg_catalog.set_config(:name, :value, false)")

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from alembic_pgpipe.run.blockers import Ask, Blocker, Blockers
-from alembic_pgpipe.run.progress import (
+from alembic_pgpipe.watching.blockers import Ask, Blocker, Blockers
+from alembic_pgpipe.watching.progress import (
     REPORTS,
     Activity,
     Display,

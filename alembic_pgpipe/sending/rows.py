@@ -8,7 +8,7 @@ from typing import TextIO, cast
 import psycopg2
 import psycopg2.extensions
 
-from alembic_pgpipe.run.waiting import FIRST_LOOK_SECONDS, LOOK_EVERY_SECONDS, Watch
+from alembic_pgpipe.sending.waiting import FIRST_LOOK_SECONDS, LOOK_EVERY_SECONDS, Watch
 from alembic_pgpipe.source import CopyData
 
 COPY_CHARACTERS = 1 << 16

@@ -15,18 +15,18 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from alembic_pgpipe.errors import LockError, SourceError
 from alembic_pgpipe.model import Attempt, UnderWay
-from alembic_pgpipe.run.aftermath import UnclearError, look, remains, verify
-from alembic_pgpipe.run.effects import (
+from alembic_pgpipe.outside.aftermath import UnclearError, look, remains, verify
+from alembic_pgpipe.outside.effects import (
     Plain,
     effect_of,
     ends_unseen,
     is_atomic,
 )
-from alembic_pgpipe.run.executor import Executor
-from alembic_pgpipe.run.in_session import InSession
-from alembic_pgpipe.run.inquiry import Inquiry
-from alembic_pgpipe.run.notes import Notes
-from alembic_pgpipe.run.resume import (
+from alembic_pgpipe.outside.how_far import HowFar
+from alembic_pgpipe.outside.in_session import InSession
+from alembic_pgpipe.outside.inquiry import Inquiry
+from alembic_pgpipe.outside.notes import Notes
+from alembic_pgpipe.outside.resume import (
     KEPT_CHARACTERS,
     excerpts,
     hashed,
@@ -34,9 +34,9 @@ from alembic_pgpipe.run.resume import (
     refuse_moved,
     unfinished,
 )
-from alembic_pgpipe.run.resumption import Resumption
-from alembic_pgpipe.run.running import HowFar
-from alembic_pgpipe.run.server_errors import (
+from alembic_pgpipe.outside.resumption import Resumption
+from alembic_pgpipe.sending.executor import Executor
+from alembic_pgpipe.sending.server_errors import (
     StatementError,
     is_unanswered,
     server_error,

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.model import Attempt, Remnant, RemnantKind, UnderWay
-from alembic_pgpipe.run.aftermath import UnclearError, judge
-from alembic_pgpipe.run.effects import says_done
-from alembic_pgpipe.run.executor import Executor
-from alembic_pgpipe.run.in_session import InSession
-from alembic_pgpipe.run.inquiry import Inquiry
-from alembic_pgpipe.run.notes import Notes
-from alembic_pgpipe.run.resume import edited, hashed, refuse_unset
-from alembic_pgpipe.run.running import HowFar
-from alembic_pgpipe.run.set_again import gone, set_again
+from alembic_pgpipe.outside.aftermath import UnclearError, judge
+from alembic_pgpipe.outside.effects import says_done
+from alembic_pgpipe.outside.how_far import HowFar
+from alembic_pgpipe.outside.in_session import InSession
+from alembic_pgpipe.outside.inquiry import Inquiry
+from alembic_pgpipe.outside.notes import Notes
+from alembic_pgpipe.outside.resume import edited, hashed, refuse_unset
+from alembic_pgpipe.outside.set_again import gone, set_again
+from alembic_pgpipe.sending.executor import Executor
 from alembic_pgpipe.source import Statement
 from alembic_pgpipe.source.loading import Source
 

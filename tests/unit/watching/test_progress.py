@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from alembic_pgpipe.run.blockers import WAITED_FOR, Blocker, Blockers
-from alembic_pgpipe.run.progress import (
+from alembic_pgpipe.showable import duration
+from alembic_pgpipe.watching.beside import Reporter, Watching
+from alembic_pgpipe.watching.blockers import WAITED_FOR, Blocker, Blockers
+from alembic_pgpipe.watching.progress import (
     REPORTS,
     Activity,
     Progress,
@@ -17,8 +19,6 @@ from alembic_pgpipe.run.progress import (
     line,
     percent,
 )
-from alembic_pgpipe.run.watching import Reporter, Watching
-from alembic_pgpipe.showable import duration
 
 INDEX = {
     "command": "CREATE INDEX",

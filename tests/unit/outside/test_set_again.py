@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from alembic_pgpipe.model import Remnant, RemnantKind
-from alembic_pgpipe.run.in_session import remnants
-from alembic_pgpipe.run.set_again import is_named_in
+from alembic_pgpipe.outside.in_session import remnants
+from alembic_pgpipe.outside.set_again import is_named_in
 from alembic_pgpipe.source import Statement, read_statements
 
 SETTING, SECRET, LOCK, OBJECT = RemnantKind

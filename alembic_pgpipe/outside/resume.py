@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.model import Attempt, Outcome, Remnant
-from alembic_pgpipe.run.effects import EVERYTHING, set_by, set_first, set_locally
+from alembic_pgpipe.outside.effects import EVERYTHING, set_by, set_first, set_locally
 from alembic_pgpipe.showable import counted
 from alembic_pgpipe.source import Statement, statement_hash
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from alembic_pgpipe.run.holdups import (
+from alembic_pgpipe.watching.holdups import (
     Column,
     Constraint,
     Holdup,

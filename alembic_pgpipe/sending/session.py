@@ -14,7 +14,7 @@ from alembic_pgpipe.connect.database import (
     without_limits,
 )
 from alembic_pgpipe.ledger.steps import quoted
-from alembic_pgpipe.run.driver import DriverConnection
+from alembic_pgpipe.sending.driver import DriverConnection
 from alembic_pgpipe.settings import Settings
 from alembic_pgpipe.source import Directives
 

@@ -15,12 +15,12 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INER
 
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.model import ServerError
-from alembic_pgpipe.run.batch import Ahead, Batch, batches
-from alembic_pgpipe.run.driver import DriverConnection, Notices
-from alembic_pgpipe.run.other_reading import refuse_other_reading
-from alembic_pgpipe.run.rows import send_rows
-from alembic_pgpipe.run.server_errors import StatementError, server_error
-from alembic_pgpipe.run.waiting import Watch, interruptible
+from alembic_pgpipe.sending.batch import Ahead, Batch, batches
+from alembic_pgpipe.sending.driver import DriverConnection, Notices
+from alembic_pgpipe.sending.other_reading import refuse_other_reading
+from alembic_pgpipe.sending.rows import send_rows
+from alembic_pgpipe.sending.server_errors import StatementError, server_error
+from alembic_pgpipe.sending.waiting import Watch, interruptible
 from alembic_pgpipe.source import Statement
 from alembic_pgpipe.source.advice import advice
 from alembic_pgpipe.source.loading import Source

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from alembic_pgpipe.run.blockers import Blocker
 from alembic_pgpipe.showable import counted, duration
+from alembic_pgpipe.watching.blockers import Blocker
 
 # Where Alembic's configuration carries the display, in its attributes.
 DISPLAY = "alembic_pgpipe.display"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from alembic_pgpipe.ledger.attempts import Attempts
 from alembic_pgpipe.ledger.recorder import Recorder
-from alembic_pgpipe.run.aftermath import UnclearError
+from alembic_pgpipe.outside.aftermath import UnclearError
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import re
 
 from alembic_pgpipe.connect.target import as_identifier
 from alembic_pgpipe.errors import SourceError
-from alembic_pgpipe.run.driver import DriverConnection
+from alembic_pgpipe.sending.driver import DriverConnection
 from alembic_pgpipe.source import Statement
 from alembic_pgpipe.source.loading import Source
 

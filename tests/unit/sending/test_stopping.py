@@ -12,7 +12,7 @@ from types import FrameType
 
 import pytest
 
-from alembic_pgpipe.run.stopping import cancelled_by_signals, stop
+from alembic_pgpipe.sending.stopping import cancelled_by_signals, stop
 
 Handler = Callable[[int, FrameType | None], object]
 

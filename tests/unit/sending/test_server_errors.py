@@ -6,7 +6,7 @@ import psycopg2
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from alembic_pgpipe.run.server_errors import is_broken_off
+from alembic_pgpipe.sending.server_errors import is_broken_off
 
 CLOSED = "server closed the connection unexpectedly"
 

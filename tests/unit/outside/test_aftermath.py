@@ -8,9 +8,9 @@ from unittest import mock
 import pytest
 
 from alembic_pgpipe.model import UnderWay
-from alembic_pgpipe.run.aftermath import UnclearError, View, judge, look, remains, verify
-from alembic_pgpipe.run.effects import BuildsIndex, effect_of
-from alembic_pgpipe.run.inquiry import Index, Inquiry
+from alembic_pgpipe.outside.aftermath import UnclearError, View, judge, look, remains, verify
+from alembic_pgpipe.outside.effects import BuildsIndex, effect_of
+from alembic_pgpipe.outside.inquiry import Index, Inquiry
 
 OLD = Index(1, "old", "public.old", valid=True, builder=None)
 BUILT = Index(2, "i", "public.i", valid=True, builder=None)

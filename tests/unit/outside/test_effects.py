@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from alembic_pgpipe.run.effects import (
+from alembic_pgpipe.outside.effects import (
     BuildsIndex,
     Detaches,
     Effect,

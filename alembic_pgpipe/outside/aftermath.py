@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from alembic_pgpipe.model import UnderWay
-from alembic_pgpipe.run.effects import (
+from alembic_pgpipe.outside.effects import (
     BuildsIndex,
     Detaches,
     Effect,
@@ -20,7 +20,7 @@ from alembic_pgpipe.run.effects import (
     Removes,
     effect_of,
 )
-from alembic_pgpipe.run.inquiry import Index, Inquiry
+from alembic_pgpipe.outside.inquiry import Index, Inquiry
 
 SHOWN = 60
 EDIT = (

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from alembic_pgpipe.run.blockers import Ask
-from alembic_pgpipe.run.driver import DriverConnection
-from alembic_pgpipe.run.holdups import (
+from alembic_pgpipe.sending.driver import DriverConnection
+from alembic_pgpipe.watching.blockers import Ask
+from alembic_pgpipe.watching.holdups import (
     STRONG,
     Column,
     Constraint,

@@ -1,0 +1,1 @@
+"""Sources outside a transaction: statement by statement, and on where a try broke off."""
