@@ -34,6 +34,8 @@ from alembic_pgpipe.showable import harmless, in_one_line
 
 # What is to be typed next, where nothing else is.
 UPGRADE = "alembic upgrade head"
+# And where the database does not answer yet.
+WAIT = "alembic pgpipe wait --timeout 60"
 
 
 class PgpipeError(CommandError):

@@ -23,7 +23,7 @@ from alembic_pgpipe.ledger.history import History
 from alembic_pgpipe.ledger.tables import ATTEMPTS
 from alembic_pgpipe.model import Direction, Problem, Revision, Status
 from alembic_pgpipe.project import OpenLedger, open_ledger, visit_project
-from alembic_pgpipe.rehearsal.upcoming import Upcoming, identity
+from alembic_pgpipe.rehearsal.upcoming import Upcoming, identity, user
 from alembic_pgpipe.revisions.broken import lost_wrapper, two_heads
 from alembic_pgpipe.revisions.project import ProjectRevisions
 from alembic_pgpipe.revisions.unwrapped import unwrapped_sources
@@ -172,6 +172,7 @@ def _upcoming(
         frozenset(ledger.heads),
         ids,
         identity(ledger.connection),
+        user(ledger.connection),
         frozenset(passed).intersection(ids),
     )
 

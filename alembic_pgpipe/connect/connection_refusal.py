@@ -8,7 +8,7 @@ from alembic_pgpipe.connect import tls_refusal
 from alembic_pgpipe.connect.connector import is_not_accepted
 from alembic_pgpipe.connect.credentials import Credentials
 from alembic_pgpipe.connect.target import describe, user_of
-from alembic_pgpipe.errors import UnreachableError
+from alembic_pgpipe.errors import WAIT, UnreachableError
 from alembic_pgpipe.showable import as_sentences
 
 NO_ROOM = "The server has no free connection; try again, or raise max_connections."
@@ -19,7 +19,7 @@ RECOVERING = (
     "in recovery mode",
     "not yet accepting connections",
 )
-RECOVERS = "Wait for it: alembic pgpipe wait --timeout 60"
+RECOVERS = f"It is on its way: {WAIT}"
 ADVICE = (
     ("no password supplied", "Set PGPASSWORD, or put the password into the secret."),
     ("does not exist", "Check the name in {}, or create it."),
@@ -82,7 +82,7 @@ def connection_refusal(
             return UnreachableError(f"{refused} {advice.format(named_in)}")
     return UnreachableError(
         f"{_sentence(describe(target))} does not answer: {reason}. Check host, port and "
-        "network, then: alembic pgpipe wait --timeout 60"
+        f"network, then: {WAIT}"
     )
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from sqlalchemy import Dialect
 
-from alembic_pgpipe.errors import SettingsError, UnreachableError
+from alembic_pgpipe.errors import WAIT, SettingsError, UnreachableError
 
 # Where the process that answers is kept, in the ``info`` of a connection.
 PROCESS = "alembic_pgpipe.process"
@@ -108,7 +108,7 @@ class Entrance:
             raise UnreachableError(
                 f"A connection to {self.where} was accepted and {how}: a pooler does so that "
                 "has no free connection to the server. A run needs three at once: enlarge its "
-                "pool, or name the server itself; then: alembic pgpipe wait --timeout 60"
+                f"pool, or name the server itself; then: {WAIT}"
             ) from error
 
 

@@ -23,11 +23,13 @@ from alembic_pgpipe.connect.database import open_database
 from alembic_pgpipe.connect.server import scratch_server
 from alembic_pgpipe.connect.url import LIBPQ_VARIABLES, database_name
 from alembic_pgpipe.environment import Elsewhere
+from alembic_pgpipe.errors import RehearsalError, UntriedError
 from alembic_pgpipe.model import Problem
 from alembic_pgpipe.rehearsal.in_copy import InCopy
 from alembic_pgpipe.rehearsal.replay import Replay
 from alembic_pgpipe.rehearsal.undoing import Undone
-from alembic_pgpipe.rehearsal.upcoming import Upcoming
+from alembic_pgpipe.rehearsal.upcoming import Upcoming, user
+from alembic_pgpipe.run.step import Step
 from alembic_pgpipe.sending.executor import Executor
 from alembic_pgpipe.sending.session import Session, leaving
 from alembic_pgpipe.settings import RetryFailed, Settings, read_settings
@@ -44,6 +46,8 @@ DATABASE = "rehearsal"
 # Those of the server itself; "postgres" is also where a scratch:// project has its tables.
 RESERVED = frozenset({"postgres", "template0", "template1"})
 WHERE = frozenset(LIBPQ_VARIABLES) - {"PGPASSWORD"}
+
+BEYOND = "Bring that database past it, or remove the option: then a scratch server is used."
 
 T = TypeVar("T")
 
@@ -148,8 +152,9 @@ def rehearsal(
         elsewhere = _given(settings.rehearsal_url)
         steps = Replay(config, elsewhere).ahead(to, upcoming)
         with _open(settings, elsewhere, Where.GIVEN) as opened:
-            InCopy(opened.connection, opened.settings, database_name(settings.url)).run(steps)
-            yield replace(opened, ran=len(steps))
+            _run_there(opened, steps, settings, upcoming)
+            ran = len(steps) if upcoming is None else min(len(steps), len(upcoming.pending))
+            yield replace(opened, ran=ran)
         return
     pending = upcoming.pending if upcoming is not None else ()
     with (
@@ -168,6 +173,34 @@ def rehearsal(
         with _open(settings, elsewhere, Where.SCRATCH) as opened:
             notes = (*held_up, *undone.notes)
             yield replace(opened, ran=len(pending), fault=undone.problem, notes=notes)
+
+
+def _run_there(
+    opened: Rehearsal, steps: Sequence[Step], settings: Settings, upcoming: Upcoming | None
+) -> None:
+    """Run steps in a database that was named.
+
+    Where nothing is to be tried but what comes behind them, nothing may be left out.
+    """
+    own_name = database_name(settings.url)
+    try:
+        InCopy(
+            opened.connection, opened.settings, own_name, _other_shipper(opened, upcoming)
+        ).run(steps)
+    except UntriedError as error:
+        if upcoming is not None:
+            raise
+        raise RehearsalError(f"{error}. {BEYOND}", error.cause) from error
+
+
+def _other_shipper(opened: Rehearsal, upcoming: Upcoming | None) -> str | None:
+    """Return who ships to the project's database, where it is another user than here.
+
+    Where a role is set, that has the rights.
+    """
+    if upcoming is None or opened.settings.role is not None:
+        return None
+    return upcoming.user if upcoming.user != user(opened.connection) else None
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from alembic_pgpipe.errors import Cause, RehearsalError, SourceError, UntriedError
+from alembic_pgpipe.model import ServerError
 from alembic_pgpipe.revisions.wrapper import only_runs_its_source
 from alembic_pgpipe.run.failure import cause_of, describe_failure
 from alembic_pgpipe.run.setback import WORTH_ANOTHER_TRY
@@ -31,6 +32,7 @@ from alembic_pgpipe.sending.session import Session
 from alembic_pgpipe.settings import Settings
 from alembic_pgpipe.source.loading import Source
 from alembic_pgpipe.source.transaction import Mode
+from alembic_pgpipe.sqlstates import INSUFFICIENT_PRIVILEGE
 
 GIVEN = "the database of pgpipe.rehearsal_url"
 # A value that ALTER TYPE has added may be used when that is committed.
@@ -49,11 +51,13 @@ class InCopy:
     """Runs steps in the transaction that is open in the database that was named.
 
     ``own_name`` is what the project's own database is called, where its URL says that.
+    ``shipper`` is who ships to that, where it is somebody else than the user here.
     """
 
     connection: Connection
     settings: Settings
     own_name: str | None
+    shipper: str | None = None
 
     def run(self, steps: Sequence[Step]) -> None:
         """Run steps one behind the other, each in a session as a run would give it.
@@ -94,12 +98,18 @@ class InCopy:
         except Exception as error:
             if not _is_of_step(error):
                 raise
-            reason = _not_its_fault(error, is_first=is_first)
+            reason = _not_its_fault(error, is_first=is_first) or self._others_right(error)
             if reason is not None:
                 raise _untried(step, reason) from error
             project = self.settings.project
             failure = describe_failure(error, step.revision, source, project, at_end=at_end)
             raise _failed(cause_of(step.revision, failure)) from error
+
+    def _others_right(self, error: Exception) -> str | None:
+        """Return that a right is missing, where it is not the shipper who lacks it."""
+        if self.shipper is None or sqlstate(error) != INSUFFICIENT_PRIVILEGE:
+            return None
+        return f"{_said(error).message}, and it is another user, {self.shipper}, who ships"
 
     @property
     def _executor(self) -> Executor:
@@ -118,8 +128,7 @@ def _is_of_step(error: Exception) -> bool:
 
 def _not_its_fault(error: Exception, *, is_first: bool) -> str | None:
     """Return what keeps a step from being tried here, and would not keep a run from it."""
-    said = server_error(error) if not isinstance(error, StatementError) else error.error
-    code = sqlstate(error)
+    said, code = _said(error), sqlstate(error)
     if is_broken_off(error):
         return "the connection was lost"
     if code in NO_FAULT or OF_THE_SERVER.fullmatch(said.message):
@@ -129,6 +138,10 @@ def _not_its_fault(error: Exception, *, is_first: bool) -> str | None:
     if shared or (code == ACTIVE_TRANSACTION and sets):
         return f"it needs a transaction of its own: {said.message} ({code})"
     return None
+
+
+def _said(error: Exception) -> ServerError:
+    return error.error if isinstance(error, StatementError) else server_error(error)
 
 
 def _untried(step: Step, reason: str) -> UntriedError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -21,6 +21,12 @@ IDENTITY = (
     "SELECT pg_catalog.pg_postmaster_start_time(), oid FROM pg_catalog.pg_database "
     "WHERE datname = pg_catalog.current_database()"
 )
+ANEW = (
+    "Make it a copy of the project's database anew, or remove the option: then a scratch "
+    "server is used."
+)
+# Who may do what is a matter of the user, where no role is set.
+USER = "SELECT session_user"
 OWN = (
     "pgpipe.rehearsal_url names the project's own database, where what is tried would lock "
     "people out. Let it name a copy, or remove the option: then a scratch server is used."
@@ -32,13 +38,14 @@ class Upcoming:
     """What an upgrade of the project's database would run: it is at the ``heads``.
 
     ``pending`` are the ids of the revisions, in the order of the run.  ``identity`` tells
-    that database from all others.  It has passed those that are ``retried``, which may need
-    what comes behind them.
+    that database from all others, ``user`` is who is logged in there.  It has passed those
+    that are ``retried``, which may need what comes behind them.
     """
 
     heads: frozenset[str]
     pending: tuple[str, ...]
     identity: Identity | None = None
+    user: str | None = None
     retried: frozenset[str] = frozenset()
 
 
@@ -46,6 +53,11 @@ def identity(connection: Connection) -> Identity:
     """Return what tells a database from all others, its copies too."""
     since, oid = connection.exec_driver_sql(IDENTITY).one()
     return since, oid
+
+
+def user(connection: Connection) -> str:
+    """Return who is logged in."""
+    return str(connection.exec_driver_sql(USER).scalar_one())
 
 
 def identity_seen(visit: Visit) -> Identity:
@@ -59,18 +71,21 @@ def steps_ahead(
 ) -> tuple[Step, ...]:
     """Return the steps that lead a database to the revisions that are wanted.
 
-    Where they are ``upcoming``, it is to be a copy of the project's own.  Raises RehearsalError
-    where it is none, or no steps lead there.
+    Where they are ``upcoming``, it is to be a copy of the project's own, if an older one: what
+    that has since is run as well.  Raises RehearsalError where it is none, or no steps lead
+    there.
     """
     revisions, heads = ledger.visit.revisions, frozenset(ledger.heads)
     if upcoming is not None and upcoming.identity == identity(ledger.connection):
         raise RehearsalError(OWN)
     if upcoming is not None and heads == upcoming.heads:
-        ids: Collection[str] = upcoming.pending
+        ids: Sequence[str] = upcoming.pending
     elif heads == wanted:
         ids = ()
-    elif upcoming is None and heads <= (behind := revisions.applied(wanted)):
-        ids = _unapplied(ledger, behind - revisions.applied(heads))
+    elif heads <= (behind := revisions.applied(upcoming.heads if upcoming else wanted)):
+        pending = upcoming.pending if upcoming else ()
+        since = behind - revisions.applied(heads) - set(pending)
+        ids = (*_unapplied(ledger, since), *pending)
     else:
         raise _elsewhere(heads, wanted, upcoming)
     found = {revision.id: revision for revision in revisions.those(ids)}
@@ -100,10 +115,7 @@ def _elsewhere(
             f"{place}the rehearsal needs it at {named(wanted)}, or on the way there. "
             "Bring it there, or remove the option: then a scratch server is used."
         )
-    return RehearsalError(
-        f"{place}the project's database at {named(upcoming.heads)}. Make it a copy of that "
-        "anew, or remove the option: then a scratch server is used."
-    )
+    return RehearsalError(f"{place}the project's database at {named(upcoming.heads)}. {ANEW}")
 
 
 def named(heads: Iterable[str]) -> str:

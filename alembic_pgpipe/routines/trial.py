@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from alembic.config import Config
 
-from alembic_pgpipe.errors import PgpipeError, RehearsalError, UntriedError
+from alembic_pgpipe.errors import WAIT, Cause, PgpipeError, RehearsalError, UntriedError
 from alembic_pgpipe.model import Problem, Revision
 from alembic_pgpipe.rehearsal.database import Rehearsal, Where, rehearsal
 from alembic_pgpipe.rehearsal.unmade import Missing, unmade
-from alembic_pgpipe.rehearsal.upcoming import Upcoming, named
+from alembic_pgpipe.rehearsal.upcoming import ANEW, Upcoming, named
 from alembic_pgpipe.routines.bodies import Bodies
 from alembic_pgpipe.routines.shipment import Shipment
 from alembic_pgpipe.routines.shipping import Shipping
@@ -22,9 +23,17 @@ from alembic_pgpipe.routines.working import RoutineChange
 from alembic_pgpipe.settings import read_settings
 
 THERE_ALREADY = (
-    "what is pending was not run: the database of pgpipe.rehearsal_url is at the head already. "
-    "Let it be a copy of the project's database, which is at {}"
+    "the database of pgpipe.rehearsal_url is at the head already, and the project's database "
+    "at {}. {}"
 )
+TOO_OLD = (
+    "{} ({}), which the project's database has, does not run in the older database of "
+    "pgpipe.rehearsal_url: {}. {}"
+)
+# The gate of a pipeline is its exit code: what was to be tried and was not is a problem.
+NOT_REHEARSED = "not rehearsed: {} To do without: alembic pgpipe check --no-rehearsal"
+# Another command would wait for the project's own database.
+CHECK = "alembic pgpipe check"
 FAILS = {
     Where.SCRATCH: "fails on a scratch server",
     Where.GIVEN: "fails in the database of pgpipe.rehearsal_url",
@@ -84,30 +93,44 @@ class Outstanding:
             with rehearsal(self.config, upcoming=self.upcoming) as rehearsed:
                 trial = _try_changes(rehearsed, self.changes)
                 trial = replace(trial, notes=(*rehearsed.notes, *trial.notes))
-        except UntriedError as error:
-            return Trial(notes=(str(error),), tried=self._up_to(Where.GIVEN, error))
         except RehearsalError as error:
-            return self._failed(error)
+            return self._stopped(error)
         except PgpipeError as error:
-            return Trial(notes=(f"not rehearsed: {error}",))
+            return self._not_rehearsed(str(error))
         if rehearsed.where is Where.GIVEN:
             return self._compared(rehearsed, trial)
         faults = (rehearsed.fault,) if rehearsed.fault is not None else ()
         return self._forgiven(replace(trial, problems=(*faults, *trial.problems)))
 
-    def _failed(self, error: RehearsalError) -> Trial:
+    def _not_rehearsed(self, said: str) -> Trial:
+        """Return that nothing was run; of a database that was named that is a problem."""
+        if self._where is Where.SCRATCH:
+            return Trial(notes=(f"not rehearsed: {said}",))
+        named_in = Path(self.config.config_file_name or "alembic.ini").name
+        told = NOT_REHEARSED.format(said.replace(WAIT, CHECK))
+        return Trial((Problem(named_in, told),))
+
+    def _stopped(self, error: RehearsalError) -> Trial:
         """Return what came of a rehearsal that has not reached the state that it should."""
         cause = error.cause
         # The fault of what is applied already is not that of what is to be shipped.
-        if (
-            cause is None
-            or cause.revision not in self.upcoming.pending
-            or LACKS.search(cause.message)
-        ):
+        if cause is None or cause.revision not in self.upcoming.pending:
+            older = cause if self._where is Where.GIVEN else None
+            return self._not_rehearsed(_too_old(older) if older else str(error))
+        if isinstance(error, UntriedError):
+            return Trial(notes=(str(error),), tried=self._up_to(Where.GIVEN, error))
+        if LACKS.search(cause.message):
             return Trial(notes=(f"not rehearsed: {error}",))
-        where = Where.SCRATCH
-        if read_settings(self.config).rehearsal_url is not None:
-            where = Where.GIVEN
+        return self._failed(error, cause)
+
+    @property
+    def _where(self) -> Where:
+        is_scratch = read_settings(self.config).rehearsal_url is None
+        return Where.SCRATCH if is_scratch else Where.GIVEN
+
+    def _failed(self, error: RehearsalError, cause: Cause) -> Trial:
+        """Return that one of the pending revisions fails."""
+        where = self._where
         problem = Problem(cause.file, cause.message, cause.line, cause.column)
         if where is Where.SCRATCH and (missing := self._unmade(problem)) is not None:
             note = _unmade_note(problem, missing, ", nor is what follows")
@@ -137,12 +160,16 @@ class Outstanding:
         return unmade(self.config, problem, self.pending)
 
     def _compared(self, rehearsed: Rehearsal, trial: Trial) -> Trial:
-        """Note where a database that was named had the pending revisions already."""
+        """Add where a database that was named had the pending revisions already."""
         if rehearsed.ran == len(self.pending):
             return trial
+        told = self._not_rehearsed(THERE_ALREADY.format(named(self.upcoming.heads), ANEW))
         tried = trial.tried if self.changes else None
-        note = THERE_ALREADY.format(named(self.upcoming.heads))
-        return replace(trial, notes=(note, *trial.notes), tried=tried)
+        return replace(trial, problems=(*told.problems, *trial.problems), tried=tried)
+
+
+def _too_old(cause: Cause) -> str:
+    return TOO_OLD.format(cause.revision, cause.name, cause.message.rstrip("."), ANEW)
 
 
 def _unmade_note(problem: Problem, missing: Missing, rest: str = "") -> str:

@@ -11,6 +11,7 @@ from sqlalchemy import URL
 from alembic_pgpipe.revisions.wrapper import revision_id
 from tests.conftest import connect_to
 from tests.project import Project, Result
+from tests.roles import new_role
 
 PEOPLE = "CREATE TABLE public.people (id int, email text);\n"
 UNIQUE = "-- one each\nCREATE UNIQUE INDEX people_email ON public.people (email);\n"
@@ -23,6 +24,14 @@ def upgrade() -> None:
     pass
 """
 HERE = "in the database of pgpipe.rehearsal_url"
+NOT_REHEARSED = (
+    "alembic.ini: not rehearsed: ",
+    " To do without: alembic pgpipe check --no-rehearsal",
+)
+ANEW = (
+    "Make it a copy of the project's database anew, or remove the option: then a scratch "
+    "server is used."
+)
 CATALOG = """
     SELECT c.oid::text, c.relname, c.relfilenode::text FROM pg_class c
     WHERE relnamespace = 'public'::regnamespace
@@ -55,6 +64,26 @@ def everything(url: URL) -> list[list[tuple[Any, ...]]]:
     there = {name for _, name, _ in queried(url, CATALOG)}
     rows = [queried(url, f"TABLE public.{name}") for name in tables if name in there]
     return [queried(url, CATALOG), *rows]
+
+
+def not_rehearsed(project: Project) -> str:
+    """Return why ``check`` is red though nothing else is wrong."""
+    result = project.alembic("pgpipe", "check")
+    found, end = lines(result)
+    assert result.code == 6
+    assert end.endswith("read, not run: 1 problem")
+    assert found.startswith(NOT_REHEARSED[0])
+    assert found.endswith(NOT_REHEARSED[1])
+    return found.removeprefix(NOT_REHEARSED[0]).removesuffix(NOT_REHEARSED[1])
+
+
+def ship_to(project: Project, url: URL) -> None:
+    """Upgrade another database than the project's own."""
+    own, project.url = project.url, url
+    project.configure()
+    project.ok("upgrade", "head")
+    project.url = own
+    project.configure()
 
 
 @pytest.fixture
@@ -240,55 +269,115 @@ def test_the_project_s_own_database_is_no_copy(shop: Project) -> None:
     own = shop.url.render_as_string(hide_password=False).replace("%", "%%")
     shop.configure(rehearsal_url=own)
     shop.wrapped(a2="LOCK TABLE people;\nSELECT 1/0;\n")
-    assert lines(shop.ok("pgpipe", "check")) == [
-        (
-            "note: not rehearsed: pgpipe.rehearsal_url names the project's own database, where "
-            "what is tried would lock people out. Let it name a copy, or remove the option: "
-            "then a scratch server is used."
-        ),
-        "1 pending revision read, not run: no problems",
-    ]
+    assert not_rehearsed(shop) == (
+        "pgpipe.rehearsal_url names the project's own database, where what is tried would "
+        "lock people out. Let it name a copy, or remove the option: then a scratch server is "
+        "used."
+    )
 
 
-def test_a_copy_of_another_state_is_not_used(shop: Project, copied: Copy) -> None:
-    shop.wrapped(a2=TABLE.format("b"))
+def test_an_older_copy_is_brought_to_where_the_project_s_database_is(
+    shop: Project, second_database: URL
+) -> None:
+    before = everything(second_database)
+    shop.wrapped(a2="DELETE FROM people WHERE id = 2;\n", a3=TABLE.format("b"))
     shop.ok("upgrade", "head")
-    shop.wrapped(a3="SELECT 1/0;\n")
+    shop.wrapped(a4=UNIQUE, a5="INSERT INTO b VALUES (1);\n")
     assert lines(shop.ok("pgpipe", "check")) == [
+        f"2 pending revisions run {HERE}, and rolled back: no problems"
+    ]
+    shop.source("a5", "INSERT INTO c VALUES (1);\n")
+    found = lines(shop.alembic("pgpipe", "check"))
+    assert found[0].startswith(f"alembic/sql/a5.sql:1:13: fails {HERE}: relation")
+    assert found[-1] == f"2 pending revisions run {HERE}, and rolled back: 1 problem"
+    assert everything(second_database) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("CREATE INDEX CONCURRENTLY i ON people (id);\n", "it does not run in a transaction"),
         (
-            "note: not rehearsed: The database in pgpipe.rehearsal_url is at "
-            f"{revision_id('a1')}, and the project's database at {revision_id('a2')}. Make it "
-            "a copy of that anew, or remove the option: then a scratch server is used."
+            "INSERT INTO only_there VALUES (1);\n",
+            'relation "only_there" does not exist (42P01)',
+        ),
+    ],
+    ids=["concurrently", "other rows"],
+)
+def test_a_copy_that_cannot_be_brought_there_is_a_problem(
+    shop: Project, text: str, reason: str
+) -> None:
+    shop.query("CREATE TABLE only_there (id int)")
+    shop.wrapped(a2=text)
+    shop.ok("upgrade", "head")
+    shop.wrapped(a3="SELECT 1;\n")
+    assert not_rehearsed(shop) == (
+        f"{revision_id('a2')} (a2), which the project's database has, does not run in the "
+        f"older database of pgpipe.rehearsal_url: {reason}. {ANEW}"
+    )
+
+
+def test_a_copy_of_another_state_is_not_used(shop: Project, second_database: URL) -> None:
+    shop.wrapped(a2=TABLE.format("b"))
+    ship_to(shop, second_database)
+    shop.wrapped(a3="SELECT 1/0;\n")
+    assert not_rehearsed(shop) == (
+        f"The database in pgpipe.rehearsal_url is at {revision_id('a2')}, and the project's "
+        f"database at {revision_id('a1')}. {ANEW}"
+    )
+
+
+def test_a_copy_that_does_not_answer_is_a_problem_and_reading_goes_on(shop: Project) -> None:
+    shop.configure(rehearsal_url="postgresql://someone@localhost:1/copy")
+    shop.wrapped(a2="SELECT 'open;\n")
+    result = shop.alembic("pgpipe", "check")
+    assert result.code == 6
+    assert result.output.startswith("alembic/sql/a2.sql:1:8: ")
+    shop.source("a2", "SELECT 1;\n")
+    said = not_rehearsed(shop)
+    assert "localhost:1" in said
+    assert said.endswith("network, then: alembic pgpipe check")
+    assert shop.alembic("pgpipe", "check", "--no-rehearsal").code == 0
+
+
+def test_a_right_that_the_copy_s_user_lacks_is_not_the_file_s_fault(
+    shop: Project, second_database: URL
+) -> None:
+    with new_role(shop, "reader_", "LOGIN IN ROLE pg_read_all_data") as reader:
+        url = second_database.set(username=reader).render_as_string(hide_password=False)
+        shop.configure(rehearsal_url=url.replace("%", "%%"))
+        shop.wrapped(a2="DELETE FROM people;\n")
+        found = lines(shop.ok("pgpipe", "check"))
+    assert found == [
+        (
+            f"note: alembic/sql/a2.sql was not tried {HERE}, nor was what follows it: "
+            "permission denied for table people, and it is another user, postgres, who ships"
         ),
         "1 pending revision read, not run: no problems",
     ]
-    copied()
-    assert shop.alembic("pgpipe", "check").code == 6
+
+
+def test_a_right_that_the_shipper_lacks_is_a_problem(shop: Project) -> None:
+    shop.wrapped(a2="SET ROLE pg_monitor;\nDELETE FROM people;\n")
+    result = shop.alembic("pgpipe", "check")
+    assert result.code == 6
+    assert lines(result)[0].startswith(f"alembic/sql/a2.sql:2:1: fails {HERE}: permission")
 
 
 def test_a_database_at_the_head_is_one_in_which_nothing_was_tried(
     shop: Project, second_database: URL
 ) -> None:
     shop.wrapped(a2=TABLE.format("b"))
-    own, shop.url = shop.url, second_database
-    shop.configure()
-    shop.ok("upgrade", "head")
-    shop.url = own
-    shop.configure()
-    note = (
-        f"note: what is pending was not run: {HERE[3:]} is at the head already. Let it be a "
-        f"copy of the project's database, which is at {revision_id('a1')}"
+    ship_to(shop, second_database)
+    assert not_rehearsed(shop) == (
+        f"{HERE[3:]} is at the head already, and the project's database at "
+        f"{revision_id('a1')}. {ANEW}"
     )
-    found = lines(shop.ok("pgpipe", "check"))
-    assert found == [note, "1 pending revision read, not run: no problems"]
     shop.write("alembic/routines/v.sql", "CREATE VIEW public.v AS SELECT id FROM public.b;\n")
-    assert lines(shop.ok("pgpipe", "check")) == [
-        note,
-        (
-            f"0 of 1 pending revision and 1 changed routine file run {HERE}, and rolled back: "
-            "no problems"
-        ),
-    ]
+    assert lines(shop.alembic("pgpipe", "check"))[-1] == (
+        f"0 of 1 pending revision and 1 changed routine file run {HERE}, and rolled back: "
+        "1 problem"
+    )
 
 
 def test_what_is_to_be_retried_is_tried_first(shop: Project, copied: Copy) -> None:
@@ -316,3 +405,16 @@ def test_wrap_runs_there_what_is_pending_ahead_of_its_routines(
     assert (shop.folder / "alembic/sql/ages.v001.sql").exists()
     assert everything(second_database) == before
     shop.ok("pgpipe", "check")
+
+
+def test_wrap_says_what_to_do_where_a_pending_file_cannot_be_run_there(shop: Project) -> None:
+    shop.wrapped(a2="CREATE INDEX CONCURRENTLY i ON people (id);\n")
+    shop.write("alembic/routines/v.sql", "CREATE VIEW public.v AS SELECT 1 AS one;\n")
+    result = shop.alembic("pgpipe", "wrap")
+    assert result.code != 0
+    assert result.text.strip().endswith(
+        f"alembic/sql/a2.sql was not tried {HERE}, nor was what follows it: it does not run in "
+        "a transaction. Bring that database past it, or remove the option: then a scratch "
+        "server is used."
+    )
+    assert not list((shop.folder / "alembic/sql").glob("v.*"))
