@@ -56,6 +56,9 @@ CREATE = {
 # The server's own have the numbers below.
 OTHER_DATABASES = "SELECT datname FROM pg_catalog.pg_database WHERE oid >= 16384"
 OTHER_ROLES = "SELECT rolname FROM pg_catalog.pg_roles WHERE oid >= 16384"
+DROP = "DROP DATABASE IF EXISTS {} WITH (FORCE)"
+# Where a database is as it was before an undo is tried.
+KEPT = "pgpipe_before_the_undo"
 NOT_REPLAYED = "The history cannot be replayed on a scratch server"
 REHEARSED = "it failed at its place in a rehearsal"
 USE_ANOTHER = (
@@ -125,22 +128,38 @@ class Replay:
         """Undo the pending end of the history, and run it again; return what came of it.
 
         What went through before, as it is now, is left out.  The database ends at the heads,
-        where it is before.
+        where it is before: a copy takes its place where an undo fails.
         """
         target = self._look(self._to_undo)
         if target is None:
             return Undone()
         with server.connect(autocommit=True) as connection:
-            database = server.elsewhere(name)
-            for direction, move in (
-                (Direction.DOWNGRADE, lambda: command.downgrade(self._told(), target)),
-                (Direction.UPGRADE, lambda: self._run(("heads",), self.pending)),
-            ):
-                error = self._failure(move, database, connection)
-                if error is not None:
-                    self._make_anew(database, connection, name, None)
-                    return self._fault(error, direction)
-        return Undone()
+            database, roles = server.elsewhere(name), _roles(connection)
+            _copy(connection, name, KEPT)
+            found = self._there_and_back(target, database, connection)
+            if found is None:
+                _command(connection, DROP, KEPT)
+                return Undone()
+            fault = self._fault(*found)
+            if _roles(connection) == roles:
+                _copy(connection, KEPT, name)
+            else:
+                # These are the server's, and in no copy of a database.
+                self._make_anew(database, connection, name, None)
+        return fault
+
+    def _there_and_back(
+        self, target: str, database: Database, server: Connection
+    ) -> tuple[PgpipeError, Direction] | None:
+        """Return why an undo fails, or its revision the second time; None if neither does."""
+        for direction, move in (
+            (Direction.DOWNGRADE, lambda: command.downgrade(self._told(), target)),
+            (Direction.UPGRADE, lambda: self._run(("heads",), self.pending)),
+        ):
+            error = self._failure(move, database, server)
+            if error is not None:
+                return error, direction
+        return None
 
     def _to_undo(self, visit: Visit) -> str | None:
         with open_ledger(visit) as ledger:
@@ -316,9 +335,19 @@ def _exists(connection: Connection, name: str) -> bool:
 def _wipe(connection: Connection) -> None:
     """Drop the databases, then the roles, that histories have made."""
     for (database,) in connection.exec_driver_sql(OTHER_DATABASES).all():
-        _command(connection, "DROP DATABASE {} WITH (FORCE)", database)
+        _command(connection, DROP, database)
     for (role,) in connection.exec_driver_sql(OTHER_ROLES).all():
         _command(connection, "DROP OWNED BY {0} CASCADE; DROP ROLE {0}", role)
+
+
+def _roles(connection: Connection) -> frozenset[str]:
+    return frozenset(connection.exec_driver_sql(OTHER_ROLES).scalars())
+
+
+def _copy(connection: Connection, name: str, copy: str) -> None:
+    """Make a database what another one is, whatever it was before."""
+    _command(connection, DROP, copy)
+    _command(connection, "CREATE DATABASE {} TEMPLATE {}", copy, name)
 
 
 def _make(missing: tuple[str, str], database: Database, server: Connection) -> None:
@@ -343,9 +372,9 @@ def _create(connection: Connection, kind: str, name: str) -> None:
     _command(connection, CREATE[kind], name)
 
 
-def _command(connection: Connection, statement: str, name: str) -> None:
-    quoted = connection.dialect.identifier_preparer.quote_identifier(name)
-    connection.exec_driver_sql(statement.format(quoted))
+def _command(connection: Connection, statement: str, *names: str) -> None:
+    quoted = map(connection.dialect.identifier_preparer.quote_identifier, names)
+    connection.exec_driver_sql(statement.format(*quoted))
 
 
 # --- what it failed for ---

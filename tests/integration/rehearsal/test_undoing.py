@@ -102,6 +102,8 @@ def test_a_failing_undo_is_a_problem(project: Project, moves: list[tuple[str, st
             f'alembic/sql/b.down.sql:2:1: {FAILS}table "bb" does not exist (42P01)',
             "2 pending revisions run on a scratch server: 1 problem",
         ]
+    # What was run before is still there.
+    assert moves == [("upgrade", "heads"), ("downgrade", "base"), ("downgrade", "base")]
     moves.clear()
     project.source("b", TABLE.format("b"), DROP.format("b"))
     assert lines(project.ok("pgpipe", "check")) == [
@@ -146,6 +148,20 @@ def test_what_an_undo_has_half_done_does_not_stay(project: Project) -> None:
     assert lines(project.alembic("pgpipe", "check"))[1:] == [
         "1 pending revision and 1 changed routine file run on a scratch server: 1 problem"
     ]
+
+
+def test_a_role_that_a_failing_undo_drops_is_made_anew(
+    project: Project, moves: list[tuple[str, str]]
+) -> None:
+    role = f"of_{project.scalar('SELECT pg_backend_pid()')}"
+    undo = f"-- pgpipe: transaction = off\nDROP ROLE {role};\nSELECT 1/0;\n"
+    project.source("a", f"CREATE ROLE {role};\n", undo)
+    project.ok("pgpipe", "wrap")
+    for _ in range(2):
+        problem = lines(project.alembic("pgpipe", "check"))[0]
+        assert problem == f"alembic/sql/a.down.sql:3:1: {FAILS}division by zero (22012)"
+    ahead = [("upgrade", "heads"), ("downgrade", "base"), ("upgrade", "heads")]
+    assert moves == [*ahead, *ahead[1:]]
 
 
 def test_an_undo_is_tried_once_and_anew_when_it_is_edited(
