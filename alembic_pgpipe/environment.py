@@ -34,7 +34,6 @@ from alembic_pgpipe.ledger.versions import forget_version
 from alembic_pgpipe.revisions.project import ProjectRevisions
 from alembic_pgpipe.revisions.reach import again, is_ahead, shows_current, stamps
 from alembic_pgpipe.run.build_log import BuildLog
-from alembic_pgpipe.run.offline import Offline
 from alembic_pgpipe.run.pipeline import Pipeline
 from alembic_pgpipe.run.planner import Planner
 from alembic_pgpipe.run.runner import Runner
@@ -299,6 +298,8 @@ def _write_script(
     revisions: ProjectRevisions,
     options: Mapping[str, Any],
 ) -> None:
+    from alembic_pgpipe.run.offline import Offline
+
     offline: Offline
     steps = environment.context_opts["fn"]
     # Doubled percent signs are for a driver that takes parameters; a script has none.

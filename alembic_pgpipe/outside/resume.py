@@ -5,11 +5,10 @@ Finished statements are known by their hashes, and have to be there unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from alembic_pgpipe.errors import SourceError
-from alembic_pgpipe.model import Attempt, Outcome, Remnant
-from alembic_pgpipe.outside.effects import EVERYTHING, set_by, set_first, set_locally
+from alembic_pgpipe.model import Attempt, Outcome
 from alembic_pgpipe.showable import counted
 from alembic_pgpipe.source import Statement, statement_hash
 
@@ -90,28 +89,6 @@ def edited(statement: Statement, number: int, before: Attempt, was: str = "") ->
 def excerpts(statements: Sequence[Statement]) -> list[str]:
     """Return the texts of statements as the ledger keeps them."""
     return [statement.text[:KEPT_CHARACTERS] for statement in statements]
-
-
-def refuse_unset(
-    unseen: Sequence[Statement],
-    following: Sequence[Statement],
-    changed: Collection[Remnant],
-) -> None:
-    """Raise SourceError where nobody can know what the next statements find set.
-
-    ``changed`` are the settings as the ``unseen`` statements had them ahead of their commit,
-    which some may have had for their transaction only.  What they set by a statement of its
-    own is clear, and so is what comes next.
-    """
-    clear = (set_by(unseen) - set_locally(unseen)) | set_first(following)
-    unclear = [one.name for one in changed if one.name.lower() not in clear]
-    if unclear and following and EVERYTHING not in clear:
-        names = ", ".join(sorted(unclear))
-        raise SourceError.at(
-            following[0],
-            f"what broke off had set {names}, for its session or for its transaction, and both "
-            f"have ended. Write a SET or RESET of {names} above this statement.",
-        )
 
 
 def _gone(number: int, before: Attempt, was: str = "") -> str:

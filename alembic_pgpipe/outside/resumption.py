@@ -14,8 +14,8 @@ from alembic_pgpipe.outside.how_far import HowFar
 from alembic_pgpipe.outside.in_session import InSession
 from alembic_pgpipe.outside.inquiry import Inquiry
 from alembic_pgpipe.outside.notes import Notes
-from alembic_pgpipe.outside.resume import edited, hashed, refuse_unset
-from alembic_pgpipe.outside.set_again import gone, set_again
+from alembic_pgpipe.outside.resume import edited, hashed
+from alembic_pgpipe.outside.set_again import gone, refuse_unset, set_again
 from alembic_pgpipe.sending.executor import Executor
 from alembic_pgpipe.source import Statement
 from alembic_pgpipe.source.loading import Source

@@ -6,7 +6,7 @@ Settings and advisory locks can be had again; temporary objects are gone.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from types import MappingProxyType
 
 from sqlalchemy import Connection, TextClause, text
@@ -14,7 +14,13 @@ from sqlalchemy.exc import DBAPIError
 
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.model import Remnant, RemnantKind
-from alembic_pgpipe.outside.effects import lost_with_session, set_first
+from alembic_pgpipe.outside.effects import (
+    EVERYTHING,
+    lost_with_session,
+    set_by,
+    set_first,
+    set_locally,
+)
 from alembic_pgpipe.outside.in_session import IDENTITY
 from alembic_pgpipe.source import Statement
 
@@ -51,6 +57,28 @@ def set_again(
         if (why := _why_not(connection, remnant)) is not None:
             raise _not_again(remnant, following, path, why)
     return owed
+
+
+def refuse_unset(
+    unseen: Sequence[Statement],
+    following: Sequence[Statement],
+    changed: Collection[Remnant],
+) -> None:
+    """Raise SourceError where nobody can know what the next statements find set.
+
+    ``changed`` are the settings as the ``unseen`` statements had them ahead of their commit,
+    which some may have had for their transaction only.  What they set by a statement of its
+    own is clear, and so is what comes next.
+    """
+    clear = (set_by(unseen) - set_locally(unseen)) | set_first(following)
+    unclear = [one.name for one in changed if one.name.lower() not in clear]
+    if unclear and following and EVERYTHING not in clear:
+        names = ", ".join(sorted(unclear))
+        raise SourceError.at(
+            following[0],
+            f"what broke off had set {names}, for its session or for its transaction, and both "
+            f"have ended. Write a SET or RESET of {names} above this statement.",
+        )
 
 
 def _why_not(connection: Connection, remnant: Remnant) -> str | None:

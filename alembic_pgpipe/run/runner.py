@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,9 +16,7 @@ from alembic_pgpipe.errors import SourceError, UnreachableError
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.ledger.steps import Beginning, Move
 from alembic_pgpipe.model import Attempt, Outcome, Row
-from alembic_pgpipe.outside.alone import Alone
 from alembic_pgpipe.outside.how_far import HowFar
-from alembic_pgpipe.outside.notes import Notes
 from alembic_pgpipe.outside.resume import refuse_transaction, unfinished
 from alembic_pgpipe.run.build_log import BuildLog
 from alembic_pgpipe.run.other_database import OtherDatabase, is_elsewhere
@@ -36,8 +34,10 @@ from alembic_pgpipe.source.loading import Source
 from alembic_pgpipe.source.transaction import Mode
 from alembic_pgpipe.watching.beside import Reporter, Watching
 from alembic_pgpipe.watching.blockers import Blockers
-from alembic_pgpipe.watching.onlooker import Onlooker
 from alembic_pgpipe.watching.progress import Display, Schedule
+
+if TYPE_CHECKING:
+    from alembic_pgpipe.watching.onlooker import Onlooker
 
 OPEN_TRANSACTION = "SELECT 1"
 SCHEDULE = Schedule()
@@ -240,6 +240,8 @@ class Runner:
         """Begin to look at what a step holds up, where somebody wants to know."""
         self.onlooker = None
         if step.upwards and step.revision.id in self.watched:
+            from alembic_pgpipe.watching.onlooker import Onlooker
+
             self.onlooker = Onlooker(self.executor, self._ask)
             self.onlooker.begin(transactional=step.transactional)
 
@@ -313,6 +315,9 @@ class Runner:
 
     def _run_alone(self, running: Running, source: Source, executor: Executor) -> None:
         """Run a source without a transaction, from where the try before it stopped."""
+        from alembic_pgpipe.outside.alone import Alone
+        from alembic_pgpipe.outside.notes import Notes
+
         again = f"alembic pgpipe retry {running.step.revision.id}, and: "
         notes = Notes(
             journal=self.journal,
