@@ -53,6 +53,13 @@ KEPT_VARIABLES = ("PGPIPE_PG_BIN",)
 GARBAGE_THRESHOLDS = (100_000, 50, 100)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Let one worker more than there are processors run: each often waits for its server."""
+    processors = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
+    return (len(processors) or os.cpu_count() or 1) + 1
+
+
 def pytest_configure() -> None:
     """Let each worker look for garbage less often."""
     gc.set_threshold(*GARBAGE_THRESHOLDS)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import socket
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import URL, Dialect
 
-from alembic_pgpipe.connect.connector import Connector
+from alembic_pgpipe.connect.connector import IMPATIENT, Connector
+from alembic_pgpipe.connect.database import open_database
 from tests.integration.aws.conftest import FakeAws, Shop, asking_server, aws, moto_url, shop
 from tests.integration.hostile.test_pipeline_builds import BUILD, at_work
 from tests.project import Project
@@ -65,8 +67,10 @@ def test_a_secret_of_an_odd_shape_is_refused_in_a_sentence(
 
 
 def test_the_command_that_looks_at_a_secret_asks_the_region_that_was_asked(
-    aws: FakeAws, shop: Shop, tmp_path: Path
+    aws: FakeAws, shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    at_once = partial(open_database, waiting=IMPATIENT)
+    monkeypatch.setattr("alembic_pgpipe.environment.open_database", at_once)
     secret = aws.secret(shop.fields(password="wrong"), "us-west-2")
     project = Project(tmp_path, f"secretsmanager://{secret}")
     line = refused(project.upgrade(), "describe-secret", code=5)
