@@ -137,7 +137,7 @@ def locate(folder: Path, file: str, project: Path) -> Path:
     refuse = partial(_refusal, folder, file, project)
     try:
         real = os.path.realpath(folder / file)
-        if not any(_is_below(real, os.path.realpath(top)) for top in (project, folder)):
+        if not any(_holds(top, real) for top in (project, folder)):
             raise refuse("this path leads outside the project; copy the file into it")
         mode = Path(real).stat().st_mode
     except FileNotFoundError as exc:
@@ -161,6 +161,12 @@ def shown_path(folder: Path, file: str, project: Path) -> str:
 
 def _refusal(folder: Path, file: str, project: Path, message: str) -> SourceError:
     return SourceError(shown_path(folder, file, project), message)
+
+
+def _holds(top: Path, real: str) -> bool:
+    """Return whether a path without links lies below a folder."""
+    # Where it begins with the folder as it is named, there is no link in that, either.
+    return _is_below(real, str(top)) or _is_below(real, os.path.realpath(top))
 
 
 def _is_below(path: str, top: str) -> bool:
