@@ -32,6 +32,7 @@ from alembic_pgpipe.ledger.build import current_build
 from alembic_pgpipe.model import Direction, Outcome, Status
 from alembic_pgpipe.project import open_ledger, visit_project
 from alembic_pgpipe.rehearsal.beginning import NOTHING, State, compared, seen_in
+from alembic_pgpipe.rehearsal.cluster import create, exists, kept, wipe
 from alembic_pgpipe.rehearsal.undoing import Undone, to_undo, undone
 from alembic_pgpipe.rehearsal.upcoming import (
     OWN,
@@ -47,18 +48,6 @@ T = TypeVar("T")
 # More than any history misses; a text made at random could ask for ever.
 MOST_MISSING = 200
 MISSING = re.compile(r'\b(?P<kind>role|database|schema) "(?P<name>[^"]+)" does not exist')
-CREATE = {
-    # What belongs to it, or is done in its name, must not fail for want of a right.
-    "role": "CREATE ROLE {} NOLOGIN SUPERUSER",
-    "database": "CREATE DATABASE {}",
-    "schema": "CREATE SCHEMA {}",
-}
-# The server's own have the numbers below.
-OTHER_DATABASES = "SELECT datname FROM pg_catalog.pg_database WHERE oid >= 16384"
-OTHER_ROLES = "SELECT rolname FROM pg_catalog.pg_roles WHERE oid >= 16384"
-DROP = "DROP DATABASE IF EXISTS {} WITH (FORCE)"
-# Where a database is as it was before an undo is tried.
-KEPT = "pgpipe_before_the_undo"
 NOT_REPLAYED = "The history cannot be replayed on a scratch server"
 REHEARSED = "it failed at its place in a rehearsal"
 USE_ANOTHER = (
@@ -116,7 +105,7 @@ class Replay:
         RehearsalError for a revision that cannot be run there.
         """
         with server.connect(autocommit=True) as connection:
-            state = self._state(to) if _exists(connection, name) else NOTHING
+            state = self._state(to) if exists(connection, name) else NOTHING
             database = server.elsewhere(name)
             if not state.usable:
                 self._make_anew(database, connection, name, to)
@@ -134,19 +123,14 @@ class Replay:
         if target is None:
             return Undone()
         with server.connect(autocommit=True) as connection:
-            database, roles = server.elsewhere(name), _roles(connection)
-            _copy(connection, name, KEPT)
+            database, before = server.elsewhere(name), kept(connection, name)
             found = self._there_and_back(target, database, connection)
             if found is None:
-                _command(connection, DROP, KEPT)
+                before.forget()
                 return Undone()
-            fault = self._fault(*found)
-            if _roles(connection) == roles:
-                _copy(connection, KEPT, name)
-            else:
-                # These are the server's, and in no copy of a database.
+            if not before.give_back():
                 self._make_anew(database, connection, name, None)
-        return fault
+        return self._fault(*found)
 
     def _there_and_back(
         self, target: str, database: Database, server: Connection
@@ -215,8 +199,8 @@ class Replay:
     def _make_anew(
         self, database: Database, server: Connection, name: str, to: Sequence[str] | None
     ) -> None:
-        _wipe(server)
-        _create(server, "database", name)
+        wipe(server)
+        create(server, "database", name)
         self._upgrade(database, server, to, self.pending)
 
     def _upgrade(
@@ -327,36 +311,13 @@ def _quietly() -> Iterator[None]:
 # --- the scratch server ---
 
 
-def _exists(connection: Connection, name: str) -> bool:
-    sql = "SELECT 1 FROM pg_catalog.pg_database WHERE datname = %s"
-    return connection.exec_driver_sql(sql, (name,)).first() is not None
-
-
-def _wipe(connection: Connection) -> None:
-    """Drop the databases, then the roles, that histories have made."""
-    for (database,) in connection.exec_driver_sql(OTHER_DATABASES).all():
-        _command(connection, DROP, database)
-    for (role,) in connection.exec_driver_sql(OTHER_ROLES).all():
-        _command(connection, "DROP OWNED BY {0} CASCADE; DROP ROLE {0}", role)
-
-
-def _roles(connection: Connection) -> frozenset[str]:
-    return frozenset(connection.exec_driver_sql(OTHER_ROLES).scalars())
-
-
-def _copy(connection: Connection, name: str, copy: str) -> None:
-    """Make a database what another one is, whatever it was before."""
-    _command(connection, DROP, copy)
-    _command(connection, "CREATE DATABASE {} TEMPLATE {}", copy, name)
-
-
 def _make(missing: tuple[str, str], database: Database, server: Connection) -> None:
     kind, name = missing
     if kind != "schema":
-        _create(server, kind, name)
+        create(server, kind, name)
         return
     with database.connect(autocommit=True) as connection:
-        _create(connection, kind, name)
+        create(connection, kind, name)
 
 
 def _make_or_raise(
@@ -366,15 +327,6 @@ def _make_or_raise(
         _make(missing, database, server)
     except DBAPIError:
         raise _not_replayed(error) from error
-
-
-def _create(connection: Connection, kind: str, name: str) -> None:
-    _command(connection, CREATE[kind], name)
-
-
-def _command(connection: Connection, statement: str, *names: str) -> None:
-    quoted = map(connection.dialect.identifier_preparer.quote_identifier, names)
-    connection.exec_driver_sql(statement.format(*quoted))
 
 
 # --- what it failed for ---

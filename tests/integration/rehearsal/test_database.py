@@ -101,16 +101,16 @@ def replayed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
 @pytest.fixture
 def wiped(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Give a list that grows where a rehearsal drops everything."""
-    from alembic_pgpipe.rehearsal import replay
+    from alembic_pgpipe.rehearsal import cluster, replay
 
     seen: list[int] = []
-    wipe = replay._wipe
+    wipe = cluster.wipe
 
-    def noted(connection: object) -> None:
+    def noted(connection: Connection) -> None:
         seen.append(1)
-        wipe(connection)  # type: ignore[arg-type]
+        wipe(connection)
 
-    monkeypatch.setattr(replay, "_wipe", noted)
+    monkeypatch.setattr(replay, "wipe", noted)
     return seen
 
 

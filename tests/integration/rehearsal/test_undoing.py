@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 from alembic import command
+from sqlalchemy import URL
 
+from alembic_pgpipe.connect.server import ScratchServer
 from alembic_pgpipe.revisions.wrapper import revision_id
 from tests.project import Project, Result
 
@@ -150,18 +152,43 @@ def test_what_an_undo_has_half_done_does_not_stay(project: Project) -> None:
     ]
 
 
-def test_a_role_that_a_failing_undo_drops_is_made_anew(
-    project: Project, moves: list[tuple[str, str]]
+@pytest.mark.parametrize(
+    ("up", "down"),
+    [
+        ("CREATE ROLE {0};\n", "DROP ROLE {0};\n"),
+        ("CREATE ROLE {0};\n", "ALTER ROLE {0} CREATEDB;\n"),
+        ("CREATE ROLE {0};\nGRANT {0} TO pg_monitor;\n", "REVOKE {0} FROM pg_monitor;\n"),
+        ("ALTER DATABASE {1} SET work_mem = '5MB';\n", "SELECT 1;\n"),
+        ("REVOKE TEMPORARY ON DATABASE {1} FROM PUBLIC;\n", "SELECT 1;\n"),
+    ],
+    ids=["role", "attribute", "member", "setting", "right"],
+)
+def test_what_is_in_no_copy_of_a_database_is_made_anew(
+    project: Project, moves: list[tuple[str, str]], up: str, down: str
 ) -> None:
-    role = f"of_{project.scalar('SELECT pg_backend_pid()')}"
-    undo = f"-- pgpipe: transaction = off\nDROP ROLE {role};\nSELECT 1/0;\n"
-    project.source("a", f"CREATE ROLE {role};\n", undo)
+    assert isinstance(project.url, URL)
+    names = f"of_{project.scalar('SELECT pg_backend_pid()')}", project.url.database
+    undo = f"-- pgpipe: transaction = off\n{down.format(*names)}SELECT 1/0;\n"
+    project.source("a", up.format(*names), undo)
     project.ok("pgpipe", "wrap")
     for _ in range(2):
         problem = lines(project.alembic("pgpipe", "check"))[0]
         assert problem == f"alembic/sql/a.down.sql:3:1: {FAILS}division by zero (22012)"
     ahead = [("upgrade", "heads"), ("downgrade", "base"), ("upgrade", "heads")]
     assert moves == [*ahead, *ahead[1:]]
+
+
+def test_no_copy_is_left_of_what_was_tried(
+    project: Project, rehearsal_server: ScratchServer
+) -> None:
+    assert isinstance(project.url, URL)
+    undoable(project, a=DROP.format("a"), b=DROP.format("typo"))
+    project.alembic("pgpipe", "check")
+    project.source("b", TABLE.format("b"), DROP.format("b"))
+    project.ok("pgpipe", "check")
+    there = Project(project.folder / "there", rehearsal_server.url())
+    databases = there.query("SELECT datname FROM pg_database WHERE oid >= 16384")
+    assert databases == [(project.url.database,)]
 
 
 def test_an_undo_is_tried_once_and_anew_when_it_is_edited(
