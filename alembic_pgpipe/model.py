@@ -1,4 +1,4 @@
-"""The words of DESIGN section 1 as data: what travels between the rooms."""
+"""The words of docs/glossary.md as data: what travels between the rooms."""
 
 from __future__ import annotations
 

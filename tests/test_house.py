@@ -148,6 +148,19 @@ def may_import(room: str, other: str) -> bool:
     return same or FLOOR[other] < FLOOR[room]
 
 
+def test_the_map_of_the_house_is_true() -> None:
+    page = (ROOT.parent / "CONTRIBUTING.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(\w+)(?:/|\.py)` \| (.+) \|$", page, re.MULTILINE)
+    rooms = [room for floor in reversed(FLOORS) for room in sorted(floor)]
+    assert rows == [(room, said_of(room)) for room in rooms]
+
+
+def said_of(room: str) -> str:
+    """Return what a room says of itself in its first line."""
+    docstring = ast.get_docstring(modules()[room].tree) or ""
+    return docstring.partition("\n")[0].replace("``", "`")
+
+
 def test_every_module_is_in_a_room() -> None:
     assert {module.room for module in modules().values()} == set(FLOOR)
 

@@ -1,4 +1,4 @@
-"""The state table of DESIGN section 3 for what people ask: retry and skip.
+"""Which statuses may follow where people ask for it, by retry and skip: README, Statuses.
 
 What a run makes of a status is decided in ``run/plan``.
 """

@@ -44,8 +44,8 @@ MOVED = "SELECT (SELECT pg_catalog.count(*) FROM moved), (SELECT id FROM begun)"
 # with it the message; more than one are an error by themselves.
 BEGUN = """\
 SELECT 1 / CASE WHEN (SELECT 1 FROM moved) + (SELECT 1 FROM begun) = 2 THEN 1 ELSE 0 END;"""
-# The order of DESIGN section 4; it fails in the same way, and with it all of the message, where
-# one of the three is not as it has to be.
+# Version, status, attempt, as Alembic and the recorder write them one by one; it fails in the
+# same way, and with it all of the message, where one of the three is not as it has to be.
 SETTLE = f"""\
 WITH version AS (
     {{version}} RETURNING 1

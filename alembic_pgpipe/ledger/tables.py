@@ -1,4 +1,4 @@
-"""The ledger's three tables, exactly as DESIGN section 3 gives them.
+"""The ledger's three tables: README, Statuses, says what each holds.
 
 ``migrations`` and ``migration_logs`` may exist already, made by hand or by the bash
 tool; then they are used as they are.

@@ -1,4 +1,4 @@
-"""Decide what a run does with each revision: the state table of DESIGN section 3.
+"""Decide what a run does with each revision: the table of README, Statuses.
 
 Nothing here reads or writes anything; the caller brings the facts.
 """
