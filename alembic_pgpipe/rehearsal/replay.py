@@ -136,14 +136,12 @@ class Replay:
         self, target: str, database: Database, server: Connection
     ) -> tuple[PgpipeError, Direction] | None:
         """Return why an undo fails, or its revision the second time; None if neither does."""
-        for direction, move in (
-            (Direction.DOWNGRADE, lambda: command.downgrade(self._told(), target)),
-            (Direction.UPGRADE, lambda: self._run(("heads",), self.pending)),
-        ):
-            error = self._failure(move, database, server)
-            if error is not None:
-                return error, direction
-        return None
+        # To make what an undo misses would hide that it drops something by a wrong name.
+        error = _error(lambda: command.downgrade(self._told(), target))
+        if error is not None:
+            return error, Direction.DOWNGRADE
+        error = self._failure(lambda: self._run(("heads",), self.pending), database, server)
+        return (error, Direction.UPGRADE) if error is not None else None
 
     def _to_undo(self, visit: Visit) -> str | None:
         with open_ledger(visit) as ledger:

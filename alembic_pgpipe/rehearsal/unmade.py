@@ -43,6 +43,7 @@ KINDS: Mapping[str, TextClause] = MappingProxyType(
         ),
         "type": text(_ASKED.format("pg_catalog.to_regtype(name)")),
         "schema": text(_ASKED.format("pg_catalog.to_regnamespace(name)")),
+        "role": text(_ASKED.format("pg_catalog.to_regrole(name)")),
     }
 )
 COLUMN = text(

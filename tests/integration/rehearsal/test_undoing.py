@@ -9,6 +9,7 @@ from sqlalchemy import URL
 from alembic_pgpipe.connect.server import ScratchServer
 from alembic_pgpipe.revisions.wrapper import revision_id
 from tests.project import Project, Result
+from tests.roles import new_role
 
 TABLE = "CREATE TABLE public.{0} (id int);\n"
 DROP = "DROP TABLE public.{0};\n"
@@ -139,6 +140,22 @@ def test_an_undo_is_not_blamed_for_what_only_the_real_database_has(project: Proj
     assert "legacy" in project.ok("pgpipe", "check").output
     project.query("DROP TABLE legacy")
     assert project.alembic("pgpipe", "check").code == 6
+
+
+def test_an_undo_that_drops_a_role_by_a_wrong_name_is_a_problem(project: Project) -> None:
+    with new_role(project, "by_hand_") as role:
+        project.source(
+            "a",
+            f"CREATE ROLE {role}_2;\n",
+            f"REVOKE CREATE ON SCHEMA public FROM {role};\nDROP ROLE {role}_2;\n",
+        )
+        project.ok("pgpipe", "wrap")
+        assert lines(project.ok("pgpipe", "check"))[0].endswith(
+            f"the history does not make role {role}, which the database has"
+        )
+        project.source("a", f"CREATE ROLE {role}_2;\n", f"DROP ROLE {role}_3;\n")
+        problem = lines(project.alembic("pgpipe", "check"))[0]
+    assert problem.startswith(f'alembic/sql/a.down.sql:1:1: {FAILS}role "{role}_3" does not')
 
 
 def test_what_an_undo_has_half_done_does_not_stay(project: Project) -> None:
