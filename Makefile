@@ -47,7 +47,7 @@ demo: $(INSTALLED)
 
 test: lint types
 	@echo '== tests'
-	@$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
 
 # Fetches 10 MB a version into .pg, once; from then on `make test` asks them too.
 versions-proof: $(INSTALLED_DEV)

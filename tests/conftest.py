@@ -54,8 +54,10 @@ GARBAGE_THRESHOLDS = (100_000, 50, 100)
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
+def pytest_xdist_auto_num_workers() -> int | None:
     """Let one worker more than there are processors run: each often waits for its server."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None
     processors = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
     return (len(processors) or os.cpu_count() or 1) + 1
 

@@ -136,7 +136,7 @@ def _read(ledger: OpenLedger) -> _Found:
         *unreadable,
     )
     return _Found(
-        _upcoming(ledger, pending, evidence.passed),
+        _upcoming(ledger, pending, evidence.passed, history),
         problems,
         pending,
         routines,
@@ -165,7 +165,10 @@ def _noted(
 
 
 def _upcoming(
-    ledger: OpenLedger, pending: Iterable[Revision], passed: Collection[str]
+    ledger: OpenLedger,
+    pending: Iterable[Revision],
+    passed: Collection[str],
+    history: History,
 ) -> Upcoming:
     ids = tuple(revision.id for revision in pending)
     return Upcoming(
@@ -174,6 +177,7 @@ def _upcoming(
         identity(ledger.connection),
         user(ledger.connection),
         frozenset(passed).intersection(ids),
+        frozenset(id_ for id_ in passed if history.status(id_) is Status.SKIPPED),
     )
 
 

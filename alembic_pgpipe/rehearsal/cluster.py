@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 CREATE = {
     # What belongs to it, or is done in its name, must not fail for want of a right.
@@ -43,34 +44,41 @@ SHARED = """
 class Kept:
     """A database as it was, beside the one in which something is tried meanwhile.
 
-    ``shared`` is what its server had besides; None where a copy is not all there was to it.
+    ``shared`` is what its server had besides.
     """
 
     connection: Connection
     name: str
-    shared: list[str] | None
-
-    def forget(self) -> None:
-        """Drop it: what was tried may stay."""
-        command(self.connection, DROP, COPY)
+    shared: list[str]
 
     def give_back(self) -> bool:
         """Put it in its place again; return False where more than the database has changed."""
-        if self.shared is None or _shared(self.connection, self.name) != self.shared:
+        if _shared(self.connection, self.name) != self.shared:
             return False
         command(self.connection, DROP, self.name)
         command(self.connection, "ALTER DATABASE {} RENAME TO {}", COPY, self.name)
         return True
 
 
-def kept(connection: Connection, name: str) -> Kept:
-    """Keep a database as it is; nobody may be connected to it."""
-    command(connection, DROP, COPY)
+def kept(connection: Connection, name: str) -> Kept | None:
+    """Keep a database as it is; None where a copy would not be all of it, or cannot be had.
+
+    There is none of a database that somebody is connected to.
+    """
+    forget_copy(connection)
     if not connection.exec_driver_sql(IS_PLAIN, (name,)).scalar_one():
-        return Kept(connection, name, None)
+        return None
     shared = _shared(connection, name)
-    command(connection, "CREATE DATABASE {} TEMPLATE {}", COPY, name)
+    try:
+        command(connection, "CREATE DATABASE {} TEMPLATE {}", COPY, name)
+    except DBAPIError:
+        return None
     return Kept(connection, name, shared)
+
+
+def forget_copy(connection: Connection) -> None:
+    """Drop what was kept, where it has not been given back."""
+    command(connection, DROP, COPY)
 
 
 def _shared(connection: Connection, name: str) -> list[str]:

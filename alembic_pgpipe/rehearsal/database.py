@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
@@ -23,7 +23,15 @@ from alembic_pgpipe.connect.database import open_database
 from alembic_pgpipe.connect.server import scratch_server
 from alembic_pgpipe.connect.url import LIBPQ_VARIABLES, database_name
 from alembic_pgpipe.environment import Elsewhere
-from alembic_pgpipe.errors import RehearsalError, UntriedError
+from alembic_pgpipe.errors import (
+    UPGRADE,
+    WAIT,
+    LedgerError,
+    RehearsalError,
+    SettingsError,
+    UnreachableError,
+    UntriedError,
+)
 from alembic_pgpipe.model import Problem
 from alembic_pgpipe.rehearsal.in_copy import InCopy
 from alembic_pgpipe.rehearsal.replay import Replay
@@ -33,6 +41,7 @@ from alembic_pgpipe.run.step import Step
 from alembic_pgpipe.sending.executor import Executor
 from alembic_pgpipe.sending.session import Session, leaving
 from alembic_pgpipe.settings import RetryFailed, Settings, read_settings
+from alembic_pgpipe.showable import counted
 from alembic_pgpipe.source import (
     Statement,
     Transaction,
@@ -47,6 +56,11 @@ DATABASE = "rehearsal"
 RESERVED = frozenset({"postgres", "template0", "template1"})
 WHERE = frozenset(LIBPQ_VARIABLES) - {"PGPASSWORD"}
 
+AGAIN = "try again"
+OLDER = (
+    "the database of pgpipe.rehearsal_url is an older copy: {} of the project's database, run "
+    "there first, met older rows"
+)
 BEYOND = "Bring that database past it, or remove the option: then a scratch server is used."
 
 T = TypeVar("T")
@@ -140,22 +154,22 @@ def rehearsal(
 
     ``to`` are full revision ids.  None of the ``upcoming`` may fail at its place, where
     others may be passed over and tried in the end; on the scratch server their undo is tried
-    too.  The project's scratch server
-    runs as long as the context lasts; where ``pgpipe.rehearsal_url`` is set, that database
-    is used instead, and what is ahead of it is run in the transaction.  Raises
-    RehearsalError where the state cannot be reached,
+    too.  The project's scratch server runs as long as the context lasts; where
+    ``pgpipe.rehearsal_url`` is set, that database is used instead, and what is ahead of it is
+    run in the transaction.  Raises RehearsalError where the state cannot be reached,
     UnreachableError where no server can be had, LockError where another command keeps the
     scratch server.
     """
     settings = read_settings(config)
-    if settings.rehearsal_url is not None:
-        elsewhere = _given(settings.rehearsal_url)
-        steps = Replay(config, elsewhere).ahead(to, upcoming)
-        with _open(settings, elsewhere, Where.GIVEN) as opened:
-            _run_there(opened, steps, settings, upcoming)
-            ran = len(steps) if upcoming is None else min(len(steps), len(upcoming.pending))
-            yield replace(opened, ran=ran)
-        return
+    place = _on_scratch_server if settings.rehearsal_url is None else _in_copy
+    with place(config, settings, to, upcoming) as opened:
+        yield opened
+
+
+@contextmanager
+def _on_scratch_server(
+    config: Config, settings: Settings, to: Sequence[str] | None, upcoming: Upcoming | None
+) -> Iterator[Rehearsal]:
     pending = upcoming.pending if upcoming is not None else ()
     with (
         _folder(settings.project) as folder,
@@ -173,6 +187,38 @@ def rehearsal(
         with _open(settings, elsewhere, Where.SCRATCH) as opened:
             notes = (*held_up, *undone.notes)
             yield replace(opened, ran=len(pending), fault=undone.problem, notes=notes)
+
+
+@contextmanager
+def _in_copy(
+    config: Config, settings: Settings, to: Sequence[str] | None, upcoming: Upcoming | None
+) -> Iterator[Rehearsal]:
+    elsewhere = _given(str(settings.rehearsal_url))
+    with ExitStack() as stack:
+        with _said_of_the_copy():
+            steps = Replay(config, elsewhere).ahead(to, upcoming)
+            opened = stack.enter_context(_open(settings, elsewhere, Where.GIVEN))
+            _run_there(opened, steps, settings, upcoming)
+        yield _after(opened, len(steps), upcoming)
+
+
+@contextmanager
+def _said_of_the_copy() -> Iterator[None]:
+    """Let errors name the option, and no command that is for the project's own database."""
+    try:
+        yield
+    except (UnreachableError, LedgerError, SettingsError) as error:
+        said = str(error).replace(WAIT, AGAIN).replace(UPGRADE, AGAIN)
+        error.args = (f"pgpipe.rehearsal_url: {said}",)
+        raise
+
+
+def _after(opened: Rehearsal, steps: int, upcoming: Upcoming | None) -> Rehearsal:
+    """Return a database that was named as it is when so many steps have been run there."""
+    pending = steps if upcoming is None else len(upcoming.pending)
+    since = max(0, steps - pending)
+    notes = (OLDER.format(counted(since, "revision")),) if since else ()
+    return replace(opened, ran=min(steps, pending), notes=notes)
 
 
 def _run_there(

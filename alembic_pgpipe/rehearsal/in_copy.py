@@ -39,8 +39,14 @@ GIVEN = "the database of pgpipe.rehearsal_url"
 UNSAFE_NEW_VALUE = "55P04"
 # Such as SET TRANSACTION, where it is not the transaction's first statement.
 ACTIVE_TRANSACTION = "25001"
-READ_ONLY, DISK_FULL = "25006", "53100"
-NO_FAULT = WORTH_ANOTHER_TRY | {READ_ONLY, DISK_FULL}
+DISK_FULL = "53100"
+NO_FAULT = WORTH_ANOTHER_TRY | {DISK_FULL}
+# SET ROLE, SET LOCAL ROLE, SET SESSION AUTHORIZATION.
+ROLES = frozenset({"ROLE", "AUTHORIZATION"})
+TAKES_NO_WRITES = (
+    "It takes no writes, as a standby. Name a database that does, or remove the option: then a "
+    "scratch server is used."
+)
 # Such as locks, which all steps hold to the end of the one transaction.
 OUT_OF_MEMORY = "53200"
 OF_THE_SERVER = re.compile(r'(?:role|database) "[^"]+" does not exist')
@@ -65,11 +71,17 @@ class InCopy:
         Raises RehearsalError for the first that fails, UntriedError for the first that
         cannot be tried like this.
         """
-        for number, step in enumerate(step for step in steps if step.runs):
+        runs = [step for step in steps if step.runs]
+        if runs and self._is_read_only():
+            raise RehearsalError(TAKES_NO_WRITES)
+        for number, step in enumerate(runs):
             reason = self._hindrance(step)
             if reason is not None:
                 raise _untried(step, reason)
             self._run(step, is_first=number == 0)
+
+    def _is_read_only(self) -> bool:
+        return self.connection.exec_driver_sql("SHOW transaction_read_only").scalar() == "on"
 
     def _hindrance(self, step: Step) -> str | None:
         """Return why a step cannot be a part of the transaction."""
@@ -98,16 +110,19 @@ class InCopy:
         except Exception as error:
             if not _is_of_step(error):
                 raise
-            reason = _not_its_fault(error, is_first=is_first) or self._others_right(error)
+            fault = _not_its_fault(error, is_first=is_first)
+            reason = fault or self._others_right(error, source)
             if reason is not None:
                 raise _untried(step, reason) from error
             project = self.settings.project
             failure = describe_failure(error, step.revision, source, project, at_end=at_end)
             raise _failed(cause_of(step.revision, failure)) from error
 
-    def _others_right(self, error: Exception) -> str | None:
+    def _others_right(self, error: Exception, source: Source) -> str | None:
         """Return that a right is missing, where it is not the shipper who lacks it."""
         if self.shipper is None or sqlstate(error) != INSUFFICIENT_PRIVILEGE:
+            return None
+        if isinstance(error, StatementError) and _takes_a_role(source):
             return None
         return f"{_said(error).message}, and it is another user, {self.shipper}, who ships"
 
@@ -138,6 +153,14 @@ def _not_its_fault(error: Exception, *, is_first: bool) -> str | None:
     if shared or (code == ACTIVE_TRANSACTION and sets):
         return f"it needs a transaction of its own: {said.message} ({code})"
     return None
+
+
+def _takes_a_role(source: Source) -> bool:
+    """Return whether a source goes on as somebody else, who has the rights then."""
+    return source.directives.role is not None or any(
+        one.words[:1] == ("SET",) and not ROLES.isdisjoint(one.words[:3])
+        for one in source.statements()
+    )
 
 
 def _said(error: Exception) -> ServerError:

@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 from alembic import command
@@ -32,7 +33,7 @@ from alembic_pgpipe.ledger.build import current_build
 from alembic_pgpipe.model import Direction, Outcome, Status
 from alembic_pgpipe.project import open_ledger, visit_project
 from alembic_pgpipe.rehearsal.beginning import NOTHING, State, compared, seen_in
-from alembic_pgpipe.rehearsal.cluster import create, exists, kept, wipe
+from alembic_pgpipe.rehearsal.cluster import create, exists, forget_copy, kept, wipe
 from alembic_pgpipe.rehearsal.undoing import Undone, to_undo, undone
 from alembic_pgpipe.rehearsal.upcoming import (
     OWN,
@@ -41,6 +42,7 @@ from alembic_pgpipe.rehearsal.upcoming import (
     identity_seen,
     steps_ahead,
 )
+from alembic_pgpipe.run.other_database import is_elsewhere
 from alembic_pgpipe.run.step import Sources, Step
 from alembic_pgpipe.watching.holdups import told
 
@@ -86,7 +88,7 @@ class Replay:
                 return steps_ahead(ledger, wanted, upcoming)
 
         steps = self._look(look)
-        if steps and upcoming is None and self._own() == self._look(identity_seen):
+        if upcoming is None and self._own() == self._look(identity_seen):
             raise RehearsalError(OWN)
         return steps
 
@@ -105,6 +107,7 @@ class Replay:
         RehearsalError for a revision that cannot be run there.
         """
         with server.connect(autocommit=True) as connection:
+            forget_copy(connection)
             state = self._state(to) if exists(connection, name) else NOTHING
             database = server.elsewhere(name)
             if not state.usable:
@@ -123,14 +126,23 @@ class Replay:
         if target is None:
             return Undone()
         with server.connect(autocommit=True) as connection:
-            database, before = server.elsewhere(name), kept(connection, name)
+            database, apart = (
+                server.elsewhere(name),
+                self._look(partial(self._leads_away, name)),
+            )
+            before = None if apart else kept(connection, name)
             found = self._there_and_back(target, database, connection)
-            if found is None:
-                before.forget()
-                return Undone()
-            if not before.give_back():
+            if found is not None and (before is None or not before.give_back()):
                 self._make_anew(database, connection, name, None)
-        return self._fault(*found)
+            forget_copy(connection)
+        return self._fault(*found) if found is not None else Undone()
+
+    def _leads_away(self, name: str, visit: Visit) -> bool:
+        """Return whether a pending file runs in another database, which no copy keeps."""
+        sources = Sources(visit.settings)
+        pending = visit.revisions.those(self.pending)
+        files = (file for one in pending for file in (one.source, sources.undo_file(one)))
+        return any(is_elsewhere(sources.load(file), name) for file in files if file)
 
     def _there_and_back(
         self, target: str, database: Database, server: Connection

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,6 +12,7 @@ from alembic_pgpipe.environment import Visit
 from alembic_pgpipe.errors import RehearsalError
 from alembic_pgpipe.model import Direction, Revision, Status
 from alembic_pgpipe.project import OpenLedger, open_ledger
+from alembic_pgpipe.revisions.wrapper import does_nothing
 from alembic_pgpipe.run.plan import Action, Decision
 from alembic_pgpipe.run.step import Sources, Step
 
@@ -39,7 +40,8 @@ class Upcoming:
 
     ``pending`` are the ids of the revisions, in the order of the run.  ``identity`` tells
     that database from all others, ``user`` is who is logged in there.  It has passed those
-    that are ``retried``, which may need what comes behind them.
+    that are ``retried``, which may need what comes behind them, and those that are
+    ``left_out``, which it does not have.
     """
 
     heads: frozenset[str]
@@ -47,6 +49,7 @@ class Upcoming:
     identity: Identity | None = None
     user: str | None = None
     retried: frozenset[str] = frozenset()
+    left_out: frozenset[str] = frozenset()
 
 
 def identity(connection: Connection) -> Identity:
@@ -78,14 +81,15 @@ def steps_ahead(
     revisions, heads = ledger.visit.revisions, frozenset(ledger.heads)
     if upcoming is not None and upcoming.identity == identity(ledger.connection):
         raise RehearsalError(OWN)
-    if upcoming is not None and heads == upcoming.heads:
-        ids: Sequence[str] = upcoming.pending
+    behind = revisions.applied(upcoming.heads if upcoming else wanted)
+    # What is empty has no rows to meet, whatever it was meant to be.
+    is_copy = upcoming is not None and heads <= behind and bool(heads) >= bool(upcoming.heads)
+    if upcoming is not None and is_copy:
+        ids: Sequence[str] = (*_lacking(ledger, behind, upcoming), *upcoming.pending)
     elif heads == wanted:
         ids = ()
-    elif heads <= (behind := revisions.applied(upcoming.heads if upcoming else wanted)):
-        pending = upcoming.pending if upcoming else ()
-        since = behind - revisions.applied(heads) - set(pending)
-        ids = (*_unapplied(ledger, since), *pending)
+    elif upcoming is None and heads <= behind:
+        ids = _unapplied(ledger, behind - revisions.applied(heads))
     else:
         raise _elsewhere(heads, wanted, upcoming)
     found = {revision.id: revision for revision in revisions.those(ids)}
@@ -94,7 +98,9 @@ def steps_ahead(
 
 
 def _step(revision: Revision, sources: Sources) -> Step:
-    action = Action.PASS if sources.facts(revision).skip else Action.RUN
+    path = sources.settings.project / revision.path
+    idle = revision.source is None and does_nothing(path.read_text("utf-8"))
+    action = Action.PASS if idle or sources.facts(revision).skip else Action.RUN
     return sources.step(revision, Direction.UPGRADE, Decision(action))
 
 
@@ -104,6 +110,20 @@ def _unapplied(ledger: OpenLedger, ids: Collection[str]) -> list[str]:
     passed_over = (Status.SUCCESS, Status.SKIPPED)
     some = ledger.visit.revisions.those(ids)
     return [r.id for r in some if history.status(r.id) not in passed_over]
+
+
+def _lacking(ledger: OpenLedger, applied: Collection[str], upcoming: Upcoming) -> Iterator[str]:
+    """Yield which of the applied revisions a copy lacks, in their order.
+
+    Those are later, or it has passed over them.
+    """
+    revisions, status = ledger.visit.revisions, ledger.history().status
+    here = revisions.applied(ledger.heads)
+    passed_over = (Status.SKIPPED, Status.RETRY, Status.ERROR)
+    for one in revisions.those(set(applied) - upcoming.left_out - set(upcoming.pending)):
+        known = status(one.id)
+        if known in passed_over or (one.id not in here and known is not Status.SUCCESS):
+            yield one.id
 
 
 def _elsewhere(

@@ -54,6 +54,20 @@ def only_runs_its_source(text: str) -> bool:
     return [list(map(ast.unparse, body)) for body in bodies] == [[f"{RUNS_SOURCES}(source)"]]
 
 
+def does_nothing(text: str) -> bool:
+    """Return whether a revision's upgrade, by its file's text, does nothing, as a merge's."""
+    bodies = [
+        node.body
+        for node in ast.parse(text).body
+        if isinstance(node, ast.FunctionDef) and node.name == "upgrade"
+    ]
+    return len(bodies) == 1 and all(
+        isinstance(one, ast.Pass)
+        or (isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant))
+        for one in bodies[0]
+    )
+
+
 def message_for(name: str) -> str:
     """Return a source's name as a sentence would say it: without date, with blanks."""
     words = DATE_PREFIX.sub("", name, count=1) or name

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from alembic.config import Config
 
-from alembic_pgpipe.errors import WAIT, Cause, PgpipeError, RehearsalError, UntriedError
+from alembic_pgpipe.errors import Cause, PgpipeError, RehearsalError, UntriedError
 from alembic_pgpipe.model import Problem, Revision
 from alembic_pgpipe.rehearsal.database import Rehearsal, Where, rehearsal
 from alembic_pgpipe.rehearsal.unmade import Missing, unmade
@@ -31,9 +31,7 @@ TOO_OLD = (
     "pgpipe.rehearsal_url: {}. {}"
 )
 # The gate of a pipeline is its exit code: what was to be tried and was not is a problem.
-NOT_REHEARSED = "not rehearsed: {} To do without: alembic pgpipe check --no-rehearsal"
-# Another command would wait for the project's own database.
-CHECK = "alembic pgpipe check"
+NOT_REHEARSED = "not rehearsed (to do without: alembic pgpipe check --no-rehearsal): {}"
 FAILS = {
     Where.SCRATCH: "fails on a scratch server",
     Where.GIVEN: "fails in the database of pgpipe.rehearsal_url",
@@ -107,8 +105,7 @@ class Outstanding:
         if self._where is Where.SCRATCH:
             return Trial(notes=(f"not rehearsed: {said}",))
         named_in = Path(self.config.config_file_name or "alembic.ini").name
-        told = NOT_REHEARSED.format(said.replace(WAIT, CHECK))
-        return Trial((Problem(named_in, told),))
+        return Trial((Problem(named_in, NOT_REHEARSED.format(said)),))
 
     def _stopped(self, error: RehearsalError) -> Trial:
         """Return what came of a rehearsal that has not reached the state that it should."""

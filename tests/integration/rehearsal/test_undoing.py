@@ -8,7 +8,8 @@ from sqlalchemy import URL
 
 from alembic_pgpipe.connect.server import ScratchServer
 from alembic_pgpipe.revisions.wrapper import revision_id
-from tests.project import Project, Result
+from tests.conftest import Connect
+from tests.project import Project, Result, _command_line
 from tests.roles import new_role
 
 TABLE = "CREATE TABLE public.{0} (id int);\n"
@@ -50,6 +51,8 @@ def undoable(project: Project, **undos: str) -> None:
 def moves(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """Give how the kept server was moved, and where to."""
     seen: list[tuple[str, str]] = []
+    # Alembic's command line asks each command for its arguments, once.
+    _command_line()
     for name in ("upgrade", "downgrade"):
         move = getattr(command, name)
 
@@ -193,6 +196,31 @@ def test_what_is_in_no_copy_of_a_database_is_made_anew(
         assert problem == f"alembic/sql/a.down.sql:3:1: {FAILS}division by zero (22012)"
     ahead = [("upgrade", "heads"), ("downgrade", "base"), ("upgrade", "heads")]
     assert moves == [*ahead, *ahead[1:]]
+
+
+def test_what_an_undo_does_in_another_database_is_made_anew(
+    project: Project, moves: list[tuple[str, str]]
+) -> None:
+    elsewhere = "-- pgpipe: database = postgres\n"
+    refused = "DO $$ BEGIN RAISE EXCEPTION 'no way back'; END $$;\n"
+    project.source("a", TABLE.format("a"), refused)
+    up, down = TABLE.format("of_the_server"), DROP.format("IF EXISTS of_the_server")
+    project.source("b", elsewhere + up, elsewhere + down.replace("public.", ""))
+    project.ok("pgpipe", "wrap")
+    for _ in range(2):
+        project.ok("pgpipe", "check")
+        assert moves[-2:] == [("downgrade", "base"), ("upgrade", "heads")]
+
+
+def test_whoever_is_connected_keeps_no_undo_from_being_tried(
+    project: Project, rehearsal_server: ScratchServer, connect: Connect
+) -> None:
+    assert isinstance(project.url, URL)
+    undoable(project, a=DROP.format("a"))
+    project.ok("pgpipe", "check")
+    connect(rehearsal_server.url(str(project.url.database)))
+    project.source("a", TABLE.format("a"), DROP.format("typo"))
+    assert FAILS in project.alembic("pgpipe", "check").output
 
 
 def test_no_copy_is_left_of_what_was_tried(
