@@ -45,8 +45,10 @@ help:
 demo: $(INSTALLED)
 	@PATH="$(abspath $(BIN)):$$PATH" bash demo/run
 
+# Where Python may write no bytecode, each of the many commands would compile the package anew.
 test: lint types
 	@echo '== tests'
+	@$(BIN)/python -m compileall -q alembic_pgpipe
 	@$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
 
 # Fetches 10 MB a version into .pg, once; from then on `make test` asks them too.
