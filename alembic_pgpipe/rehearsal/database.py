@@ -215,10 +215,11 @@ def _said_of_the_copy() -> Iterator[None]:
 
 def _after(opened: Rehearsal, steps: int, upcoming: Upcoming | None) -> Rehearsal:
     """Return a database that was named as it is when so many steps have been run there."""
-    pending = steps if upcoming is None else len(upcoming.pending)
-    since = max(0, steps - pending)
+    if upcoming is None or not steps:
+        return replace(opened, ran=steps)
+    since = steps - len(upcoming.pending)
     notes = (OLDER.format(counted(since, "revision")),) if since else ()
-    return replace(opened, ran=min(steps, pending), notes=notes)
+    return replace(opened, ran=len(upcoming.pending), notes=notes)
 
 
 def _run_there(
@@ -228,11 +229,9 @@ def _run_there(
 
     Where nothing is to be tried but what comes behind them, nothing may be left out.
     """
-    own_name = database_name(settings.url)
+    own_name, shipper = database_name(settings.url), _other_shipper(opened, upcoming)
     try:
-        InCopy(
-            opened.connection, opened.settings, own_name, _other_shipper(opened, upcoming)
-        ).run(steps)
+        InCopy(opened.connection, opened.settings, own_name, shipper).run(steps)
     except UntriedError as error:
         if upcoming is not None:
             raise

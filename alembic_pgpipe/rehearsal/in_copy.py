@@ -15,7 +15,6 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from alembic_pgpipe.errors import Cause, RehearsalError, SourceError, UntriedError
-from alembic_pgpipe.model import ServerError
 from alembic_pgpipe.revisions.wrapper import only_runs_its_source
 from alembic_pgpipe.run.failure import cause_of, describe_failure
 from alembic_pgpipe.run.setback import WORTH_ANOTHER_TRY
@@ -32,23 +31,25 @@ from alembic_pgpipe.sending.session import Session
 from alembic_pgpipe.settings import Settings
 from alembic_pgpipe.source.loading import Source
 from alembic_pgpipe.source.transaction import Mode
-from alembic_pgpipe.sqlstates import INSUFFICIENT_PRIVILEGE
+from alembic_pgpipe.sqlstates import (
+    ACTIVE_TRANSACTION,
+    DISK_FULL,
+    INSUFFICIENT_PRIVILEGE,
+    OUT_OF_MEMORY,
+    UNCOMMITTED_VALUE,
+)
 
 GIVEN = "the database of pgpipe.rehearsal_url"
-# A value that ALTER TYPE has added may be used when that is committed.
-UNSAFE_NEW_VALUE = "55P04"
-# Such as SET TRANSACTION, where it is not the transaction's first statement.
-ACTIVE_TRANSACTION = "25001"
-DISK_FULL = "53100"
 NO_FAULT = WORTH_ANOTHER_TRY | {DISK_FULL}
 # SET ROLE, SET LOCAL ROLE, SET SESSION AUTHORIZATION.
 ROLES = frozenset({"ROLE", "AUTHORIZATION"})
 TAKES_NO_WRITES = (
-    "It takes no writes, as a standby. Name a database that does, or remove the option: then a "
-    "scratch server is used."
+    "The database in pgpipe.rehearsal_url takes no writes, as a standby. Name one that does, "
+    "or remove the option: then a scratch server is used."
 )
-# Such as locks, which all steps hold to the end of the one transaction.
-OUT_OF_MEMORY = "53200"
+# A value that ALTER TYPE has added may be used when that is committed; locks are held, and need
+# memory, to the end of the one transaction.
+SHARED = frozenset({UNCOMMITTED_VALUE, OUT_OF_MEMORY})
 OF_THE_SERVER = re.compile(r'(?:role|database) "[^"]+" does not exist')
 
 
@@ -124,7 +125,9 @@ class InCopy:
             return None
         if isinstance(error, StatementError) and _takes_a_role(source):
             return None
-        return f"{_said(error).message}, and it is another user, {self.shipper}, who ships"
+        return (
+            f"{server_error(error).message}, and it is another user, {self.shipper}, who ships"
+        )
 
     @property
     def _executor(self) -> Executor:
@@ -143,13 +146,14 @@ def _is_of_step(error: Exception) -> bool:
 
 def _not_its_fault(error: Exception, *, is_first: bool) -> str | None:
     """Return what keeps a step from being tried here, and would not keep a run from it."""
-    said, code = _said(error), sqlstate(error)
+    said, code = server_error(error), sqlstate(error)
     if is_broken_off(error):
         return "the connection was lost"
     if code in NO_FAULT or OF_THE_SERVER.fullmatch(said.message):
         return f"{said.message} ({code})"
+    # Such as SET TRANSACTION, where it is not the transaction's first statement.
     sets = isinstance(error, StatementError) and error.statement.words[:1] == ("SET",)
-    shared = code in (UNSAFE_NEW_VALUE, OUT_OF_MEMORY) and not is_first
+    shared = code in SHARED and not is_first
     if shared or (code == ACTIVE_TRANSACTION and sets):
         return f"it needs a transaction of its own: {said.message} ({code})"
     return None
@@ -161,10 +165,6 @@ def _takes_a_role(source: Source) -> bool:
         one.words[:1] == ("SET",) and not ROLES.isdisjoint(one.words[:3])
         for one in source.statements()
     )
-
-
-def _said(error: Exception) -> ServerError:
-    return error.error if isinstance(error, StatementError) else server_error(error)
 
 
 def _untried(step: Step, reason: str) -> UntriedError:

@@ -82,9 +82,7 @@ def steps_ahead(
     if upcoming is not None and upcoming.identity == identity(ledger.connection):
         raise RehearsalError(OWN)
     behind = revisions.applied(upcoming.heads if upcoming else wanted)
-    # What is empty has no rows to meet, whatever it was meant to be.
-    is_copy = upcoming is not None and heads <= behind and bool(heads) >= bool(upcoming.heads)
-    if upcoming is not None and is_copy:
+    if upcoming is not None and heads <= behind and not _is_emptied(heads, upcoming):
         ids: Sequence[str] = (*_lacking(ledger, behind, upcoming), *upcoming.pending)
     elif heads == wanted:
         ids = ()
@@ -95,6 +93,11 @@ def steps_ahead(
     found = {revision.id: revision for revision in revisions.those(ids)}
     sources = Sources(ledger.visit.settings)
     return tuple(_step(found[id_], sources) for id_ in ids)
+
+
+def _is_emptied(heads: frozenset[str], upcoming: Upcoming) -> bool:
+    """Return whether a database has no rows to meet, where the project's own has been used."""
+    return bool(upcoming.heads) and not heads
 
 
 def _step(revision: Revision, sources: Sources) -> Step:

@@ -39,6 +39,8 @@ def server_error(error: BaseException, statement: Statement | None = None) -> Se
     Where it gives no hint, there may be one of ours for the statement.  Words of great
     length are shortened here, ahead of all that is done with them.
     """
+    if isinstance(error, StatementError):
+        return error.error
     original = error.orig if isinstance(error, DBAPIError) else error
     if not isinstance(original, psycopg2.Error):
         return ServerError(message=str(original) or type(original).__name__)
@@ -69,11 +71,7 @@ def _number(text: str | None) -> int | None:
 
 def sqlstate(error: BaseException) -> str | None:
     """Return the SQLSTATE of an error that came from the server, else None."""
-    return (
-        error.error.sqlstate
-        if isinstance(error, StatementError)
-        else server_error(error).sqlstate
-    )
+    return server_error(error).sqlstate
 
 
 def is_unanswered(error: BaseException) -> bool:

@@ -256,7 +256,9 @@ def test_a_copy_that_takes_no_writes_is_a_problem(shop: Project, second_database
     name = second_database.database
     queried(second_database, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
     shop.wrapped(a2=TABLE.format("b"))
-    assert not_rehearsed(shop).startswith("It takes no writes, as a standby. Name a database")
+    assert not_rehearsed(shop).startswith(
+        "The database in pgpipe.rehearsal_url takes no writes, as a standby. Name one"
+    )
 
 
 # --- where the copy is ---
