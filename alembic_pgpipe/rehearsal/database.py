@@ -204,11 +204,12 @@ def _in_copy(
 
 @contextmanager
 def _said_of_the_copy() -> Iterator[None]:
-    """Let errors name the option, and no command that is for the project's own database."""
+    """Let errors name the option, and nothing that is for the project's own database."""
     try:
         yield
     except (UnreachableError, LedgerError, SettingsError) as error:
         said = str(error).replace(WAIT, AGAIN).replace(UPGRADE, AGAIN)
+        said = said.replace("sqlalchemy.url", "pgpipe.rehearsal_url")
         error.args = (f"pgpipe.rehearsal_url: {said}",)
         raise
 

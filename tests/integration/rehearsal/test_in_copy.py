@@ -424,6 +424,14 @@ def test_a_copy_that_does_not_answer_is_a_problem_and_reading_goes_on(shop: Proj
     assert shop.alembic("pgpipe", "check", "--no-rehearsal").code == 0
 
 
+def test_a_url_that_cannot_be_read_is_not_said_to_be_the_project_s(shop: Project) -> None:
+    shop.configure(rehearsal_url="nonsense")
+    shop.wrapped(a2="SELECT 1;\n")
+    said = not_rehearsed(shop)
+    assert said.startswith("pgpipe.rehearsal_url: pgpipe.rehearsal_url cannot be read. Write")
+    assert "sqlalchemy.url" not in said
+
+
 def test_a_right_that_the_copy_s_user_lacks_is_not_the_file_s_fault(
     shop: Project, second_database: URL
 ) -> None:
