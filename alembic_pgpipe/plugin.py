@@ -161,7 +161,7 @@ def _offer_display(config: Config) -> None:
     from alembic_pgpipe.render.bar import TerminalDisplay, has_room
 
     if not config.messaging_opts.get("quiet") and has_room(config.stdout, os.environ):
-        from alembic_pgpipe.watching.progress import DISPLAY
+        from alembic_pgpipe.watching.display import DISPLAY
 
         config.attributes.setdefault(DISPLAY, TerminalDisplay(config.stdout))
 

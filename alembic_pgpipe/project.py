@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from alembic_pgpipe.connect.database import Database, open_database
 from alembic_pgpipe.connect.lock import holder
-from alembic_pgpipe.environment import VISIT, Visit
+from alembic_pgpipe.environment.visit import VISIT, Visit
 from alembic_pgpipe.errors import SettingsError
 from alembic_pgpipe.ledger.agreement import Evidence, said_applied
 from alembic_pgpipe.ledger.history import History, match_history, refuse_unread

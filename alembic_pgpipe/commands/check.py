@@ -10,7 +10,7 @@ from alembic.config import Config
 
 from alembic_pgpipe.commands.status import held
 from alembic_pgpipe.connect.url import scratch_folder
-from alembic_pgpipe.environment import Visit
+from alembic_pgpipe.environment.visit import Visit
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.ledger.agreement import (
     Agreement,

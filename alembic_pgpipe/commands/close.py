@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from alembic.config import Config
 
 from alembic_pgpipe.connect.lock import holder_of
-from alembic_pgpipe.environment import JOURNAL_LOCK_TIMEOUT, Visit
+from alembic_pgpipe.environment.visit import Visit
 from alembic_pgpipe.errors import LockError, PgpipeError, SettingsError
 from alembic_pgpipe.ledger.build import (
     HEADING,
@@ -30,6 +30,7 @@ from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.ledger.tables import ATTEMPTS, BUILDS
 from alembic_pgpipe.model import Build, BuildRecord, Holder
 from alembic_pgpipe.project import OpenLedger, open_ledger, visit_project
+from alembic_pgpipe.run.journal import JOURNAL_LOCK_TIMEOUT
 from alembic_pgpipe.run.log_file import log_of
 from alembic_pgpipe.settings import read_settings
 

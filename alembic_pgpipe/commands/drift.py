@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from alembic.config import Config
 
-from alembic_pgpipe.environment import Visit
+from alembic_pgpipe.environment.visit import Visit
 from alembic_pgpipe.project import open_ledger, visit_project
 from alembic_pgpipe.rehearsal.database import rehearsal
 from alembic_pgpipe.routines.catalog import DatabaseObject, read_objects

@@ -7,7 +7,7 @@ import shlex
 from alembic.config import Config
 
 from alembic_pgpipe.connect.lock import shown
-from alembic_pgpipe.environment import Visit
+from alembic_pgpipe.environment.visit import Visit
 from alembic_pgpipe.errors import LedgerError
 from alembic_pgpipe.ledger.build_rows import BuildRows
 from alembic_pgpipe.ledger.tables import BUILDS

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from alembic.config import Config
 from sqlalchemy import Connection
 
-from alembic_pgpipe.environment import Visit
+from alembic_pgpipe.environment.visit import Visit
 from alembic_pgpipe.errors import RevisionError, RoutineError
 from alembic_pgpipe.project import OpenLedger, open_ledger, visit_project
 from alembic_pgpipe.revisions.broken import two_heads

@@ -11,7 +11,7 @@ from alembic.config import Config
 from sqlalchemy import Connection
 
 from alembic_pgpipe.connect.lock import run_lock
-from alembic_pgpipe.environment import Visit
+from alembic_pgpipe.environment.visit import Visit
 from alembic_pgpipe.errors import UPGRADE, LedgerError, SettingsError, TransitionError
 from alembic_pgpipe.ledger.agreement import Evidence, agreement
 from alembic_pgpipe.ledger.build import current_build

@@ -8,7 +8,7 @@ from functools import partial
 from alembic.config import Config
 
 from alembic_pgpipe.commands.decide import Change, decide
-from alembic_pgpipe.environment import Visit
+from alembic_pgpipe.environment.visit import Visit
 from alembic_pgpipe.ledger.states import refuse_retry
 from alembic_pgpipe.model import Revision, Status
 from alembic_pgpipe.project import OpenLedger, open_ledger, visit_project

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from alembic.config import Config
 
 from alembic_pgpipe.commands.decide import Change, decide
-from alembic_pgpipe.environment import Visit
+from alembic_pgpipe.environment.visit import Visit
 from alembic_pgpipe.errors import SettingsError
 from alembic_pgpipe.ledger.states import refuse_skip
 from alembic_pgpipe.model import Status

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from alembic.config import Config
 
 from alembic_pgpipe.connect.lock import holder
-from alembic_pgpipe.environment import Visit
+from alembic_pgpipe.environment.visit import Visit
 from alembic_pgpipe.errors import UPGRADE
 from alembic_pgpipe.ledger.agreement import (
     Evidence,

@@ -11,7 +11,7 @@ from alembic.config import Config
 
 from alembic_pgpipe.connect.connector import ANSWER_SECONDS, IMPATIENT
 from alembic_pgpipe.connect.database import open_database
-from alembic_pgpipe.environment import Visit
+from alembic_pgpipe.environment.visit import Visit
 from alembic_pgpipe.errors import UnreachableError
 from alembic_pgpipe.project import visit_project
 

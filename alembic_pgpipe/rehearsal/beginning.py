@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
-from alembic_pgpipe.environment import Visit
+from alembic_pgpipe.environment.visit import Visit
 from alembic_pgpipe.errors import RevisionError
 from alembic_pgpipe.ledger.history import History
 from alembic_pgpipe.model import Direction, Outcome, Revision, Status

@@ -22,7 +22,7 @@ from sqlalchemy import Connection
 from alembic_pgpipe.connect.database import open_database
 from alembic_pgpipe.connect.server import scratch_server
 from alembic_pgpipe.connect.url import LIBPQ_VARIABLES, database_name
-from alembic_pgpipe.environment import Elsewhere
+from alembic_pgpipe.environment.visit import Elsewhere
 from alembic_pgpipe.errors import (
     UPGRADE,
     WAIT,

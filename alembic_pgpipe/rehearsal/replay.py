@@ -23,7 +23,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from alembic_pgpipe.connect.database import Database
-from alembic_pgpipe.environment import ELSEWHERE, Elsewhere, Visit
+from alembic_pgpipe.environment.visit import ELSEWHERE, Elsewhere, Visit
 from alembic_pgpipe.errors import (
     PgpipeError,
     RehearsalError,

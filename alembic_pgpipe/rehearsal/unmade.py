@@ -19,7 +19,7 @@ from sqlalchemy.sql.elements import TextClause
 
 from alembic_pgpipe.connect.database import open_database
 from alembic_pgpipe.connect.target import as_identifier
-from alembic_pgpipe.environment import Visit
+from alembic_pgpipe.environment.visit import Visit
 from alembic_pgpipe.model import Problem, Revision
 from alembic_pgpipe.project import visit_project
 from alembic_pgpipe.run.step import Sources

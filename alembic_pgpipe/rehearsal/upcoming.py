@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from alembic_pgpipe.environment import Visit
+from alembic_pgpipe.environment.visit import Visit
 from alembic_pgpipe.errors import RehearsalError
 from alembic_pgpipe.model import Direction, Revision, Status
 from alembic_pgpipe.project import OpenLedger, open_ledger

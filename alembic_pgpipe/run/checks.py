@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from alembic_pgpipe.errors import SourceError, StepError
@@ -10,10 +10,10 @@ from alembic_pgpipe.ledger.history import History
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.model import Direction, Failure, Outcome, Revision, Status
 from alembic_pgpipe.outside.resume import unfinished
-from alembic_pgpipe.revisions.project import ProjectRevisions
 from alembic_pgpipe.run.build_log import BuildLog
 from alembic_pgpipe.run.failure import cause_of, describe_failure, indented
 from alembic_pgpipe.run.ground import Ground
+from alembic_pgpipe.run.known import Known
 from alembic_pgpipe.run.plan import Action, Decision
 from alembic_pgpipe.run.renamed import gone_texts, renamed
 from alembic_pgpipe.run.step import Sources, Step
@@ -25,13 +25,12 @@ Decisions = Iterable[tuple[Revision, Decision]]
 
 @dataclass(frozen=True, slots=True)
 class Checks:
-    """The checks of one run; ``history`` reads what the ledger knows of some revisions."""
+    """The checks of one run."""
 
-    revisions: ProjectRevisions
+    known: Known
     journal: Recorder
     sources: Sources
     log: BuildLog
-    history: Callable[[Iterable[Revision]], History]
 
     def checked(
         self, decisions: Decisions, passed: Collection[str], history: History
@@ -45,7 +44,7 @@ class Checks:
         decided = tuple(decisions)
         to_run = [r for r, d in decided if d.action is Action.RUN]
         gone = self._gone_texts(to_run, passed)
-        ground = Ground(self.revisions, self.journal.reading, self.sources)
+        ground = Ground(self.known.revisions, self.known.reading, self.sources)
         begun = ground.begun_elsewhere(to_run)
         for revision, decision in decided:
             try:
@@ -71,13 +70,13 @@ class Checks:
     ) -> Mapping[str, Revision]:
         """Return those of the pending texts that were applied under names that are gone."""
         checksums = (self.sources.facts(r).checksum for r in pending if r.source is not None)
-        texts = self.journal.reading.applied_texts(filter(None, checksums))
+        texts = self.known.reading.applied_texts(filter(None, checksums))
         found = [one for one in texts if one[0] in passed]
-        by_id = {r.id: r for r in self.revisions.those([id_ for id_, _ in found])}
+        by_id = {r.id: r for r in self.known.revisions.those([id_ for id_, _ in found])}
         return gone_texts(((by_id[id_], checksum) for id_, checksum in found), self.sources)
 
     def _refuse(self, refused: list[tuple[Step, SourceError]]) -> StepError:
-        history = self.history(step.revision for step, _ in refused)
+        history = self.known.history(step.revision for step, _ in refused)
         causes = []
         for step, error in refused:
             failure = self._record_refusal(step, history, error)

@@ -11,20 +11,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from alembic.runtime.migration import MigrationContext, RevisionStep
-from alembic.script.revision import MultipleHeads, ResolutionError
-from alembic.util import CommandError
 
 from alembic_pgpipe.connect.lock import run_lock
-from alembic_pgpipe.errors import (
-    SourceError,
-)
+from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.ledger.history import History
 from alembic_pgpipe.model import Status
-from alembic_pgpipe.revisions.broken import two_heads
-from alembic_pgpipe.revisions.reach import verb_of
+from alembic_pgpipe.revisions.project import ProjectRevisions
 from alembic_pgpipe.run.broken_step import BrokenStep
 from alembic_pgpipe.run.other_database import is_elsewhere
-from alembic_pgpipe.run.planner import AlembicStep, Planned, Planner, runs
+from alembic_pgpipe.run.planner import Planned, Planner, runs
+from alembic_pgpipe.run.request import AlembicStep, Request
 from alembic_pgpipe.run.runner import ENDED, Runner
 from alembic_pgpipe.run.running import Running
 from alembic_pgpipe.run.setback import Setback
@@ -43,19 +39,12 @@ ALEMBIC = logging.getLogger("alembic.runtime.migration")
 
 @dataclass(slots=True)
 class Pipeline:
-    """One run on one database.
-
-    ``steps`` is Alembic's own function that yields the steps, ``migrate`` the one that
-    runs them.  It ``looks_ahead`` where the steps do not depend on what was applied long ago.
-    """
+    """One run on one database, in which there may be something to do."""
 
     runner: Runner
     planner: Planner
     small_steps: SmallSteps
-    context: MigrationContext
-    steps: Callable[[Any, MigrationContext], Iterable[AlembicStep]]
-    migrate: Callable[[], None]
-    looks_ahead: bool = False
+    request: Request
     _heads: frozenset[str] = frozenset()
     _history: History = field(default_factory=lambda: History({}, {}, {}))
     _passed: frozenset[str] = frozenset()
@@ -64,16 +53,11 @@ class Pipeline:
     _chance: random.Random = field(default_factory=random.Random)
 
     def run(self) -> None:
-        """Do what is to be done; the lock is taken only where there is something.
+        """Do what is to be done.
 
         Raises StepError where a step failed, HeldError where failed revisions wait for
         a decision, LockError where another run holds the lock.
         """
-        if not self.context.purge and self._nothing_to_do():
-            self._say("nothing to do")
-            self.runner.log.bury_abandoned()
-            self._run_alembic()
-            return
         escapes = not self.runner.executor.reads_standard_strings
         settings, log = self.runner.settings, self.runner.log
         with run_lock(
@@ -81,7 +65,7 @@ class Pipeline:
         ) as hold:
             self.runner.journal = replace(self.runner.journal, hold=hold)
             self.planner.bury()
-            if self.context.purge:
+            if self.request.context.purge:
                 self._plan_purge()
             else:
                 self._plan()
@@ -133,14 +117,10 @@ class Pipeline:
 
     # -- the run -----------------------------------------------------------------------
 
-    def _nothing_to_do(self) -> bool:
-        heads = self._read_heads()
-        return not self._alembic_steps(heads) and self.planner.settled(heads)
-
     def _plan(self) -> None:
-        heads = self._read_heads()
-        self._passed = self.planner.revisions.applied(heads)
-        planned = self.planner.plan(self._alembic_steps(heads), heads, verb_of(self.steps))
+        heads = self.request.heads()
+        self._passed = self._revisions.applied(heads)
+        planned = self.planner.plan(self.request.due(heads), heads, self.request.verb)
         self._count = len(planned)
         for one in planned:
             if one.step is not None:
@@ -154,18 +134,18 @@ class Pipeline:
         """Read what the ledger knows of the steps that are left."""
         self.small_steps.forget()
         left = (one.step.revision for one in self._remaining if one.step is not None)
-        self._history = self.planner.history(left)
+        self._history = self.request.known.history(left)
 
     def _plan_purge(self) -> None:
         """Plan a stamp that forgets ``alembic_version``, whatever that holds.
 
         Its steps begin at the base.  What was passed before, the ledger knows as well.
         """
-        rows, revisions = self.planner.history().rows, self.planner.revisions
-        known = revisions.ids().intersection(self._read_heads())
+        rows, revisions = self.request.known.history().rows, self._revisions
+        known = revisions.ids().intersection(self.request.heads())
         applied = frozenset(r for r in rows if rows[r].status is Status.SUCCESS)
         self._passed = applied | revisions.applied(known)
-        self._remaining = deque(Planned(step) for step in self._alembic_steps(()))
+        self._remaining = deque(Planned(step) for step in self.request.due(()))
 
     def _tracked(self, step: Step, body: Callable[..., None]) -> Callable[..., None]:
         """Return what Alembic runs in place of a revision's own function."""
@@ -205,11 +185,7 @@ class Pipeline:
     def _ran(self, tries: Counter[str]) -> bool:
         """Let Alembic run what is left; return whether nothing is."""
         try:
-            self.runner.session.between()
-            with self.context.begin_transaction():
-                self.migrate()
-                if self.context.purge:
-                    self._follow_purge()
+            self.request.run(behind=self._follow_purge)
         except Exception as error:
             running = self.runner.running
             if running is None:
@@ -253,7 +229,7 @@ class Pipeline:
 
     def _catch_up(self, planned: Planned) -> None:
         """Run a revision that ``alembic_version`` has passed; Alembic would move it."""
-        with self.context.begin_transaction(_per_migration=True):
+        with self.request.context.begin_transaction(_per_migration=True):
             planned.alembic.migration_fn()
             self.runner.record()
 
@@ -268,16 +244,18 @@ class Pipeline:
 
     def _follow_stamp(self, heads: Iterable[str]) -> None:
         recorder = self.runner.recorder
-        revisions, build = self.planner.revisions, self.runner.log.build
+        revisions, build = self._revisions, self.runner.log.build
         now = revisions.applied(heads)
         self._say(str(follow_stamp(recorder, revisions, self._passed, now, build)))
         self._passed = now
 
     def _follow_purge(self) -> None:
         """Follow ``stamp --purge base``, which has no step of its own."""
-        heads = self.context.get_current_heads()
-        if self.planner.revisions.applied(heads) != self._passed:
-            self._follow_stamp(heads)
+        context = self.request.context
+        if context.purge:
+            heads = context.get_current_heads()
+            if self._revisions.applied(heads) != self._passed:
+                self._follow_stamp(heads)
 
     def _unpass(self, step: Step) -> None:
         row = self._history.rows.get(step.revision.id)
@@ -296,6 +274,10 @@ class Pipeline:
 
     # -- small things ------------------------------------------------------------------
 
+    @property
+    def _revisions(self) -> ProjectRevisions:
+        return self.request.known.revisions
+
     def _setback(self, running: Running) -> Setback:
         broken = BrokenStep(self.runner, running)
         return Setback(broken, self._following, self._look, self._chance)
@@ -307,34 +289,3 @@ class Pipeline:
         """Say what is followed by a wait; whoever reads the row meanwhile has it."""
         self._say(text)
         self.runner.log.flush()
-
-    def _read_heads(self) -> tuple[str, ...]:
-        self.runner.session.between()
-        heads = self.context.get_current_heads()
-        self.runner.main.rollback()
-        return heads
-
-    def _alembic_steps(self, heads: tuple[str, ...]) -> list[AlembicStep]:
-        revisions = self.planner.revisions
-        present = revisions.heads()
-        if not self.context.purge:
-            revisions.applied(heads)
-            if revisions.behind(heads):
-                self.planner.refuse_contradictions(heads)
-        if self.looks_ahead:
-            revisions.see_recent(heads)
-        try:
-            return list(self.steps(heads, self.context))
-        except CommandError as error:
-            if isinstance(error.__cause__, MultipleHeads):
-                raise two_heads(present) from error
-            if isinstance(error.__cause__, ResolutionError):
-                name = error.__cause__.argument
-                raise revisions.unknown(name, self._typed_with(name)) from error
-            raise
-
-    def _typed_with(self, name: str) -> str:
-        """Return what was typed, with ``{}`` in the place of a name."""
-        asked = self.context.opts.get("destination_rev") or name
-        targets = asked if isinstance(asked, str) else " ".join(asked)
-        return f"alembic {verb_of(self.steps)} {targets.replace(name, '{}', 1)}"

@@ -4,36 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
-from operator import itemgetter
 
 from alembic.runtime.migration import RevisionStep, StampStep
 
 from alembic_pgpipe.errors import (
     HeldError,
-    LedgerError,
     RevisionError,
     SourceError,
 )
-from alembic_pgpipe.ledger.agreement import Evidence, agreement, half_undone, refusal
-from alembic_pgpipe.ledger.history import BEFORE_THE_LEDGER, History, match_history
+from alembic_pgpipe.ledger.agreement import Evidence, half_undone
+from alembic_pgpipe.ledger.history import BEFORE_THE_LEDGER, History
 from alembic_pgpipe.ledger.recorder import Recorder
-from alembic_pgpipe.ledger.states import UNSETTLED
 from alembic_pgpipe.model import Direction, Outcome, Revision, Status
-from alembic_pgpipe.revisions.project import ProjectRevisions
 from alembic_pgpipe.run.build_log import BuildLog
 from alembic_pgpipe.run.checks import Checks, ended
 from alembic_pgpipe.run.failure import indented
+from alembic_pgpipe.run.known import Known
 from alembic_pgpipe.run.plan import Action, Plan, decide_downgrade, plan_upgrade
+from alembic_pgpipe.run.request import AlembicStep
 from alembic_pgpipe.run.step import Sources, Step
 from alembic_pgpipe.run.ways_out import ways_out_of
 from alembic_pgpipe.showable import counted
 from alembic_pgpipe.source.directives import said_database
 
-AlembicStep = RevisionStep | StampStep
 # Of what a message lists it shows so many.
 MOST_NAMES = 5
-LONG_AGO = datetime.min.replace(tzinfo=timezone.utc)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,61 +47,10 @@ class Planned:
 class Planner:
     """Decides about a run with the ledger before it, and writes the decisions down."""
 
-    revisions: ProjectRevisions
+    known: Known
     journal: Recorder
     sources: Sources
     log: BuildLog
-
-    def history(self, of: Iterable[Revision] | None = None) -> History:
-        """Read what the ledger knows of the project's revisions, or of some of them."""
-        reading = self.journal.reading
-        if of is None:
-            return match_history(self.revisions.all(), reading.rows(), reading.attempts())
-        some = tuple(of)
-        if not some:
-            return History({}, {}, {})
-        ids = self.revisions.ids()
-        return match_history(some, reading.rows(some), reading.attempts(some), ids)
-
-    def settled(self, heads: Iterable[str]) -> bool:
-        """Return whether the ledger holds no work besides Alembic's own steps."""
-        if self.journal.reading.open_attempts():
-            return False
-        evidence = self.evidence(heads)
-        if agreement(evidence).findings:
-            return False
-        rows = evidence.history.rows
-        passed = [one.id for one in evidence.revisions if one.id in evidence.passed]
-        if any(map(evidence.history.half_undone, passed)):
-            return False
-        return all(id_ in rows and rows[id_].status not in UNSETTLED for id_ in passed)
-
-    def evidence(self, heads: Iterable[str]) -> Evidence:
-        """Return what the ledger says of all revisions but those that are plainly applied.
-
-        Those have been passed and have a row of their own, which nothing contradicts: most
-        of a long history, of which there is nothing to be said or done.
-        """
-        passed, behind = self.revisions.applied(heads), self.revisions.behind(heads)
-        ahead = self.revisions.ids() - passed
-        open_ = (passed - self.journal.reading.applied_ids()).union(behind, ahead)
-        revisions = self.revisions.those(open_)
-        history = self.history(revisions)
-        if any(r.id in passed and not history.has_row(r.id) for r in revisions):
-            # Whether its row is lost, or never was, the whole ledger has to tell.
-            revisions, history = self.revisions.all(), self.history()
-        return Evidence(revisions, passed, history, behind=behind, running=True)
-
-    def applied_files(self) -> Iterator[str]:
-        """Yield the sources that were applied, the one applied last first."""
-        rows = self.history().rows
-        done = [
-            (rows[revision.id].finished_at or LONG_AGO, revision.source)
-            for revision in self.revisions.all()
-            if revision.source and revision.id in rows
-            if rows[revision.id].status is Status.SUCCESS
-        ]
-        yield from (file for _, file in sorted(done, key=itemgetter(0))[::-1])
 
     def plan(
         self, steps: Iterable[AlembicStep], heads: Iterable[str], verb: str
@@ -121,8 +65,7 @@ class Planner:
         wanted = list(steps)
         if verb == "stamp" or any(isinstance(step, StampStep) for step in wanted):
             return [Planned(step) for step in wanted]
-        evidence = self.evidence(heads)
-        _refuse_contradictions(evidence)
+        evidence = self.known.agreed(heads)
         applied = tuple(r for r in evidence.revisions if r.id in evidence.passed)
         self._adopt(applied, evidence.history)
         moving = [step for step in wanted if isinstance(step, RevisionStep)]
@@ -134,7 +77,7 @@ class Planner:
 
     def bury(self) -> None:
         """Close attempts and builds that have died; the lock is ours: nobody is at a step."""
-        for attempt in self.journal.reading.open_attempts():
+        for attempt in self.known.reading.open_attempts():
             self.log.bury(attempt)
             self.journal.attempts.interrupt(attempt)
         self.log.bury_abandoned()
@@ -147,17 +90,13 @@ class Planner:
             them = counted(len(found), "revision")
             self.log.say(f"{them} {BEFORE_THE_LEDGER}: recorded as SUCCESS")
 
-    def refuse_contradictions(self, heads: Iterable[str]) -> None:
-        """Raise LedgerError where ledger and ``alembic_version`` contradict each other."""
-        _refuse_contradictions(self.evidence(heads))
-
     # -- upwards -----------------------------------------------------------------------
 
     def _plan_upgrade(
         self, steps: list[RevisionStep], applied: tuple[Revision, ...], evidence: Evidence
     ) -> list[Planned]:
         history = evidence.history
-        pending = tuple(self.revisions.describe(step.revision) for step in steps)
+        pending = tuple(self.known.revisions.describe(step.revision) for step in steps)
         looked_at = self._with_open_questions(applied, pending, history)
         facts = {revision.id: self.sources.facts(revision) for revision in looked_at}
         retry_failed = self.sources.settings.retry_failed
@@ -176,7 +115,7 @@ class Planner:
 
     @property
     def _checks(self) -> Checks:
-        return Checks(self.revisions, self.journal, self.sources, self.log, self.history)
+        return Checks(self.known, self.journal, self.sources, self.log)
 
     def _with_open_questions(
         self, applied: Iterable[Revision], pending: Iterable[Revision], history: History
@@ -215,7 +154,7 @@ class Planner:
     def _write_down(self, plan: Plan) -> None:
         """Record what directives, edits and settings decided."""
         marked = (revision for revision, decision in plan.decisions if decision.mark)
-        rows = self.history(marked).rows
+        rows = self.known.history(marked).rows
         build = self.log.build
         for revision, decision in plan.decisions:
             outcome = Outcome.ADOPTED if decision.adopt else None
@@ -226,14 +165,15 @@ class Planner:
                 self.journal.note(revision, Direction.UPGRADE, outcome, build, decision.why)
 
     def _alembic_step(self, revision: Revision) -> RevisionStep:
-        script = self.revisions.script_of(revision)
-        return RevisionStep(self.revisions.script.revision_map, script, True)
+        revisions = self.known.revisions
+        script = revisions.script_of(revision)
+        return RevisionStep(revisions.script.revision_map, script, True)
 
     # -- downwards ---------------------------------------------------------------------
 
     def _plan_downgrade(self, steps: list[RevisionStep]) -> list[Planned]:
-        revisions = [self.revisions.describe(step.revision) for step in steps]
-        history = self.history(revisions)
+        revisions = [self.known.revisions.describe(step.revision) for step in steps]
+        history = self.known.history(revisions)
         planned: list[Planned] = []
         refused: list[tuple[Revision, SourceError]] = []
         for alembic, revision in zip(steps, revisions, strict=True):
@@ -258,13 +198,6 @@ class Planner:
         if settled is not None and settled.directives is not None:
             return said_database(settled.directives)
         return self.sources.database(revision)
-
-
-def _refuse_contradictions(evidence: Evidence) -> None:
-    """Raise LedgerError for what must not be as it is; a run settles the rest by itself."""
-    refused = refusal(agreement(evidence).findings)
-    if refused is not None:
-        raise LedgerError(refused)
 
 
 def runs(planned: Planned) -> bool:

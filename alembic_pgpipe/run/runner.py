@@ -34,7 +34,8 @@ from alembic_pgpipe.source.loading import Source
 from alembic_pgpipe.source.transaction import Mode
 from alembic_pgpipe.watching.beside import Reporter, Watching
 from alembic_pgpipe.watching.blockers import Blockers
-from alembic_pgpipe.watching.progress import Display, Schedule
+from alembic_pgpipe.watching.display import Display
+from alembic_pgpipe.watching.progress import Schedule
 
 if TYPE_CHECKING:
     from alembic_pgpipe.watching.onlooker import Onlooker

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from alembic_pgpipe.watching.blockers import Ask, Blocker, Blockers
+from alembic_pgpipe.watching.display import Display
 from alembic_pgpipe.watching.progress import (
     REPORTS,
     Activity,
-    Display,
     Progress,
     Schedule,
     activity_of,

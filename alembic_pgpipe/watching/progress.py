@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from alembic_pgpipe.showable import counted, duration
 from alembic_pgpipe.watching.blockers import Blocker
 
-# Where Alembic's configuration carries the display, in its attributes.
-DISPLAY = "alembic_pgpipe.display"
 MEGABYTE = 1_000_000
 VIEWS = ("create_index", "cluster", "vacuum", "analyze", "copy")
 # Whole rows, because their columns differ from one version of PostgreSQL to the next.  Who may
@@ -85,16 +83,6 @@ class Schedule:
         Both are seconds since the step began.
         """
         return seconds >= self.first if said is None else seconds - said >= self.every
-
-
-class Display(Protocol):
-    """A place on a terminal where something moves."""
-
-    def show(self, progress: Progress) -> None:
-        """Show how far a step is, in place of what was shown before."""
-
-    def hide(self) -> None:
-        """Leave no trace, so that lines can be printed; nothing where nothing is shown."""
 
 
 def activity_of(rows: Sequence[tuple[Any, ...]]) -> Activity | None:

@@ -19,12 +19,10 @@ from alembic_pgpipe.ledger.history import BEFORE_THE_LEDGER, match_history
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.ledger.script import REASON
 from alembic_pgpipe.ledger.states import UNSETTLED
-from alembic_pgpipe.model import Build, Direction, Outcome, Status
+from alembic_pgpipe.model import Direction, Outcome, Status
 from alembic_pgpipe.revisions.history_map import use_history_map
 from alembic_pgpipe.revisions.project import ProjectRevisions
-from alembic_pgpipe.run.build_log import BuildLog
-from alembic_pgpipe.run.planner import Planner
-from alembic_pgpipe.run.step import Sources
+from alembic_pgpipe.run.known import Known
 from alembic_pgpipe.settings import read_settings
 from tests.random_history import Kind, Made, write_project
 
@@ -123,19 +121,18 @@ def fill(recorder: Recorder, ledger: Ledger) -> None:
 
 
 @pytest.fixture
-def planner(recorder: Recorder, tmp_path: Path) -> Planner:
-    """Give what plans a run on that ledger."""
+def known(recorder: Recorder, tmp_path: Path) -> Known:
+    """Give what a run asks that ledger."""
     ini = write_project(tmp_path, HISTORY)
     script = ScriptDirectory.from_config(Config(ini))
     use_history_map(script)
     config = read_settings(Config(ini))
-    log = BuildLog(Build("7", "7"), None, lambda line: None)
-    return Planner(ProjectRevisions(script, config), recorder, Sources(config), log)
+    return Known(ProjectRevisions(script, config), recorder.reading)
 
 
-def everything(planner: Planner, heads: list[str]) -> Evidence:
+def everything(known: Known, heads: list[str]) -> Evidence:
     """Return the evidence with all that the ledger holds."""
-    revisions, reading = planner.revisions, planner.journal.reading
+    revisions, reading = known.revisions, known.reading
     history = match_history(revisions.all(), reading.rows(), reading.attempts())
     return Evidence(
         revisions.all(),
@@ -156,16 +153,18 @@ MISNAMED = [(id_, "x" if id_ == "a" else name, status) for id_, name, status in 
 @given(ledgers())
 @example(Ledger(WELL, [OPEN], ["e", "x"]))
 @example(Ledger(MISNAMED, [], ["e"]))
-def test_a_run_finds_what_all_of_the_ledger_says(planner: Planner, ledger: Ledger) -> None:
-    fill(planner.journal, ledger)
-    little, whole = planner.evidence(ledger.heads), everything(planner, ledger.heads)
+def test_a_run_finds_what_all_of_the_ledger_says(
+    known: Known, recorder: Recorder, ledger: Ledger
+) -> None:
+    fill(recorder, ledger)
+    little, whole = known.evidence(ledger.heads), everything(known, ledger.heads)
     assert agreement(little).findings == agreement(whole).findings
     assert {one.id for one in little.revisions} >= open_ones(whole)
     for one in little.revisions:
         assert little.history.rows.get(one.id) == whole.history.rows.get(one.id)
         for way in Direction:
             assert little.history.last_try(one.id, way) == whole.history.last_try(one.id, way)
-    assert planner.settled(ledger.heads) == is_settled(whole)
+    assert known.settled(ledger.heads) == is_settled(whole)
 
 
 def open_ones(whole: Evidence) -> set[str]:
