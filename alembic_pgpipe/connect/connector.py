@@ -12,8 +12,7 @@ from typing import Any
 
 from sqlalchemy import URL, Dialect
 
-from alembic_pgpipe.connect.credentials import Credentials
-from alembic_pgpipe.connect.secret_shape import Access
+from alembic_pgpipe.connect.credentials import Access, Credentials
 
 # Whoever waits for the lock reads the build from application_name, which holds so many bytes.
 APPLICATION = "alembic-pgpipe"

@@ -22,10 +22,9 @@ from alembic_pgpipe.connect.connector import (
     Listener,
     Waiting,
 )
-from alembic_pgpipe.connect.credentials import ByToken, Credentials, Given, InSecret
+from alembic_pgpipe.connect.credentials import Access, Credentials, Given
 from alembic_pgpipe.connect.pooler import Entrance
-from alembic_pgpipe.connect.secret_shape import Access
-from alembic_pgpipe.connect.secrets import Aws
+from alembic_pgpipe.connect.secret_reference import SecretReference
 from alembic_pgpipe.connect.statement_refusal import statement_refusal
 from alembic_pgpipe.connect.target import describe
 from alembic_pgpipe.connect.tls_probe import explained
@@ -172,11 +171,28 @@ def _resolve(
         return Given(Access(server.url())), {}
     reference = url.secret_reference(settings.url, environ)
     if reference is not None:
-        return InSecret(reference, environ, Aws(environ)), environ
+        return _in_secret(reference, environ), environ
     target, iam = url.iam_apart(url.database_url(settings.url, environ))
     if iam is not None:
-        return ByToken(target, iam, environ, Aws(environ)), environ
+        return _by_token(target, iam, environ), environ
     return Given(Access(*url.password_apart(target))), environ
+
+
+# Without AWS nothing of it is imported.
+
+
+def _in_secret(reference: SecretReference, environ: Mapping[str, str]) -> Credentials:
+    from alembic_pgpipe.connect.aws_credentials import InSecret
+    from alembic_pgpipe.connect.secrets import Aws
+
+    return InSecret(reference, environ, Aws(environ))
+
+
+def _by_token(target: URL, iam: url.IamAuth, environ: Mapping[str, str]) -> Credentials:
+    from alembic_pgpipe.connect.aws_credentials import ByToken
+    from alembic_pgpipe.connect.secrets import Aws
+
+    return ByToken(target, iam, environ, Aws(environ))
 
 
 def _allow_scratch(settings: Settings, environ: Mapping[str, str]) -> None:

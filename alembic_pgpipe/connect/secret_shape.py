@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -12,6 +11,7 @@ from sqlalchemy import URL
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from alembic_pgpipe.connect.credentials import Access
 from alembic_pgpipe.connect.secret_reference import read_port
 from alembic_pgpipe.connect.url import DRIVER, for_psycopg2, password_apart
 from alembic_pgpipe.errors import SettingsError, UnreachableError
@@ -35,18 +35,6 @@ DIALECTS = frozenset(
 EXPECTED = (
     "Store username, password, host, port and dbname as JSON, or a whole postgresql:// URL."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Access:
-    """What one connection needs: where and as whom, and the password beside it.
-
-    ``variables`` are what libpq's variables of these names would say, unless they are set.
-    """
-
-    url: URL
-    password: str | None = field(default=None, repr=False)
-    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_secret(
