@@ -25,6 +25,8 @@ from alembic_pgpipe.model import (
 )
 
 KNOWN = frozenset(status.value for status in Status)
+# Alembic refuses an id with it in a revision file; a row that has it belongs to something else.
+IN_NO_ID = "@"
 # What ends a build's signature at the head of its log, and how much of one is looked at.
 SIGNED, HEAD = "), ", 2000
 
@@ -96,9 +98,13 @@ class Reading:
             ),
         )
         applied = row.c.applied_status == Status.SUCCESS.value
-        # As one value: ten thousand rows take longer to fetch than to find.
-        ids = select(func.array_agg(row.c.id)).where(applied, row.c.id.not_in(taken_back))
-        return frozenset(self._connection.scalar(ids) or ())
+        no_other = func.strpos(row.c.id, IN_NO_ID) == 0
+        # As one text: ten thousand rows, or elements, take longer to fetch than to find.
+        ids = select(func.string_agg(row.c.id, IN_NO_ID))
+        text = self._connection.scalar(
+            ids.where(applied, no_other, row.c.id.not_in(taken_back))
+        )
+        return frozenset(text.split(IN_NO_ID) if text else ())
 
     def applied_texts(self, checksums: Iterable[str]) -> tuple[tuple[str, str], ...]:
         """Return by id which revisions with one of some checksums are applied, and with which.

@@ -290,8 +290,10 @@ def _files_in(folder: str) -> Iterator[RevisionFile]:
     opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         # A Path around each name would take as long as to read the file.
-        for name in sorted(filter(_may_be_revision, os.listdir(folder))):  # noqa: PTH208
-            yield _file(folder, name, _beginning(name, opened))
+        names = (name for name in os.listdir(folder) if name.endswith(SUFFIX))  # noqa: PTH208
+        for name in sorted(names):
+            if not name.startswith(NO_REVISIONS):
+                yield _file(folder, name, _beginning(name, opened))
     finally:
         os.close(opened)
 
@@ -307,10 +309,6 @@ def _no_collection() -> Iterator[None]:
         yield
     finally:
         gc.enable()
-
-
-def _may_be_revision(name: str) -> bool:
-    return name.endswith(SUFFIX) and not name.startswith(NO_REVISIONS)
 
 
 def _beginning(name: str, folder: int) -> bytes:

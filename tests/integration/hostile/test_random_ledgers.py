@@ -147,12 +147,15 @@ WELL = [(id_, name, "SUCCESS") for id_, name in zip(IDS, NAMES, strict=True)]
 OPEN = ("a", Direction.UPGRADE, Outcome.RUNNING, None)
 # The row of a revision that is applied has the name of one that has no row.
 MISNAMED = [(id_, "x" if id_ == "a" else name, status) for id_, name, status in WELL[:-1]]
+# A revision has no row, and something else has one whose id only begins like it.
+LIKE_ANOTHER = [*(row for row in WELL if row[0] != "a"), ("a@1", "stranger", "SUCCESS")]
 
 
 @often
 @given(ledgers())
 @example(Ledger(WELL, [OPEN], ["e", "x"]))
 @example(Ledger(MISNAMED, [], ["e"]))
+@example(Ledger(LIKE_ANOTHER, [], ["e", "x"]))
 def test_a_run_finds_what_all_of_the_ledger_says(
     known: Known, recorder: Recorder, ledger: Ledger
 ) -> None:
