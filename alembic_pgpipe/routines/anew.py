@@ -26,7 +26,6 @@ from alembic_pgpipe.routines.shipment import Declined, problem
 from alembic_pgpipe.routines.stage import CANNOT_REPLACE, Stage
 from alembic_pgpipe.routines.texts import Objects, Text, Texts
 from alembic_pgpipe.routines.working import RoutineChange
-from alembic_pgpipe.run.routine_lines import parts as parts_of
 from alembic_pgpipe.sending.server_errors import StatementError
 from alembic_pgpipe.source import (
     Directives,
@@ -34,6 +33,7 @@ from alembic_pgpipe.source import (
     read_statements,
     without_header_directives,
 )
+from alembic_pgpipe.source.names import parts as parts_of
 
 INDEX = re.compile(r'CREATE (?:UNIQUE )?INDEX (?P<name>"(?:[^"]|"")+"|\S+) ON ')
 

@@ -12,9 +12,9 @@ from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.routines.catalog import DatabaseObject
 from alembic_pgpipe.routines.heads import Head, heads
 from alembic_pgpipe.routines.working import read_copies
-from alembic_pgpipe.run.routine_lines import parts
 from alembic_pgpipe.settings import Settings
 from alembic_pgpipe.source import Statement, read_statements
+from alembic_pgpipe.source.names import parts
 
 # What says more about an object that stands elsewhere in the file.
 ADJUNCTS = frozenset({"ALTER", "COMMENT", "GRANT", "REVOKE"})

@@ -7,18 +7,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from alembic_pgpipe.routines.catalog import DatabaseObject, Kind
-from alembic_pgpipe.run.routine_lines import parts, passed_in, same_name, same_types, split
 from alembic_pgpipe.source import Statement, without_comments
+from alembic_pgpipe.source.names import NAME, parts, passed_in, same_name, same_types, split
 
-_WORD = r'(?:"(?:[^"]|"")+"|[^\W\d][\w$]*)'
-_NAME = rf"{_WORD}(?:\s*\.\s*{_WORD})*"
 HEAD = re.compile(
     r"\s*CREATE\s+(?:OR\s+REPLACE\s+)?(?:(?:TEMP|TEMPORARY|RECURSIVE|CONSTRAINT)\s+)*"
     r"(?P<kind>FUNCTION|PROCEDURE|AGGREGATE|MATERIALIZED\s+VIEW|VIEW|EVENT\s+TRIGGER|TRIGGER|"
-    rf"POLICY|DOMAIN)\s+(?:IF\s+NOT\s+EXISTS\s+)?(?P<name>{_NAME})\s*(?P<open>\()?",
+    rf"POLICY|DOMAIN)\s+(?:IF\s+NOT\s+EXISTS\s+)?(?P<name>{NAME})\s*(?P<open>\()?",
     re.I,
 )
-RELATION = re.compile(rf"\bON\s+(?P<name>{_NAME})", re.I)
+RELATION = re.compile(rf"\bON\s+(?P<name>{NAME})", re.I)
 ORDER_BY = re.compile(r"\bORDER\s+BY\b", re.I)
 VARIADIC = re.compile(r"VARIADIC\b", re.I)
 NO_TYPES = re.compile(r"\(\*?\)\Z")
@@ -94,7 +92,7 @@ def types_of(found: DatabaseObject) -> tuple[str, ...]:
 
 
 def _quoted_part(identity: str) -> str:
-    match = re.match(_NAME, identity)
+    match = re.match(NAME, identity)
     return match[0] if match else ""
 
 
