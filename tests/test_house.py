@@ -20,7 +20,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "model"),
     ("configuration", "invocation"),
     ("settings", "source"),
-    ("connect", "ledger"),
+    # What a database holds of objects is read without knowing of a project.
+    ("connect", "ledger", "objects"),
     # How a text gets to the server, whatever it is for.
     ("sending",),
     # A run reads the project's revisions; revisions know nothing of a run.
@@ -30,7 +31,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("operations", "environment", "project"),
     # Where what is to be shipped is tried, and nothing stays.
     ("rehearsal",),
-    # What a database holds of routines and their kin, and what the project makes of it.
+    # What the project makes of its objects, tried on the rehearsal.
     ("routines",),
     ("commands",),
     ("render",),

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from alembic.config import Config
 
 from alembic_pgpipe.environment.visit import Visit
+from alembic_pgpipe.objects.heads import Head, heads
+from alembic_pgpipe.objects.held import DatabaseObject, read_objects
 from alembic_pgpipe.project import open_ledger, visit_project
 from alembic_pgpipe.rehearsal.database import rehearsal
-from alembic_pgpipe.routines.catalog import DatabaseObject, read_objects
 from alembic_pgpipe.routines.copies import ReadCopy, copy_of, cut_copies
 from alembic_pgpipe.routines.drift import Drift, find_drift, own_objects
-from alembic_pgpipe.routines.heads import Head, heads
 from alembic_pgpipe.routines.stage import Stage
 from alembic_pgpipe.routines.working import read_snapshots
 from alembic_pgpipe.source import checksum, is_snapshot

@@ -13,17 +13,17 @@ from sqlalchemy import Connection
 
 from alembic_pgpipe.environment.visit import Visit
 from alembic_pgpipe.errors import RevisionError, RoutineError
+from alembic_pgpipe.objects.definitions import read_definitions
+from alembic_pgpipe.objects.heads import Head, heads
+from alembic_pgpipe.objects.held import DatabaseObject, Kind, read_objects
+from alembic_pgpipe.objects.unread import unreadable_bodies
 from alembic_pgpipe.project import OpenLedger, open_ledger, visit_project
 from alembic_pgpipe.revisions.broken import two_heads
 from alembic_pgpipe.revisions.project import ProjectRevisions
 from alembic_pgpipe.revisions.wrapper import Wrapper, WrapperWriter, revision_id
 from alembic_pgpipe.routines.baseline import Baseline, read_baseline
-from alembic_pgpipe.routines.catalog import DatabaseObject, Kind, read_objects
 from alembic_pgpipe.routines.copies import ReadCopy, copy_of, cut_copies
-from alembic_pgpipe.routines.definitions import read_definitions
-from alembic_pgpipe.routines.heads import Head, heads
 from alembic_pgpipe.routines.naming import file_names
-from alembic_pgpipe.routines.unread import unreadable_bodies
 from alembic_pgpipe.routines.working import changed_routines, read_copies, read_snapshots
 from alembic_pgpipe.settings import Settings
 from alembic_pgpipe.source import source_name

@@ -1,1 +1,1 @@
-"""Routines and their kin: what a database holds, and what the project makes of it."""
+"""What a project makes of its objects: working copies, and how changes of them are shipped."""

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from alembic_pgpipe.errors import SourceError
-from alembic_pgpipe.routines.catalog import DatabaseObject, key
+from alembic_pgpipe.objects.dependencies import Dependant, read_dependants
+from alembic_pgpipe.objects.held import DatabaseObject, key
 from alembic_pgpipe.routines.composed import (
     Part,
     Section,
@@ -18,13 +19,12 @@ from alembic_pgpipe.routines.composed import (
     spliced,
 )
 from alembic_pgpipe.routines.copies import names_in
-from alembic_pgpipe.routines.dependencies import Dependant, read_dependants
 from alembic_pgpipe.routines.guard import guard
 from alembic_pgpipe.routines.kept import drop, give_back, heirs_of, keep, without_heirs
-from alembic_pgpipe.routines.order import Order, try_in_order
 from alembic_pgpipe.routines.shipment import Declined, problem
 from alembic_pgpipe.routines.stage import CANNOT_REPLACE, Stage
 from alembic_pgpipe.routines.texts import Objects, Text, Texts
+from alembic_pgpipe.routines.trying import Order, try_in_order
 from alembic_pgpipe.routines.working import RoutineChange
 from alembic_pgpipe.sending.server_errors import StatementError
 from alembic_pgpipe.source import (

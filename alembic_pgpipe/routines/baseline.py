@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from alembic_pgpipe.routines.catalog import Address, DatabaseObject, Kind
-from alembic_pgpipe.routines.definitions import Definition, read_definitions
-from alembic_pgpipe.routines.dependencies import Graph, describe, read_graph
-from alembic_pgpipe.routines.order import in_order
+from alembic_pgpipe.objects.definitions import Definition, read_definitions
+from alembic_pgpipe.objects.dependencies import Graph, describe, read_graph
+from alembic_pgpipe.objects.held import ROUTINES, Address, DatabaseObject, Kind
+from alembic_pgpipe.objects.order import in_order
 
 # An event trigger is last: it would fire for whatever is created behind it.
 RANKS = (
@@ -26,7 +26,6 @@ RANKS = (
     Kind.EVENT_TRIGGER,
 )
 WORDS = re.compile(r"\w+")
-ROUTINES = frozenset({Kind.FUNCTION, Kind.PROCEDURE})
 NAMED_IN_BODIES = frozenset(RANKS[:6])
 NAMED_AS_TYPES = frozenset({Kind.DOMAIN, Kind.VIEW, Kind.MATERIALIZED_VIEW})
 UNREAD = """-- What the body names is not there yet, or not on the search path.

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alembic_pgpipe.errors import SourceError
-from alembic_pgpipe.routines.catalog import DatabaseObject
-from alembic_pgpipe.routines.heads import Head, heads
+from alembic_pgpipe.objects.heads import Head, heads
+from alembic_pgpipe.objects.held import DatabaseObject
 from alembic_pgpipe.routines.working import read_copies
 from alembic_pgpipe.settings import Settings
 from alembic_pgpipe.source import Statement, read_statements

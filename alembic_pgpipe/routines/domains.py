@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from alembic_pgpipe.routines.catalog import DatabaseObject, Kind, key
+from alembic_pgpipe.objects.catalogue import catalogue
+from alembic_pgpipe.objects.creation import literal
+from alembic_pgpipe.objects.held import DatabaseObject, Kind, key
 from alembic_pgpipe.routines.composed import without_domain
-from alembic_pgpipe.routines.creation import literal
 from alembic_pgpipe.routines.kept import GIVE_BACK, drop
-from alembic_pgpipe.routines.session import catalogue
 from alembic_pgpipe.routines.shipment import Declined, problem
 from alembic_pgpipe.routines.texts import Texts
 from alembic_pgpipe.routines.working import RoutineChange

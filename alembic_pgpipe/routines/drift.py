@@ -12,9 +12,9 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from alembic_pgpipe.errors import SourceError
-from alembic_pgpipe.routines.catalog import DatabaseObject, key, read_objects
-from alembic_pgpipe.routines.definitions import Definition, gives_to, read_definitions
-from alembic_pgpipe.routines.heads import Head
+from alembic_pgpipe.objects.definitions import Definition, gives_to, read_definitions
+from alembic_pgpipe.objects.heads import Head
+from alembic_pgpipe.objects.held import DatabaseObject, key, read_objects
 from alembic_pgpipe.routines.stage import Stage
 from alembic_pgpipe.sending.server_errors import StatementError
 

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterable
 from sqlalchemy import Connection
 from sqlalchemy import text as sql
 
-from alembic_pgpipe.routines.catalog import DatabaseObject, Kind
-from alembic_pgpipe.routines.creation import literal
-from alembic_pgpipe.routines.session import catalogue
+from alembic_pgpipe.objects.catalogue import catalogue
+from alembic_pgpipe.objects.creation import literal
+from alembic_pgpipe.objects.held import DatabaseObject, Kind
 
 QUALIFIED = re.compile(r'\A(?:"(?:[^"]|"")*"|[^".(]+)\.')
 VIEWS = frozenset({Kind.VIEW, Kind.MATERIALIZED_VIEW})

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from alembic_pgpipe.routines.catalog import DatabaseObject, Kind, key
+from alembic_pgpipe.objects.held import DatabaseObject, Kind, key
 
 # Whoever is the owner of one, or may use it, may be so of its heir of another kind too.
 FAMILIES = (

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from alembic_pgpipe.errors import SourceError
-from alembic_pgpipe.routines.heads import heads
-from alembic_pgpipe.routines.order import in_order
+from alembic_pgpipe.objects.heads import heads
+from alembic_pgpipe.objects.order import in_order
 from alembic_pgpipe.routines.working import RoutineChange
 from alembic_pgpipe.source import Statement, read_statements, without_comments
 

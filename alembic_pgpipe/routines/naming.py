@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 
-from alembic_pgpipe.routines.catalog import Address, DatabaseObject
-from alembic_pgpipe.routines.heads import types_of
+from alembic_pgpipe.objects.heads import types_of
+from alembic_pgpipe.objects.held import Address, DatabaseObject
 
 UNSAFE = re.compile(r"[^\w]+")
 ARRAY = re.compile(r"\[\]")

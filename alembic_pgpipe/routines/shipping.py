@@ -14,8 +14,10 @@ from typing import TypeAlias
 
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.model import Problem
+from alembic_pgpipe.objects.definitions import Definition
+from alembic_pgpipe.objects.heads import head_of
+from alembic_pgpipe.objects.held import DatabaseObject, key
 from alembic_pgpipe.routines.anew import Anew, Rebuilding
-from alembic_pgpipe.routines.catalog import DatabaseObject, key
 from alembic_pgpipe.routines.composed import (
     Copied,
     Section,
@@ -26,9 +28,7 @@ from alembic_pgpipe.routines.composed import (
     is_create,
 )
 from alembic_pgpipe.routines.copies import PARTS_OF, names_in
-from alembic_pgpipe.routines.definitions import Definition
 from alembic_pgpipe.routines.domains import alterations
-from alembic_pgpipe.routines.heads import head_of
 from alembic_pgpipe.routines.mentions import behind_what_they_mention
 from alembic_pgpipe.routines.shipment import Declined, Plan, Shipment, declining, problem
 from alembic_pgpipe.routines.stage import Held, Stage

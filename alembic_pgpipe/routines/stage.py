@@ -10,8 +10,10 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from alembic_pgpipe.rehearsal.database import Rehearsal
-from alembic_pgpipe.routines.catalog import (
+from alembic_pgpipe.objects.definitions import Definition, read_definitions
+from alembic_pgpipe.objects.dependencies import read_graph
+from alembic_pgpipe.objects.heads import WITH_ARGUMENTS, head_of, heads
+from alembic_pgpipe.objects.held import (
     Address,
     DatabaseObject,
     Kind,
@@ -21,11 +23,9 @@ from alembic_pgpipe.routines.catalog import (
     read_objects,
     read_parts_of_tables,
 )
+from alembic_pgpipe.objects.order import in_order
+from alembic_pgpipe.rehearsal.database import Rehearsal
 from alembic_pgpipe.routines.composed import is_create
-from alembic_pgpipe.routines.definitions import Definition, read_definitions
-from alembic_pgpipe.routines.dependencies import read_graph
-from alembic_pgpipe.routines.heads import WITH_ARGUMENTS, head_of, heads
-from alembic_pgpipe.routines.order import in_order
 from alembic_pgpipe.sending.server_errors import StatementError
 from alembic_pgpipe.source import Statement, read_statements
 

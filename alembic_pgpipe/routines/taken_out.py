@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
-from alembic_pgpipe.routines.catalog import DatabaseObject, key
-from alembic_pgpipe.routines.definitions import Definition, left_standing
+from alembic_pgpipe.objects.definitions import Definition, left_standing
+from alembic_pgpipe.objects.held import DatabaseObject, key
 from alembic_pgpipe.routines.kept import drop, heirs_of
 from alembic_pgpipe.routines.stage import Stage
 from alembic_pgpipe.routines.working import RoutineChange

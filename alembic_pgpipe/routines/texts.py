@@ -6,9 +6,9 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from alembic_pgpipe.routines.catalog import DatabaseObject, key
-from alembic_pgpipe.routines.dependencies import Dependant
-from alembic_pgpipe.routines.heads import Head, heads
+from alembic_pgpipe.objects.dependencies import Dependant
+from alembic_pgpipe.objects.heads import Head, heads
+from alembic_pgpipe.objects.held import DatabaseObject, key
 from alembic_pgpipe.routines.shipment import Declined, problem
 from alembic_pgpipe.routines.stage import Stage
 from alembic_pgpipe.routines.working import RoutineChange, read_snapshots, shown

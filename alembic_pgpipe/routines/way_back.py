@@ -10,11 +10,11 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from alembic_pgpipe.objects.definitions import Definition, taken_back
+from alembic_pgpipe.objects.held import ROUTINES, DatabaseObject, key
 from alembic_pgpipe.routines.anew import Rebuilding, script, without_directives
-from alembic_pgpipe.routines.baseline import ROUTINES, UNREAD
-from alembic_pgpipe.routines.catalog import DatabaseObject, key
+from alembic_pgpipe.routines.baseline import UNREAD
 from alembic_pgpipe.routines.composed import followed, header
-from alembic_pgpipe.routines.definitions import Definition, taken_back
 from alembic_pgpipe.routines.domains import alterations
 from alembic_pgpipe.routines.guard import astray, guard
 from alembic_pgpipe.routines.kept import drop, give_back, heirs_of, keep

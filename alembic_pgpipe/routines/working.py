@@ -148,7 +148,7 @@ def _directives(text: str) -> str | None:
 
 def _has_objects(snapshot: Snapshot) -> bool:
     """Tell a snapshot from another source that goes by such a name."""
-    from alembic_pgpipe.routines.heads import heads
+    from alembic_pgpipe.objects.heads import heads
 
     return any(heads(read_statements(snapshot.text, snapshot.file)))
 

@@ -17,9 +17,9 @@ from sqlalchemy import URL, make_url
 
 from alembic_pgpipe.connect import server
 from alembic_pgpipe.errors import UnreachableError
+from alembic_pgpipe.objects.definitions import read_definitions
+from alembic_pgpipe.objects.held import read_objects
 from alembic_pgpipe.rehearsal.database import rehearsal
-from alembic_pgpipe.routines.catalog import read_objects
-from alembic_pgpipe.routines.definitions import read_definitions
 from alembic_pgpipe.routines.drift import compare
 from alembic_pgpipe.routines.stage import Stage
 from tests.project import Project

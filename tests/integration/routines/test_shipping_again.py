@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import URL, Connection
 
+from alembic_pgpipe.objects.held import DatabaseObject, read_objects
 from alembic_pgpipe.routines import stage
-from alembic_pgpipe.routines.catalog import DatabaseObject, read_objects
 from alembic_pgpipe.routines.stage import Stage
 from tests.integration.routines.test_shipping import (
     F_WIDER,

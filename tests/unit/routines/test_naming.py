@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from alembic_pgpipe.routines.catalog import Address, DatabaseObject, Kind
+from alembic_pgpipe.objects.held import Address, DatabaseObject, Kind
 from alembic_pgpipe.routines.naming import LONGEST_BYTES, file_names
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from alembic_pgpipe.routines.catalog import Address, DatabaseObject, Kind
-from alembic_pgpipe.routines.session import Catalogue
+from alembic_pgpipe.objects.catalogue import Catalogue
+from alembic_pgpipe.objects.held import Address, DatabaseObject, Kind
 
 PLAIN_VALUE = re.compile(r"[A-Za-z0-9_.+-]+\Z")
 CHECK_OPTION = "check_option="

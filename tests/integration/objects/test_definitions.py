@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import URL, Connection
 
 from alembic_pgpipe.connect.server import ScratchServer
-from alembic_pgpipe.routines.catalog import DatabaseObject, Kind, read_objects
-from alembic_pgpipe.routines.definitions import Definition, read_definitions
+from alembic_pgpipe.objects.definitions import Definition, read_definitions
+from alembic_pgpipe.objects.held import DatabaseObject, Kind, read_objects
 from tests.histories import Dump, dump_for
 
 

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Iterator
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from alembic_pgpipe.routines.catalog import Address, DatabaseObject, Kind
+from alembic_pgpipe.objects.held import ROUTINES, Address, DatabaseObject
 
-ROUTINES = frozenset({Kind.FUNCTION, Kind.PROCEDURE})
 # What CREATE FUNCTION asks, of the languages that PostgreSQL itself brings; it only reads.
 VALIDATORS = """
 SELECT p.oid, l.lanvalidator::pg_catalog.regproc::pg_catalog.text AS validator

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from alembic_pgpipe.routines.catalog import DatabaseObject, Kind
+from alembic_pgpipe.objects.held import DatabaseObject, Kind
 from alembic_pgpipe.source import Statement, without_comments
 from alembic_pgpipe.source.names import NAME, parts, passed_in, same_name, same_types, split
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import Connection
 
-from alembic_pgpipe.routines.catalog import DatabaseObject, Kind, read_objects
-from alembic_pgpipe.routines.dependencies import Dependant, read_dependants
+from alembic_pgpipe.objects.dependencies import Dependant, read_dependants
+from alembic_pgpipe.objects.held import DatabaseObject, Kind, read_objects
 
 ALL_KINDS = """
 CREATE SCHEMA "My App";

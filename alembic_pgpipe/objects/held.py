@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from alembic_pgpipe.routines.session import Catalogue, catalogue
+from alembic_pgpipe.objects.catalogue import Catalogue, catalogue
 
 
 class Kind(str, Enum):
@@ -27,6 +27,7 @@ class Kind(str, Enum):
 
 
 KINDS = tuple(Kind)
+ROUTINES = frozenset({Kind.FUNCTION, Kind.PROCEDURE})
 # A row's xmin alone would miss a second change within one transaction.  Of a view its query
 # counts: a trigger, rule or index on it writes the row of the view as well.  Of functions
 # PostgreSQL itself has thousands, below the first number that others get.

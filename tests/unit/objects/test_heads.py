@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from alembic_pgpipe.routines.catalog import Address, DatabaseObject, Kind
-from alembic_pgpipe.routines.heads import heads
+from alembic_pgpipe.objects.heads import heads
+from alembic_pgpipe.objects.held import Address, DatabaseObject, Kind
 from alembic_pgpipe.source import read_statements
 
 

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from alembic_pgpipe.routines.catalog import Address, DatabaseObject, read_objects
-from alembic_pgpipe.routines.order import in_order
-from alembic_pgpipe.routines.session import Catalogue, catalogue
+from alembic_pgpipe.objects.catalogue import Catalogue, catalogue
+from alembic_pgpipe.objects.held import Address, DatabaseObject, read_objects
+from alembic_pgpipe.objects.order import in_order
 
 INTERNAL = "i"
 AUTO = "a"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from alembic_pgpipe.routines.order import in_order
+from alembic_pgpipe.objects.order import in_order
 
 
 def ordered(things: str, needs: dict[str, str], wishes: dict[str, str] | None = None) -> str:
