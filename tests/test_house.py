@@ -24,15 +24,15 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("connect", "ledger", "objects"),
     # How a text gets to the server, whatever it is for.
     ("sending",),
-    # A run reads the project's revisions; revisions know nothing of a run.
-    ("revisions", "watching", "outside"),
+    # A run reads the project's revisions; they and the working copies know nothing of a run.
+    ("revisions", "routines", "watching", "outside"),
     ("run",),
     # One room in three files: env.py, revisions and our own commands each call one.
     ("operations", "environment", "project"),
     # Where what is to be shipped is tried, and nothing stays.
     ("rehearsal",),
-    # What the project makes of its objects, tried on the rehearsal.
-    ("routines",),
+    # Where working copies are tried in it.
+    ("shipping",),
     ("commands",),
     ("render",),
     ("cli", "plugin"),

@@ -27,7 +27,6 @@ from alembic_pgpipe.rehearsal.upcoming import Upcoming, identity, user
 from alembic_pgpipe.revisions.broken import lost_wrapper, two_heads
 from alembic_pgpipe.revisions.project import ProjectRevisions
 from alembic_pgpipe.revisions.unwrapped import unwrapped_sources
-from alembic_pgpipe.routines.trial import Outstanding, Trial, Tried
 from alembic_pgpipe.routines.working import GONE, RoutineChange, changed_routines, unsettled
 from alembic_pgpipe.run.edited import counted_text, difference, edited_text
 from alembic_pgpipe.run.failure import excerpt, problem_of
@@ -37,6 +36,7 @@ from alembic_pgpipe.run.plan import Action, Decision
 from alembic_pgpipe.run.renamed import gone_texts, renamed
 from alembic_pgpipe.run.step import EMPTY, Sources
 from alembic_pgpipe.settings import Settings, read_settings
+from alembic_pgpipe.shipping.trial import Outstanding, Trial, Tried
 
 STUCK = "not rehearsed: as it is, an upgrade would run nothing; mend what is said above first"
 PUT_BACK = "Put its text back, and ship the change as a new source."

@@ -13,9 +13,9 @@ from alembic_pgpipe.objects.held import DatabaseObject, read_objects
 from alembic_pgpipe.project import open_ledger, visit_project
 from alembic_pgpipe.rehearsal.database import rehearsal
 from alembic_pgpipe.routines.copies import ReadCopy, copy_of, cut_copies
-from alembic_pgpipe.routines.drift import Drift, find_drift, own_objects
-from alembic_pgpipe.routines.stage import Stage
 from alembic_pgpipe.routines.working import read_snapshots
+from alembic_pgpipe.shipping.drift import Drift, find_drift, own_objects
+from alembic_pgpipe.shipping.stage import Stage
 from alembic_pgpipe.source import checksum, is_snapshot
 from alembic_pgpipe.source.loading import load_source
 

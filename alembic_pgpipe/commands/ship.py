@@ -11,18 +11,18 @@ from alembic_pgpipe.commands.append import Wrapped, append
 from alembic_pgpipe.errors import RoutineError
 from alembic_pgpipe.rehearsal.database import rehearsal
 from alembic_pgpipe.revisions.project import ProjectRevisions
-from alembic_pgpipe.routines.files import (
+from alembic_pgpipe.routines.working import RoutineChange
+from alembic_pgpipe.settings import read_settings
+from alembic_pgpipe.shipping.files import (
     RoutineRevision,
     refuse_present,
     routine_revisions,
     write_files,
 )
-from alembic_pgpipe.routines.shipment import Plan
-from alembic_pgpipe.routines.shipping import Shipping
-from alembic_pgpipe.routines.stage import Stage
-from alembic_pgpipe.routines.texts import Texts, latest_texts
-from alembic_pgpipe.routines.working import RoutineChange
-from alembic_pgpipe.settings import read_settings
+from alembic_pgpipe.shipping.planning import Shipping
+from alembic_pgpipe.shipping.shipment import Plan
+from alembic_pgpipe.shipping.stage import Stage
+from alembic_pgpipe.shipping.texts import Texts, latest_texts
 
 
 def ship(

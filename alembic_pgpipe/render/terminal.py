@@ -102,7 +102,7 @@ def _drifted(found: FoundDrift) -> str:
 
 
 def _differ(report: DriftReport) -> str:
-    from alembic_pgpipe.routines.drift import Drifted
+    from alembic_pgpipe.shipping.drift import Drifted
 
     states = [one.drift.state for one in report.found]
     counts = [f"{states.count(s)} {s.value}" for s in Drifted if s in states]

@@ -1,1 +1,1 @@
-"""What a project makes of its objects: working copies, and how changes of them are shipped."""
+"""Working copies that people edit, and their snapshots among the sources."""

@@ -20,8 +20,8 @@ from alembic_pgpipe.errors import UnreachableError
 from alembic_pgpipe.objects.definitions import read_definitions
 from alembic_pgpipe.objects.held import read_objects
 from alembic_pgpipe.rehearsal.database import rehearsal
-from alembic_pgpipe.routines.drift import compare
-from alembic_pgpipe.routines.stage import Stage
+from alembic_pgpipe.shipping.drift import compare
+from alembic_pgpipe.shipping.stage import Stage
 from tests.project import Project
 
 TABLE = "CREATE TABLE public.t (id integer, name text);\n"

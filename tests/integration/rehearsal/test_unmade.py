@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import URL
 
-from alembic_pgpipe.routines.trial import MAKE
+from alembic_pgpipe.shipping.trial import MAKE
 from tests.project import Project, Result
 
 pytestmark = pytest.mark.usefixtures("shared_rehearsal")

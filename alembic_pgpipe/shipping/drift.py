@@ -15,8 +15,8 @@ from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.objects.definitions import Definition, gives_to, read_definitions
 from alembic_pgpipe.objects.heads import Head
 from alembic_pgpipe.objects.held import DatabaseObject, key, read_objects
-from alembic_pgpipe.routines.stage import Stage
 from alembic_pgpipe.sending.server_errors import StatementError
+from alembic_pgpipe.shipping.stage import Stage
 
 NOT_FILLED = re.compile(r"(?<=\n  WITH )NO (?=DATA;\n)")
 

@@ -15,7 +15,7 @@ from alembic_pgpipe.commands.wrap import wrap
 from alembic_pgpipe.connect.server import ScratchServer
 from alembic_pgpipe.errors import RoutineError
 from tests.histories import Dump, dump_for
-from tests.integration.routines.lifecycle import CHANGES, FIRST, TABLES
+from tests.integration.shipping.lifecycle import CHANGES, FIRST, TABLES
 from tests.project import Project
 from tests.screen import on_terminal
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from alembic_pgpipe.routines.mentions import behind_what_they_mention
 from alembic_pgpipe.routines.working import RoutineChange
+from alembic_pgpipe.shipping.mentions import behind_what_they_mention
 
 
 def ordered(**texts: str) -> list[str]:

@@ -14,13 +14,13 @@ from alembic_pgpipe.model import Problem, Revision
 from alembic_pgpipe.rehearsal.database import Rehearsal, Where, rehearsal
 from alembic_pgpipe.rehearsal.unmade import Missing, unmade
 from alembic_pgpipe.rehearsal.upcoming import ANEW, Upcoming, named
-from alembic_pgpipe.routines.bodies import Bodies
-from alembic_pgpipe.routines.shipment import Shipment
-from alembic_pgpipe.routines.shipping import Shipping
-from alembic_pgpipe.routines.stage import Stage
-from alembic_pgpipe.routines.texts import Texts, latest_texts
 from alembic_pgpipe.routines.working import RoutineChange
 from alembic_pgpipe.settings import read_settings
+from alembic_pgpipe.shipping.bodies import Bodies
+from alembic_pgpipe.shipping.planning import Shipping
+from alembic_pgpipe.shipping.shipment import Shipment
+from alembic_pgpipe.shipping.stage import Stage
+from alembic_pgpipe.shipping.texts import Texts, latest_texts
 
 THERE_ALREADY = (
     "the database of pgpipe.rehearsal_url is at the head already, and the project's database "

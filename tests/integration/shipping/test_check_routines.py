@@ -13,7 +13,7 @@ from sqlalchemy import URL
 from alembic_pgpipe.connect import binaries, server
 from alembic_pgpipe.connect.server import ScratchServer, scratch_server
 from alembic_pgpipe.rehearsal.database import FOLDER
-from alembic_pgpipe.routines import bodies
+from alembic_pgpipe.shipping import bodies
 from tests.background import eventually, in_background
 from tests.conftest import connect_to
 from tests.project import Project, Result

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import pytest
 
 from tests.histories import Dump
-from tests.integration.routines.test_shipping import (
+from tests.integration.shipping.test_shipping import (
     F_WIDER,
     F,
     V,

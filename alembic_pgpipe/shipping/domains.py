@@ -11,10 +11,10 @@ from alembic_pgpipe.objects.catalogue import catalogue
 from alembic_pgpipe.objects.creation import literal
 from alembic_pgpipe.objects.held import DatabaseObject, Kind, key
 from alembic_pgpipe.routines.composed import without_domain
-from alembic_pgpipe.routines.kept import GIVE_BACK, drop
-from alembic_pgpipe.routines.shipment import Declined, problem
-from alembic_pgpipe.routines.texts import Texts
 from alembic_pgpipe.routines.working import RoutineChange
+from alembic_pgpipe.shipping.kept import GIVE_BACK, drop
+from alembic_pgpipe.shipping.shipment import Declined, problem
+from alembic_pgpipe.shipping.texts import Texts
 
 FACTS = """
 SELECT pg_catalog.format_type(typbasetype, typtypmod) || ' ' || typcollation AS base,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from alembic_pgpipe.routines.trying import Order, try_in_order
+from alembic_pgpipe.shipping.trying import Order, try_in_order
 
 
 def ordered(needs: Mapping[str, str]) -> tuple[Order[str, LookupError], list[str]]:

@@ -12,17 +12,17 @@ from dataclasses import dataclass, replace
 
 from alembic_pgpipe.objects.definitions import Definition, taken_back
 from alembic_pgpipe.objects.held import ROUTINES, DatabaseObject, key
-from alembic_pgpipe.routines.anew import Rebuilding, script, without_directives
 from alembic_pgpipe.routines.baseline import UNREAD
 from alembic_pgpipe.routines.composed import followed, header
-from alembic_pgpipe.routines.domains import alterations
-from alembic_pgpipe.routines.guard import astray, guard
-from alembic_pgpipe.routines.kept import drop, give_back, heirs_of, keep
-from alembic_pgpipe.routines.shipment import Declined, declining, problem
-from alembic_pgpipe.routines.stage import Held, Stage
-from alembic_pgpipe.routines.texts import Texts
 from alembic_pgpipe.routines.working import RoutineChange
 from alembic_pgpipe.sending.server_errors import StatementError
+from alembic_pgpipe.shipping.anew import Rebuilding, script, without_directives
+from alembic_pgpipe.shipping.domains import alterations
+from alembic_pgpipe.shipping.guard import astray, guard
+from alembic_pgpipe.shipping.kept import drop, give_back, heirs_of, keep
+from alembic_pgpipe.shipping.shipment import Declined, declining, problem
+from alembic_pgpipe.shipping.stage import Held, Stage
+from alembic_pgpipe.shipping.texts import Texts
 
 NO_WAY_BACK = "its downgrade would not end well: "
 

@@ -17,7 +17,6 @@ from alembic_pgpipe.model import Problem
 from alembic_pgpipe.objects.definitions import Definition
 from alembic_pgpipe.objects.heads import head_of
 from alembic_pgpipe.objects.held import DatabaseObject, key
-from alembic_pgpipe.routines.anew import Anew, Rebuilding
 from alembic_pgpipe.routines.composed import (
     Copied,
     Section,
@@ -28,14 +27,15 @@ from alembic_pgpipe.routines.composed import (
     is_create,
 )
 from alembic_pgpipe.routines.copies import PARTS_OF, names_in
-from alembic_pgpipe.routines.domains import alterations
-from alembic_pgpipe.routines.mentions import behind_what_they_mention
-from alembic_pgpipe.routines.shipment import Declined, Plan, Shipment, declining, problem
-from alembic_pgpipe.routines.stage import Held, Stage
-from alembic_pgpipe.routines.taken_out import taken_out
-from alembic_pgpipe.routines.texts import Texts
-from alembic_pgpipe.routines.way_back import WayBack
 from alembic_pgpipe.routines.working import RoutineChange, moved
+from alembic_pgpipe.shipping.anew import Anew, Rebuilding
+from alembic_pgpipe.shipping.domains import alterations
+from alembic_pgpipe.shipping.mentions import behind_what_they_mention
+from alembic_pgpipe.shipping.shipment import Declined, Plan, Shipment, declining, problem
+from alembic_pgpipe.shipping.stage import Held, Stage
+from alembic_pgpipe.shipping.taken_out import taken_out
+from alembic_pgpipe.shipping.texts import Texts
+from alembic_pgpipe.shipping.way_back import WayBack
 from alembic_pgpipe.source import Statement, read_statements
 
 LOST = "what it created has to go, and with it what no file here creates again: "

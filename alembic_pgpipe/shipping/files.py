@@ -9,7 +9,6 @@ from datetime import datetime, timezone
 
 from alembic_pgpipe.errors import RevisionError, RoutineError, SourceError
 from alembic_pgpipe.revisions.wrapper import Wrapper, revision_id
-from alembic_pgpipe.routines.anew import script
 from alembic_pgpipe.routines.composed import (
     Copied,
     Part,
@@ -18,11 +17,12 @@ from alembic_pgpipe.routines.composed import (
     refuse_directives,
     shared,
 )
-from alembic_pgpipe.routines.shipment import Shipment
-from alembic_pgpipe.routines.stage import Stage
 from alembic_pgpipe.run.failure import problem_of
 from alembic_pgpipe.sending.server_errors import StatementError
 from alembic_pgpipe.settings import Settings
+from alembic_pgpipe.shipping.anew import script
+from alembic_pgpipe.shipping.shipment import Shipment
+from alembic_pgpipe.shipping.stage import Stage
 from alembic_pgpipe.source import source_name, undo_file, without_header_directives
 from alembic_pgpipe.source.files import SEVERAL
 

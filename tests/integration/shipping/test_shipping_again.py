@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import URL, Connection
 
 from alembic_pgpipe.objects.held import DatabaseObject, read_objects
-from alembic_pgpipe.routines import stage
-from alembic_pgpipe.routines.stage import Stage
-from tests.integration.routines.test_shipping import (
+from alembic_pgpipe.shipping import stage
+from alembic_pgpipe.shipping.stage import Stage
+from tests.integration.shipping.test_shipping import (
     F_WIDER,
     F,
     shipped,

@@ -19,14 +19,14 @@ from alembic_pgpipe.routines.composed import (
     spliced,
 )
 from alembic_pgpipe.routines.copies import names_in
-from alembic_pgpipe.routines.guard import guard
-from alembic_pgpipe.routines.kept import drop, give_back, heirs_of, keep, without_heirs
-from alembic_pgpipe.routines.shipment import Declined, problem
-from alembic_pgpipe.routines.stage import CANNOT_REPLACE, Stage
-from alembic_pgpipe.routines.texts import Objects, Text, Texts
-from alembic_pgpipe.routines.trying import Order, try_in_order
 from alembic_pgpipe.routines.working import RoutineChange
 from alembic_pgpipe.sending.server_errors import StatementError
+from alembic_pgpipe.shipping.guard import guard
+from alembic_pgpipe.shipping.kept import drop, give_back, heirs_of, keep, without_heirs
+from alembic_pgpipe.shipping.shipment import Declined, problem
+from alembic_pgpipe.shipping.stage import CANNOT_REPLACE, Stage
+from alembic_pgpipe.shipping.texts import Objects, Text, Texts
+from alembic_pgpipe.shipping.trying import Order, try_in_order
 from alembic_pgpipe.source import (
     Directives,
     read_directives,

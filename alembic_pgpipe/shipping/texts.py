@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from alembic_pgpipe.objects.dependencies import Dependant
 from alembic_pgpipe.objects.heads import Head, heads
 from alembic_pgpipe.objects.held import DatabaseObject, key
-from alembic_pgpipe.routines.shipment import Declined, problem
-from alembic_pgpipe.routines.stage import Stage
 from alembic_pgpipe.routines.working import RoutineChange, read_snapshots, shown
 from alembic_pgpipe.sending.server_errors import StatementError
 from alembic_pgpipe.settings import Settings
+from alembic_pgpipe.shipping.shipment import Declined, problem
+from alembic_pgpipe.shipping.stage import Stage
 from alembic_pgpipe.source import read_statements
 
 PATH = "SEARCH_PATH"

@@ -13,10 +13,10 @@ from contextlib import suppress
 
 from alembic_pgpipe.objects.definitions import Definition, left_standing
 from alembic_pgpipe.objects.held import DatabaseObject, key
-from alembic_pgpipe.routines.kept import drop, heirs_of
-from alembic_pgpipe.routines.stage import Stage
 from alembic_pgpipe.routines.working import RoutineChange
 from alembic_pgpipe.sending.server_errors import StatementError
+from alembic_pgpipe.shipping.kept import drop, heirs_of
+from alembic_pgpipe.shipping.stage import Stage
 from alembic_pgpipe.source import read_statements
 
 GIVING = (("GRANT",), ("COMMENT",))
