@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from alembic_pgpipe.source import (
-    Directives,
-    read_statements,
-)
+from alembic_pgpipe.source.directives import Directives
+from alembic_pgpipe.source.reader import read_statements
 from alembic_pgpipe.source.transaction import Execution, Rules
 
 

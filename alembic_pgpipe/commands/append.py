@@ -10,7 +10,7 @@ from alembic_pgpipe.ledger.tables import NAME_LIMIT
 from alembic_pgpipe.revisions.project import ProjectRevisions
 from alembic_pgpipe.revisions.wrapper import Wrapper, WrapperWriter
 from alembic_pgpipe.settings import Settings
-from alembic_pgpipe.source import source_name
+from alembic_pgpipe.source.files import source_name
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ from alembic_pgpipe.routines.copies import ReadCopy, copy_of, cut_copies
 from alembic_pgpipe.routines.working import read_snapshots
 from alembic_pgpipe.shipping.drift import Drift, find_drift, own_objects
 from alembic_pgpipe.shipping.stage import Stage
-from alembic_pgpipe.source import checksum, is_snapshot
+from alembic_pgpipe.source.checksum import checksum
+from alembic_pgpipe.source.files import is_snapshot
 from alembic_pgpipe.source.loading import load_source
 
 

@@ -26,7 +26,7 @@ from alembic_pgpipe.routines.copies import ReadCopy, copy_of, cut_copies
 from alembic_pgpipe.routines.naming import file_names
 from alembic_pgpipe.routines.working import changed_routines, read_copies, read_snapshots
 from alembic_pgpipe.settings import Settings
-from alembic_pgpipe.source import source_name
+from alembic_pgpipe.source.files import source_name
 from alembic_pgpipe.source.loading import load_source
 
 REPLACEABLE = frozenset(

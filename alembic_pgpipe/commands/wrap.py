@@ -16,7 +16,7 @@ from alembic_pgpipe.revisions.unwrapped import unwrapped_sources
 from alembic_pgpipe.revisions.wrapper import Wrapper, message_for, revision_id
 from alembic_pgpipe.routines.working import GONE, RoutineChange, changed_routines, unsettled
 from alembic_pgpipe.settings import read_settings
-from alembic_pgpipe.source import SourceFile
+from alembic_pgpipe.source.files import SourceFile
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from alembic_pgpipe.objects.held import DatabaseObject, Kind
-from alembic_pgpipe.source import Statement, without_comments
 from alembic_pgpipe.source.names import NAME, parts, passed_in, same_name, same_types, split
+from alembic_pgpipe.source.reader import Statement, without_comments
 
 HEAD = re.compile(
     r"\s*CREATE\s+(?:OR\s+REPLACE\s+)?(?:(?:TEMP|TEMPORARY|RECURSIVE|CONSTRAINT)\s+)*"

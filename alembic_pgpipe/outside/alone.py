@@ -42,8 +42,8 @@ from alembic_pgpipe.sending.server_errors import (
     server_error,
     sqlstate,
 )
-from alembic_pgpipe.source import Statement
 from alembic_pgpipe.source.loading import Source
+from alembic_pgpipe.source.reader import Statement
 from alembic_pgpipe.sqlstates import ACTIVE_TRANSACTION, CANCELED, INVALID_TERMINATION
 
 T = TypeVar("T")

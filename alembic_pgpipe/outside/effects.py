@@ -14,11 +14,8 @@ from itertools import takewhile
 from types import MappingProxyType
 
 from alembic_pgpipe.model import Remnant, RemnantKind
-from alembic_pgpipe.source import (
-    Statement,
-    without_comments,
-)
 from alembic_pgpipe.source.forbidden import forbidden_in_transaction
+from alembic_pgpipe.source.reader import Statement, without_comments
 from alembic_pgpipe.source.transaction import is_session_setting
 
 WORD = r'(?:"(?:[^"]|"")+"|[\w$]+)'

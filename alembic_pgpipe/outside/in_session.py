@@ -15,7 +15,7 @@ from sqlalchemy import Connection, text
 
 from alembic_pgpipe.model import Remnant, RemnantKind
 from alembic_pgpipe.outside.effects import plain_text, set_by
-from alembic_pgpipe.source import Statement
+from alembic_pgpipe.source.reader import Statement
 
 # No view tells of a setting that no library has defined: only who knows its name can ask.
 CUSTOM = re.compile(

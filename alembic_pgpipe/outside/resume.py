@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.model import Attempt, Outcome
 from alembic_pgpipe.showable import counted
-from alembic_pgpipe.source import Statement, statement_hash
+from alembic_pgpipe.source.checksum import statement_hash
+from alembic_pgpipe.source.reader import Statement
 
 BROKEN_OFF = frozenset({Outcome.ERROR, Outcome.INTERRUPTED, Outcome.RUNNING})
 # Of a finished statement's text the ledger keeps so many characters.

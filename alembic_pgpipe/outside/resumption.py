@@ -17,8 +17,8 @@ from alembic_pgpipe.outside.notes import Notes
 from alembic_pgpipe.outside.resume import edited, hashed
 from alembic_pgpipe.outside.set_again import gone, refuse_unset, set_again
 from alembic_pgpipe.sending.executor import Executor
-from alembic_pgpipe.source import Statement
 from alembic_pgpipe.source.loading import Source
+from alembic_pgpipe.source.reader import Statement
 
 POLL_SECONDS = 0.1
 SETTING, SECRET = RemnantKind.SETTING, RemnantKind.SECRET

@@ -22,7 +22,7 @@ from alembic_pgpipe.outside.effects import (
     set_locally,
 )
 from alembic_pgpipe.outside.in_session import IDENTITY
-from alembic_pgpipe.source import Statement
+from alembic_pgpipe.source.reader import Statement
 
 SET = text("SELECT pg_catalog.set_config(:name, :value, false)")
 LOCKS = MappingProxyType(

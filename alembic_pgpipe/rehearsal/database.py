@@ -42,12 +42,8 @@ from alembic_pgpipe.sending.executor import Executor
 from alembic_pgpipe.sending.session import Session, leaving
 from alembic_pgpipe.settings import RetryFailed, Settings, read_settings
 from alembic_pgpipe.showable import counted
-from alembic_pgpipe.source import (
-    Statement,
-    Transaction,
-    read_directives,
-    read_statements,
-)
+from alembic_pgpipe.source.directives import Transaction, read_directives
+from alembic_pgpipe.source.reader import Statement, read_statements
 from alembic_pgpipe.source.transaction import Rules
 
 FOLDER = Path(".pgpipe") / "rehearsal"

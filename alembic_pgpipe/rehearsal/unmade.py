@@ -23,8 +23,8 @@ from alembic_pgpipe.environment.visit import Visit
 from alembic_pgpipe.model import Problem, Revision
 from alembic_pgpipe.project import visit_project
 from alembic_pgpipe.run.step import Sources
-from alembic_pgpipe.source import Statement
 from alembic_pgpipe.source.loading import Source
+from alembic_pgpipe.source.reader import Statement
 
 MISSING = re.compile(
     r"(?:\A|: )(?:"

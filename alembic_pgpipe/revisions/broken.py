@@ -16,7 +16,7 @@ from alembic.util import CommandError
 from alembic_pgpipe.errors import RevisionError, SourceError
 from alembic_pgpipe.model import Revision
 from alembic_pgpipe.settings import Settings
-from alembic_pgpipe.source import discover, is_storable
+from alembic_pgpipe.source.files import discover, is_storable
 
 # Alembic warns of these and goes on, without the one file or into an error of its own.
 TWICE = re.compile(r"Revision (?P<id>.+) is present more than once")

@@ -31,7 +31,7 @@ from alembic_pgpipe.revisions.history_map import (
 )
 from alembic_pgpipe.revisions.reach import refuse_empty
 from alembic_pgpipe.settings import Settings, read_settings
-from alembic_pgpipe.source import source_name
+from alembic_pgpipe.source.files import source_name
 
 PACKAGE = "alembic_pgpipe"
 

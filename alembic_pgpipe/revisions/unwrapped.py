@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic_pgpipe.revisions.project import ProjectRevisions
 from alembic_pgpipe.settings import Settings
-from alembic_pgpipe.source import SourceFile, discover
+from alembic_pgpipe.source.files import SourceFile, discover
 
 
 def unwrapped_sources(

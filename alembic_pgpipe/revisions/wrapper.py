@@ -17,7 +17,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import format_as_comma
 from mako.template import Template
 
-from alembic_pgpipe.source import same_name
+from alembic_pgpipe.source.files import same_name
 
 ID_LENGTH = 12
 DATE_PREFIX = re.compile(r"\A[Vv]?[0-9]+(?:[._-][0-9]+)*[._-]*")

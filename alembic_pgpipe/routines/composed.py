@@ -21,7 +21,8 @@ from typing import TypeAlias
 
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.routines.sections import TOLD_LINE
-from alembic_pgpipe.source import Directives, Statement, read_directives, read_statements
+from alembic_pgpipe.source.directives import Directives, read_directives
+from alembic_pgpipe.source.reader import Statement, read_statements
 
 BEGIN = "-- wrap: begin, written by alembic pgpipe wrap"
 END = "-- wrap: end"

@@ -13,8 +13,8 @@ from alembic_pgpipe.objects.heads import Head, heads
 from alembic_pgpipe.objects.held import DatabaseObject
 from alembic_pgpipe.routines.working import read_copies
 from alembic_pgpipe.settings import Settings
-from alembic_pgpipe.source import Statement, read_statements
 from alembic_pgpipe.source.names import parts
+from alembic_pgpipe.source.reader import Statement, read_statements
 
 # What says more about an object that stands elsewhere in the file.
 ADJUNCTS = frozenset({"ALTER", "COMMENT", "GRANT", "REVOKE"})

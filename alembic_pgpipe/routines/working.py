@@ -16,15 +16,11 @@ from pathlib import Path
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.routines.sections import copied_text, is_plain, sections
 from alembic_pgpipe.settings import Settings
-from alembic_pgpipe.source import (
-    checksum,
-    decode,
-    is_storable,
-    natural_key,
-    read_directives,
-    read_statements,
-)
-from alembic_pgpipe.source.files import SEVERAL, SINGLE
+from alembic_pgpipe.source.checksum import checksum
+from alembic_pgpipe.source.directives import read_directives
+from alembic_pgpipe.source.files import SEVERAL, SINGLE, is_storable, natural_key
+from alembic_pgpipe.source.reader import read_statements
+from alembic_pgpipe.source.text import decode
 
 MARK = re.compile(r"^-- wrap: (?:begin|end\b|not run|\S.* v\d{3,}\r?$)", re.M)
 BLANK = "there is no statement in this file. Write one, or remove the file"

@@ -15,11 +15,9 @@ from alembic_pgpipe.run.routine_lines import Body, Frame, do_body, frames, routi
 from alembic_pgpipe.run.step import Step
 from alembic_pgpipe.sending.server_errors import StatementError, is_server_error, server_error
 from alembic_pgpipe.showable import CONTEXT, bounded
-from alembic_pgpipe.source import (
-    Statement,
-    read_lines,
-)
 from alembic_pgpipe.source.loading import Source
+from alembic_pgpipe.source.reader import Statement
+from alembic_pgpipe.source.text import read_lines
 from alembic_pgpipe.sqlstates import INSUFFICIENT_PRIVILEGE
 
 COPY_LINE = re.compile(r"^COPY [^\n]*?, line (\d+)", re.MULTILINE)

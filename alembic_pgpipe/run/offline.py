@@ -32,8 +32,8 @@ from alembic_pgpipe.sending.session import (
     leaving,
     role_of,
 )
-from alembic_pgpipe.source import Statement
 from alembic_pgpipe.source.loading import Source
+from alembic_pgpipe.source.reader import Statement
 from alembic_pgpipe.source.transaction import Mode
 
 # psql goes on behind an error unless it is told, and what failed would be recorded as done.

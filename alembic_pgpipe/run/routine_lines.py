@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.model import ServerError
-from alembic_pgpipe.source import Statement, read_statements
 from alembic_pgpipe.source.names import NAME, parts, passed_in, same_name, same_types, split
+from alembic_pgpipe.source.reader import Statement, read_statements
 
 DO_BLOCK = "inline_code_block"
 PLPGSQL = re.compile(

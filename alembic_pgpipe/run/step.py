@@ -10,7 +10,7 @@ from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.model import Direction, Revision, Status
 from alembic_pgpipe.run.plan import UNREADABLE, Action, Decision, Facts
 from alembic_pgpipe.settings import Settings
-from alembic_pgpipe.source import Directives
+from alembic_pgpipe.source.directives import Directives
 from alembic_pgpipe.source.loading import Source, load_source
 from alembic_pgpipe.source.transaction import Execution, Mode
 

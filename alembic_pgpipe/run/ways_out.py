@@ -5,7 +5,7 @@ from __future__ import annotations
 from alembic_pgpipe.model import Revision
 from alembic_pgpipe.run.step import Sources
 from alembic_pgpipe.settings import RetryFailed
-from alembic_pgpipe.source import is_snapshot
+from alembic_pgpipe.source.files import is_snapshot
 
 
 def ways_out(

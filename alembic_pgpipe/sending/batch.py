@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
-from alembic_pgpipe.source import Statement
 from alembic_pgpipe.source.batching import indexed_table, may_share, new_table
+from alembic_pgpipe.source.reader import Statement
 
 # The server needs about thirteen times a message's size while it reads it.
 MOST_CHARACTERS = 1 << 18

@@ -21,9 +21,9 @@ from alembic_pgpipe.sending.other_reading import refuse_other_reading
 from alembic_pgpipe.sending.rows import send_rows
 from alembic_pgpipe.sending.server_errors import StatementError, server_error
 from alembic_pgpipe.sending.waiting import Watch, interruptible
-from alembic_pgpipe.source import Statement
 from alembic_pgpipe.source.advice import advice
 from alembic_pgpipe.source.loading import Source
+from alembic_pgpipe.source.reader import Statement
 from alembic_pgpipe.sqlstates import CANCELED, CONSTRAINT, LOCK_NOT_AVAILABLE
 
 SAVEPOINT = "pgpipe_batch"

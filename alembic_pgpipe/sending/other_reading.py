@@ -7,8 +7,8 @@ import re
 from alembic_pgpipe.connect.target import as_identifier
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.sending.driver import DriverConnection
-from alembic_pgpipe.source import Statement
 from alembic_pgpipe.source.loading import Source
+from alembic_pgpipe.source.reader import Statement
 
 # Strings with an E, and what stands between dollars.
 SAME_EITHER_WAY = re.compile(r"\b[eE]'(?:\\.|''|[^'\\])*'|(\$(?:[^\W\d]\w*)?\$).*?\1", re.S)

@@ -9,7 +9,7 @@ import psycopg2
 import psycopg2.extensions
 
 from alembic_pgpipe.sending.waiting import FIRST_LOOK_SECONDS, LOOK_EVERY_SECONDS, Watch
-from alembic_pgpipe.source import CopyData
+from alembic_pgpipe.source.reader import CopyData
 
 COPY_CHARACTERS = 1 << 16
 READ_FAILED = "error in .read() call"

@@ -10,8 +10,8 @@ from sqlalchemy.exc import DBAPIError
 
 from alembic_pgpipe.model import ServerError
 from alembic_pgpipe.showable import WORDS, as_sentences, bounded
-from alembic_pgpipe.source import Statement
 from alembic_pgpipe.source.advice import advice
+from alembic_pgpipe.source.reader import Statement
 from alembic_pgpipe.sqlstates import LOST_CONNECTION
 
 CUT_OFF = (psycopg2.OperationalError, psycopg2.InterfaceError)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from alembic_pgpipe.connect.connector import APPLICATION
 from alembic_pgpipe.connect.database import (
@@ -16,7 +17,10 @@ from alembic_pgpipe.connect.database import (
 from alembic_pgpipe.ledger.steps import quoted
 from alembic_pgpipe.sending.driver import DriverConnection
 from alembic_pgpipe.settings import Settings
-from alembic_pgpipe.source import Directives
+
+if TYPE_CHECKING:
+    # Most runs read no source.
+    from alembic_pgpipe.source.directives import Directives
 
 # A server that works on a statement does not notice that the client died: without this it
 # would go on, and the next run would meet it.  Each with the first version that knows it.
@@ -168,17 +172,17 @@ class Session:
 
 def entering(settings: Settings, directives: Directives | None) -> str:
     """Return what a step's session begins with: the project's values, then the source's."""
-    own = directives or Directives()
+    role = (directives and directives.role) or settings.role
     return (
-        f"{_limits(settings, own)}"
+        f"{_limits(settings, directives)}"
         "SET idle_in_transaction_session_timeout = 0; SET client_min_messages = notice;"
-        f"SET standard_conforming_strings = on;{_set_role(own.role or settings.role)}"
+        f"SET standard_conforming_strings = on;{_set_role(role)}"
     )
 
 
-def _limits(settings: Settings, own: Directives) -> str:
-    lock = own.lock_timeout or settings.lock_timeout
-    statement = own.statement_timeout or settings.statement_timeout
+def _limits(settings: Settings, own: Directives | None) -> str:
+    lock = (own and own.lock_timeout) or settings.lock_timeout
+    statement = (own and own.statement_timeout) or settings.statement_timeout
     return f"SET lock_timeout = {quoted(lock)};SET statement_timeout = {quoted(statement)};"
 
 

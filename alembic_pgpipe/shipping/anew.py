@@ -27,13 +27,13 @@ from alembic_pgpipe.shipping.shipment import Declined, problem
 from alembic_pgpipe.shipping.stage import CANNOT_REPLACE, Stage
 from alembic_pgpipe.shipping.texts import Objects, Text, Texts
 from alembic_pgpipe.shipping.trying import Order, try_in_order
-from alembic_pgpipe.source import (
+from alembic_pgpipe.source.directives import (
     Directives,
     read_directives,
-    read_statements,
     without_header_directives,
 )
 from alembic_pgpipe.source.names import parts as parts_of
+from alembic_pgpipe.source.reader import read_statements
 
 INDEX = re.compile(r'CREATE (?:UNIQUE )?INDEX (?P<name>"(?:[^"]|"")+"|\S+) ON ')
 

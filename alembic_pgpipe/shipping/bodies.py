@@ -11,7 +11,7 @@ from alembic_pgpipe.model import Problem
 from alembic_pgpipe.rehearsal.database import Rehearsal
 from alembic_pgpipe.run.routine_lines import Frame, routine_body
 from alembic_pgpipe.sending.server_errors import server_error
-from alembic_pgpipe.source import read_statements
+from alembic_pgpipe.source.reader import read_statements
 
 AVAILABLE = "SELECT 1 FROM pg_catalog.pg_available_extensions WHERE name = 'plpgsql_check'"
 CREATE = "CREATE EXTENSION IF NOT EXISTS plpgsql_check"

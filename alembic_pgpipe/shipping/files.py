@@ -23,8 +23,8 @@ from alembic_pgpipe.settings import Settings
 from alembic_pgpipe.shipping.anew import script
 from alembic_pgpipe.shipping.shipment import Shipment
 from alembic_pgpipe.shipping.stage import Stage
-from alembic_pgpipe.source import source_name, undo_file, without_header_directives
-from alembic_pgpipe.source.files import SEVERAL
+from alembic_pgpipe.source.directives import without_header_directives
+from alembic_pgpipe.source.files import SEVERAL, source_name, undo_file
 
 NOT_WORD = re.compile(r"\W+")
 SLUG_LIMIT = 60

@@ -14,7 +14,7 @@ from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.objects.heads import heads
 from alembic_pgpipe.objects.order import in_order
 from alembic_pgpipe.routines.working import RoutineChange
-from alembic_pgpipe.source import Statement, read_statements, without_comments
+from alembic_pgpipe.source.reader import Statement, read_statements, without_comments
 
 WORDS = re.compile(r"\w+")
 

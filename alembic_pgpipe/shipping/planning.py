@@ -36,7 +36,7 @@ from alembic_pgpipe.shipping.stage import Held, Stage
 from alembic_pgpipe.shipping.taken_out import taken_out
 from alembic_pgpipe.shipping.texts import Texts
 from alembic_pgpipe.shipping.way_back import WayBack
-from alembic_pgpipe.source import Statement, read_statements
+from alembic_pgpipe.source.reader import Statement, read_statements
 
 LOST = "what it created has to go, and with it what no file here creates again: "
 ITS_DROP = "its own DROP takes along what this file does not create again: "

@@ -27,7 +27,7 @@ from alembic_pgpipe.objects.order import in_order
 from alembic_pgpipe.rehearsal.database import Rehearsal
 from alembic_pgpipe.routines.composed import is_create
 from alembic_pgpipe.sending.server_errors import StatementError
-from alembic_pgpipe.source import Statement, read_statements
+from alembic_pgpipe.source.reader import Statement, read_statements
 
 # Something of that name is there and cannot be replaced: an invalid definition of a
 # function or a view, another kind of object, a duplicate of each kind.

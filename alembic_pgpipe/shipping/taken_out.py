@@ -17,7 +17,7 @@ from alembic_pgpipe.routines.working import RoutineChange
 from alembic_pgpipe.sending.server_errors import StatementError
 from alembic_pgpipe.shipping.kept import drop, heirs_of
 from alembic_pgpipe.shipping.stage import Stage
-from alembic_pgpipe.source import read_statements
+from alembic_pgpipe.source.reader import read_statements
 
 GIVING = (("GRANT",), ("COMMENT",))
 STAYS = "{} keeps what the file no longer says. To take it back, write: {}"

@@ -14,7 +14,7 @@ from alembic_pgpipe.sending.server_errors import StatementError
 from alembic_pgpipe.settings import Settings
 from alembic_pgpipe.shipping.shipment import Declined, problem
 from alembic_pgpipe.shipping.stage import Stage
-from alembic_pgpipe.source import read_statements
+from alembic_pgpipe.source.reader import read_statements
 
 PATH = "SEARCH_PATH"
 

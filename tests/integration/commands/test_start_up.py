@@ -1,4 +1,4 @@
-"""Commands that need no database never wait for what only a database needs."""
+"""What has little to do never waits for what only others need."""
 
 from __future__ import annotations
 
@@ -14,6 +14,14 @@ ROOMS = frozenset(
     for room in (
         *("connect", "environment", "run.pipeline"),
         *("rehearsal.database", "source.transaction"),
+    )
+)
+# What only a run needs that has a step to run.
+OF_STEPS = frozenset(
+    f"alembic_pgpipe.{module}"
+    for module in (
+        *("run.pipeline", "run.planner", "run.runner", "source.lexer"),
+        *("sending.executor", "watching.progress", "outside"),
     )
 )
 
@@ -45,4 +53,11 @@ def test_a_command_that_shows_a_database_imports_them(project: Project) -> None:
         "boto3",
         "botocore",
         "alembic_pgpipe.rehearsal.database",
+        "alembic_pgpipe.run.pipeline",
     }
+
+
+def test_a_run_that_has_nothing_to_do_imports_nothing_for_a_step(project: Project) -> None:
+    project.wrapped(a="CREATE TABLE a ();\n")
+    assert imported(project, "upgrade", "head") >= OF_STEPS
+    assert not imported(project, "upgrade", "head") & OF_STEPS

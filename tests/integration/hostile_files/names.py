@@ -18,7 +18,7 @@ from pathlib import Path
 from alembic_pgpipe.connect.server import scratch_server
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.showable import HARMFUL
-from alembic_pgpipe.source import discover
+from alembic_pgpipe.source.files import discover
 from tests.project import Project
 
 NUMBER = 2_000

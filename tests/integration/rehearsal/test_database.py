@@ -30,7 +30,7 @@ from alembic_pgpipe.rehearsal.replay import Replay
 from alembic_pgpipe.rehearsal.upcoming import Upcoming
 from alembic_pgpipe.revisions.wrapper import revision_id
 from alembic_pgpipe.sending.server_errors import StatementError
-from alembic_pgpipe.source import read_statements
+from alembic_pgpipe.source.reader import read_statements
 from tests.background import eventually
 from tests.integration.test_adoption import FAILS, Foreign
 from tests.project import Project

@@ -9,7 +9,7 @@ from sqlalchemy import URL, Connection, create_engine, pool
 
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.sending.executor import Executor
-from alembic_pgpipe.source import CopyData, Statement
+from alembic_pgpipe.source.reader import CopyData, Statement
 
 TABLE = "CREATE TABLE t (id int);"
 COPY = "COPY t FROM STDIN;"

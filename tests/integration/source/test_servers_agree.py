@@ -19,9 +19,9 @@ from psycopg2 import extensions
 
 from alembic_pgpipe.connect.server import ScratchServer
 from alembic_pgpipe.errors import SourceError
-from alembic_pgpipe.source import read_statements
 from alembic_pgpipe.source.advice import advice
 from alembic_pgpipe.source.forbidden import forbidden_in_transaction
+from alembic_pgpipe.source.reader import read_statements
 from alembic_pgpipe.source.transaction import Execution, Mode
 from alembic_pgpipe.watching.progress import COUNTS, REPORTS
 from tests.conftest import connect_to

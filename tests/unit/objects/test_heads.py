@@ -6,7 +6,7 @@ import pytest
 
 from alembic_pgpipe.objects.heads import heads
 from alembic_pgpipe.objects.held import Address, DatabaseObject, Kind
-from alembic_pgpipe.source import read_statements
+from alembic_pgpipe.source.reader import read_statements
 
 
 def an_object(

@@ -20,7 +20,7 @@ from alembic_pgpipe.outside.effects import (
     set_by,
     set_locally,
 )
-from alembic_pgpipe.source import Statement, read_statements
+from alembic_pgpipe.source.reader import Statement, read_statements
 
 EFFECTS: dict[str, Effect] = {
     "CREATE INDEX CONCURRENTLY i ON t (a)": BuildsIndex("i", "t"),

@@ -7,7 +7,7 @@ import pytest
 from alembic_pgpipe.model import Remnant, RemnantKind
 from alembic_pgpipe.outside.in_session import remnants
 from alembic_pgpipe.outside.set_again import is_named_in
-from alembic_pgpipe.source import Statement, read_statements
+from alembic_pgpipe.source.reader import Statement, read_statements
 
 SETTING, SECRET, LOCK, OBJECT = RemnantKind
 PATH, ROLE = (SETTING, "search_path"), (SETTING, "role")

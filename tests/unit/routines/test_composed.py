@@ -18,7 +18,7 @@ from alembic_pgpipe.routines.composed import (
     spliced,
 )
 from alembic_pgpipe.routines.sections import copied_text, is_plain, sections
-from alembic_pgpipe.source import read_statements, without_comments
+from alembic_pgpipe.source.reader import read_statements, without_comments
 
 PIECES = (
     *("CREATE VIEW v AS SELECT 1", "GRANT SELECT ON v TO r", "COMMENT ON VIEW v IS 'x;'", ";"),

@@ -6,7 +6,7 @@ import pytest
 
 from alembic_pgpipe.model import ServerError
 from alembic_pgpipe.run.routine_lines import do_body, frames, routine_body
-from alembic_pgpipe.source import read_statements
+from alembic_pgpipe.source.reader import read_statements
 
 
 def lines_of(text: str, *context: str) -> list[int | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from alembic_pgpipe.sending.batch import batches, only
-from alembic_pgpipe.source import read_statements
+from alembic_pgpipe.source.reader import read_statements
 
 INDEX = "CREATE INDEX i ON public.t (id);"
 NEW = "CREATE TABLE public.t (id int);"
