@@ -24,13 +24,15 @@ LEDGER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]{0,62}\Z")
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|h)?\Z")
 # What libpq takes for the authorities that the operating system trusts.
 SYSTEM_ROOTS = "system"
-# CodeBuild, Azure Pipelines, TeamCity and GoCD set no CI.
+# CodeBuild, Azure Pipelines, TeamCity, GoCD and Bamboo set no CI, Harness only if told to.
 WITHOUT_CI = (
     "CODEBUILD_BUILD_ID",
     "TF_BUILD",
     "BUILD_BUILDID",
     "TEAMCITY_VERSION",
     "GO_PIPELINE_COUNTER",
+    "bamboo_buildNumber",
+    "HARNESS_BUILD_ID",
 )
 SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import yaml
@@ -84,6 +85,24 @@ def jenkins() -> CiFile:
         again={"BUILD_NUMBER": "8", "BUILD_URL": f"{url}8/"},
         finished=lambda close, green: (_chosen(close, r"\$\{.*?\}", green=green), {}),
     )
+
+
+def cloud_build(
+    substitutions: Mapping[str, str],
+) -> tuple[str, list[tuple[str, Mapping[str, str]]]]:
+    """Return the option that the page names for Google Cloud Build, and its steps.
+
+    Each is its commands and its environment: nothing is in there but what ``env`` names.
+    """
+    page = (FOLDER / "README.md").read_text("utf-8")
+    [written] = re.findall(r"^```yaml\n(# cloudbuild\.yaml\n.*?)^```", page, re.M | re.S)
+    [option] = re.findall(r"^# alembic\.ini: pgpipe\.build_number_env = (\w+)$", written, re.M)
+    steps = yaml.safe_load(written)["steps"]
+    return option, [(step["script"], _mapped(step["env"], substitutions)) for step in steps]
+
+
+def _mapped(env: list[str], substitutions: Mapping[str, str]) -> Mapping[str, str]:
+    return dict(Template(one).substitute(substitutions).split("=", 1) for one in env)
 
 
 def _read(path: Path) -> dict[str, Any]:

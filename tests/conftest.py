@@ -45,6 +45,9 @@ FOREIGN_VARIABLES = (
     "SEMAPHORE_",
     "GO_",
     "TEAMCITY_",
+    "HARNESS_",
+    "CF_",
+    "bamboo_",
     "AWS_",
     "SECRET_NAME",
 )

@@ -42,6 +42,7 @@ class CiSystem:
 
     All of ``project`` are a project's name, of ``id`` the first that is set counts.  Some
     systems do not say ``who``.  ``mark`` is set where another one's number is called the same.
+    The first system that a process is in counts.
     """
 
     number: str
@@ -106,6 +107,14 @@ CI_SYSTEMS = (
         commit="BUILDKITE_COMMIT",
         who="BUILDKITE_BUILD_CREATOR",
     ),
+    # It sets the variables of Drone, from which it was made, as well.
+    CiSystem(
+        number="HARNESS_BUILD_ID",
+        id=("HARNESS_EXECUTION_ID",),
+        project=("HARNESS_PROJECT_ID", "HARNESS_PIPELINE_ID"),
+        commit="DRONE_COMMIT_SHA",
+        who="HARNESS_USER_ID",
+    ),
     CiSystem(
         number="DRONE_BUILD_NUMBER",
         id=("DRONE_BUILD_LINK", "DRONE_BUILD_NUMBER"),
@@ -146,6 +155,21 @@ CI_SYSTEMS = (
         project=("GO_PIPELINE_NAME",),
         commit="GO_REVISION",
         who="GO_TRIGGER_USER",
+    ),
+    CiSystem(
+        number="CF_BUILD_ID",
+        id=("CF_BUILD_ID",),
+        project=("CF_PIPELINE_NAME",),
+        commit="CF_REVISION",
+        who="CF_BUILD_INITIATOR",
+    ),
+    # Its result keys tell the jobs of a build apart, which are one build here.
+    CiSystem(
+        number="bamboo_buildNumber",
+        id=("bamboo_buildNumber",),
+        project=("bamboo_planKey",),
+        commit="bamboo_planRepository_revision",
+        who="bamboo_ManualBuildTriggerReason_userName",
     ),
     CiSystem(
         number="BUILD_NUMBER",

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.ci_files import CiFile, github, gitlab, jenkins
+from alembic_pgpipe.settings import in_ci
+from tests.ci_files import CiFile, cloud_build, github, gitlab, jenkins
 from tests.project import Project
 from tests.surroundings import shell
 
@@ -55,3 +56,17 @@ def test_a_red_build_and_its_next_try_close_their_rows(
     assert found == rows
     assert project.ledger() == {"a": "SUCCESS"}
     assert (project.folder / "reports/pgpipe.xml").is_file()
+
+
+def test_a_build_of_google_cloud_build_has_the_id_that_is_mapped(project: Project) -> None:
+    option, [(script, env)] = cloud_build({"BUILD_ID": "0b1c-2d3e"})
+    project.configure(build_number_env=option)
+    project.wrapped(a="CREATE TABLE a ();")
+    commands = [line for line in script.splitlines() if line.startswith("alembic ")]
+    assert commands[-1] == "alembic upgrade head"
+    # Nothing else of a build is in a step's environment.
+    environ = {**shell(project.url), **env}
+    assert [line for line in commands if _bash(line, project.folder, environ)] == []
+    rows = project.query("SELECT build_number, status FROM migration_logs")
+    assert rows == [("0b1c-2d3e", "SUCCESS")]
+    assert in_ci(env)

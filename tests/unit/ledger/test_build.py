@@ -131,6 +131,33 @@ TEAMCITY = {
     "TEAMCITY_BUILDCONF_NAME": "Deploy",
     "BUILD_VCS_NUMBER": "abc123",
 }
+# Made from Drone, it sets Drone's variables as well; CI only where that is switched on.
+HARNESS = {
+    "HARNESS_BUILD_ID": "12",
+    "HARNESS_EXECUTION_ID": "kNHtmOaLTu66f_QNU-wdDw",
+    "HARNESS_PROJECT_ID": "Shop",
+    "HARNESS_PIPELINE_ID": "Deploy",
+    "HARNESS_USER_ID": "ann",
+    "DRONE_BUILD_NUMBER": "12",
+    "DRONE_BUILD_LINK": "https://app.harness.example/executions/kNHtmOaLTu66f_QNU-wdDw",
+    "DRONE_REPO": "team/shop",
+    "DRONE_COMMIT_SHA": "abc123",
+    "DRONE_BUILD_TRIGGER": "webhook",
+}
+CODEFRESH = {
+    "CI": "true",
+    "CF_BUILD_ID": "5f1a90012",
+    "CF_PIPELINE_NAME": "shop/deploy",
+    "CF_REVISION": "abc123",
+    "CF_BUILD_INITIATOR": "ann",
+}
+BAMBOO = {
+    "bamboo_buildNumber": "12",
+    "bamboo_planKey": "SHOP-SHIP",
+    "bamboo_buildResultKey": "SHOP-SHIP-JOB1-12",
+    "bamboo_planRepository_revision": "abc123",
+    "bamboo_ManualBuildTriggerReason_userName": "ann",
+}
 EXPECTED = {
     "CodeBuild": (CODEBUILD, Build("12", ARN, "shop", "abc123", "deployer")),
     "Jenkins": (JENKINS, Build("12", JENKINS["BUILD_URL"], "shop", "abc123", "ann")),
@@ -147,6 +174,15 @@ EXPECTED = {
     "Semaphore": (SEMAPHORE, Build("12", "shop:90012", "shop", "abc123", "ann")),
     "GoCD": (GOCD, Build("12", "shop:12", "shop", "abc123", "ann")),
     "TeamCity": (TEAMCITY, Build("12", "Shop/Deploy:12", "Shop/Deploy", "abc123", person({}))),
+    "Harness": (
+        HARNESS,
+        Build("12", "Shop/Deploy:kNHtmOaLTu66f_QNU-wdDw", "Shop/Deploy", "abc123", "ann"),
+    ),
+    "Codefresh": (
+        CODEFRESH,
+        Build("5f1a90012", "shop/deploy:5f1a90012", "shop/deploy", "abc123", "ann"),
+    ),
+    "Bamboo": (BAMBOO, Build("12", "SHOP-SHIP:12", "SHOP-SHIP", "abc123", "ann")),
 }
 
 
@@ -180,6 +216,11 @@ def test_two_projects_with_one_number_have_different_ids() -> None:
 
 def test_a_rerun_is_the_same_build() -> None:
     assert current_build({**GITHUB, "GITHUB_RUN_ATTEMPT": "2"}) == current_build(GITHUB)
+
+
+def test_the_jobs_of_a_plan_of_bamboo_share_its_build() -> None:
+    other = {**BAMBOO, "bamboo_buildResultKey": "SHOP-SHIP-JOB2-12"}
+    assert current_build(BAMBOO) == current_build(other)
 
 
 @pytest.mark.parametrize("environ", [{}, {"CODEBUILD_BUILD_NUMBER": ""}])
