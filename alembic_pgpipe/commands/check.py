@@ -8,7 +8,7 @@ from pathlib import Path
 
 from alembic.config import Config
 
-from alembic_pgpipe.commands.status import held
+from alembic_pgpipe.commands.status import held, upcoming_action
 from alembic_pgpipe.connect.url import scratch_folder
 from alembic_pgpipe.environment.visit import Visit
 from alembic_pgpipe.errors import SourceError
@@ -48,7 +48,8 @@ class CheckReport:
     """What was found in the pending revisions and so many changed routine files.
 
     ``notes`` say what could not be looked into, and what the pending revisions hold up.
-    ``tried`` is what was run of them; None where they were only read.
+    ``tried`` is what was run of them; None where they were only read.  An upgrade runs
+    nothing of those that are ``passed_over``.
     """
 
     problems: tuple[Problem, ...]
@@ -56,26 +57,35 @@ class CheckReport:
     routines: int = 0
     notes: tuple[str, ...] = ()
     tried: Tried | None = None
+    passed_over: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
     """What was found by reading alone; ``stuck`` where an upgrade would run nothing.
 
-    The ``upcoming`` revisions are the ``pending`` ones.  ``notes`` are what the next run
-    settles by itself, and what holds it.
+    The ``upcoming`` revisions are the ``pending`` ones.  An upgrade runs nothing of those that
+    are ``passed_over``, a rehearsal nothing of those whose sources ``say_skip``.  ``notes`` are
+    what the next run settles by itself, and what holds it.
     """
 
     upcoming: Upcoming
     problems: tuple[Problem, ...]
     pending: tuple[Revision, ...]
+    passed_over: frozenset[str]
+    say_skip: frozenset[str]
     routines: tuple[RoutineChange, ...]
     stuck: bool
     notes: tuple[str, ...]
 
+    @property
+    def runs(self) -> bool:
+        """Return whether there is anything to be rehearsed."""
+        return bool(self.routines) or len(self.pending) > len(self.passed_over)
+
     def outstanding(self, config: Config) -> Outstanding:
         """Return what is to be rehearsed."""
-        return Outstanding(config, self.upcoming, self.pending, self.routines)
+        return Outstanding(config, self.upcoming, self.pending, self.say_skip, self.routines)
 
 
 def check(config: Config, *, rehearse: bool = True) -> CheckReport:
@@ -92,12 +102,14 @@ def check(config: Config, *, rehearse: bool = True) -> CheckReport:
 
     found = visit_project(config, look)
     trial = Trial()
-    if rehearse and (found.pending or found.routines):
+    if rehearse and found.runs:
         trial = Trial(notes=(STUCK,)) if found.stuck else found.outstanding(config).rehearse()
     project = read_settings(config).project
     problems = tuple(_shown(one, project) for one in (*found.problems, *trial.problems))
     notes = (*found.notes, *trial.notes)
-    return CheckReport(problems, found.pending, len(found.routines), notes, trial.tried)
+    return CheckReport(
+        problems, found.pending, len(found.routines), notes, trial.tried, found.passed_over
+    )
 
 
 def _shown(problem: Problem, project: Path) -> Problem:
@@ -113,12 +125,11 @@ def _read(ledger: OpenLedger) -> _Found:
     sources = Sources(settings)
     evidence = ledger.evidence()
     everything, history = evidence.revisions, evidence.history
-    found = [r for r in everything if _is_pending(r, history, r.id in evidence.passed)]
-    # A run begins with what is to be tried again.
-    pending = tuple(sorted(found, key=lambda revision: revision.id not in evidence.passed))
+    pending = _pending(evidence)
+    passed_over = _passed_over(pending, history, sources)
     agreed = agreement(evidence)
     gone = _gone_texts(evidence, sources)
-    runs = [r for r in pending if not sources.facts(r).skip]
+    runs = [r for r in pending if r.id not in passed_over]
     lost = _lost_ground(ledger, runs, history, sources)
     stuck = (
         *_heads(revisions),
@@ -139,10 +150,27 @@ def _read(ledger: OpenLedger) -> _Found:
         _upcoming(ledger, pending, evidence.passed, history),
         problems,
         pending,
+        passed_over,
+        frozenset(r.id for r in pending if sources.facts(r).skip),
         routines,
         stuck=bool(stuck),
         notes=tuple(_noted(ledger, pending, agreed, sources, evidence)),
     )
+
+
+def _pending(evidence: Evidence) -> tuple[Revision, ...]:
+    """Return what an upgrade would meet; it begins with what is to be tried again."""
+    passed, history = evidence.passed, evidence.history
+    found = (r for r in evidence.revisions if _is_pending(r, history, r.id in passed))
+    return tuple(sorted(found, key=lambda revision: revision.id not in passed))
+
+
+def _passed_over(
+    pending: Iterable[Revision], history: History, sources: Sources
+) -> frozenset[str]:
+    """Return of which pending revisions an upgrade runs nothing, for their sources say so."""
+    passed = (r for r in pending if upcoming_action(r, history, sources) is Action.PASS)
+    return frozenset(revision.id for revision in passed)
 
 
 def _noted(

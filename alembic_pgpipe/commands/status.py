@@ -16,6 +16,7 @@ from alembic_pgpipe.ledger.agreement import (
     taken_back_in_part,
     taking_back,
 )
+from alembic_pgpipe.ledger.history import History
 from alembic_pgpipe.ledger.states import unsettled
 from alembic_pgpipe.model import Direction, Holder, Outcome, Revision, RevisionState, Status
 from alembic_pgpipe.project import OpenLedger, open_ledger, visit_project
@@ -110,13 +111,18 @@ def _is_in_line(revision: Revision, evidence: Evidence, known: ProjectRevisions)
 
 def held(evidence: Evidence, sources: Sources) -> Iterator[tuple[Revision, str]]:
     """Yield what failed and nobody has decided on, each with its ways out."""
-    history, retry_failed = evidence.history, sources.settings.retry_failed
+    history = evidence.history
     for revision in evidence.revisions:
         if history.status(revision.id) is not Status.ERROR:
             continue
-        facts = {revision.id: sources.facts(revision)}
-        if decide_upgrade(revision, history, facts, retry_failed).action is Action.HOLD:
+        if upcoming_action(revision, history, sources) is Action.HOLD:
             yield revision, ways_out_of(revision, sources)
+
+
+def upcoming_action(revision: Revision, history: History, sources: Sources) -> Action:
+    """Return what an upgrade that meets a revision would do with it."""
+    facts = {revision.id: sources.facts(revision)}
+    return decide_upgrade(revision, history, facts, sources.settings.retry_failed).action
 
 
 def _is_to_run(state: RevisionState) -> bool:

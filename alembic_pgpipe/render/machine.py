@@ -80,7 +80,8 @@ def log_json(record: BuildRecord) -> str:
 def check_json(report: CheckReport, said: Callable[[str], str]) -> str:
     """Return the findings of a check as JSON; ``said`` returns a text without its secrets.
 
-    ``run`` is where what is pending was run, and null where it was only read.
+    ``run`` is where what is pending was run, and null where it was only read.  Of a pending
+    revision that is ``passed_over`` an upgrade runs nothing: its source says ``--skip``.
     """
     tried = report.tried
     return _dump(
@@ -96,7 +97,10 @@ def check_json(report: CheckReport, said: Callable[[str], str]) -> str:
                 for one in report.problems
             ],
             "notes": [said(note) for note in report.notes],
-            "pending": [_named(revision) for revision in report.pending],
+            "pending": [
+                {**_named(one), "passed_over": one.id in report.passed_over}
+                for one in report.pending
+            ],
             "changed_routines": report.routines,
             "run": tried
             and {

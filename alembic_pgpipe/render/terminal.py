@@ -177,17 +177,20 @@ def problems(report: CheckReport) -> str:
 
 def _pending(report: CheckReport) -> Iterator[str]:
     """Yield what an upgrade would meet, in its order."""
+    from alembic_pgpipe.run.plan import SAYS_SKIP
+
     for revision in report.pending[:MOST_PENDING]:
-        yield f"pending: {revision.id} {revision.name}"
+        passed = f" · {SAYS_SKIP} · passed over" if revision.id in report.passed_over else ""
+        yield f"pending: {revision.id} {revision.name}{passed}"
     if (more := len(report.pending) - MOST_PENDING) > 0:
         yield f"pending: … and {more} more"
 
 
 def _checked(report: CheckReport) -> str:
     """Return what was looked at, and whether it was run: the two must not read alike."""
-    revisions, routines = len(report.pending), report.routines
+    revisions, routines = len(report.pending) - len(report.passed_over), report.routines
     if not revisions and not routines:
-        return "nothing is pending"
+        return "nothing that is pending runs" if report.pending else "nothing is pending"
     tried = report.tried
     ran = (tried.revisions, tried.routines) if tried is not None else (revisions, routines)
     seen = [_part(ran[0], revisions, "pending revision")]

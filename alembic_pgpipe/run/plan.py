@@ -75,6 +75,7 @@ class Plan:
 UNREADABLE = "unreadable"
 # What a source has decided by ``retry --marked`` is kept as the reason, ahead of any other.
 SAYS_RETRY = "its source says --retry"
+SAYS_SKIP = "its source says --skip"
 
 
 def plan_upgrade(
@@ -156,7 +157,7 @@ def _has_changed(last: Attempt, fact: Facts) -> bool:
 
 
 def _skipped_by_directive() -> Decision:
-    return Decision(Action.PASS, "its source says --skip", mark=Status.SKIPPED)
+    return Decision(Action.PASS, SAYS_SKIP, mark=Status.SKIPPED)
 
 
 def _decide_applied(row: Row, last: Attempt | None, settled: Attempt | None) -> Decision:

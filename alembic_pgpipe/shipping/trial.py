@@ -74,12 +74,14 @@ class Trial:
 class Outstanding:
     """What is to be shipped to a project's database.
 
-    The ``upcoming`` revisions are the ``pending`` ones.
+    The ``upcoming`` revisions are the ``pending`` ones; a rehearsal runs nothing of those
+    whose sources say ``--skip``.
     """
 
     config: Config
     upcoming: Upcoming
     pending: tuple[Revision, ...]
+    say_skip: frozenset[str]
     changes: tuple[RoutineChange, ...]
 
     def rehearse(self) -> Trial:
@@ -89,8 +91,10 @@ class Outstanding:
         """
         try:
             with rehearsal(self.config, upcoming=self.upcoming) as rehearsed:
+                tried = Tried(rehearsed.where, self._run_of(rehearsed.ran), len(self.changes))
                 trial = _try_changes(rehearsed, self.changes)
-                trial = replace(trial, notes=(*rehearsed.notes, *trial.notes))
+                notes = (*rehearsed.notes, *trial.notes)
+                trial = replace(trial, notes=notes, tried=tried)
         except RehearsalError as error:
             return self._stopped(error)
         except PgpipeError as error:
@@ -138,8 +142,12 @@ class Outstanding:
     def _up_to(self, where: Where, error: RehearsalError, more: int = 0) -> Tried | None:
         """Return how much was run ahead of the revision that has stopped a rehearsal."""
         assert error.cause is not None, "no revision has stopped it"
-        count = self.upcoming.pending.index(error.cause.revision) + more
+        count = self._run_of(self.upcoming.pending.index(error.cause.revision) + more)
         return Tried(where, count, 0) if count else None
+
+    def _run_of(self, met: int) -> int:
+        """Return how many were run of so many pending revisions that a rehearsal has met."""
+        return sum(revision.id not in self.say_skip for revision in self.pending[:met])
 
     def _forgiven(self, trial: Trial) -> Trial:
         """Make notes of the problems that are only those of an empty server."""
@@ -189,5 +197,4 @@ def _try_changes(rehearsed: Rehearsal, changes: Sequence[RoutineChange]) -> Tria
     texts = Texts(stage, latest_texts(rehearsed.settings))
     plan = Shipping(stage, texts).plan(changes, note)
     report = bodies.report()
-    tried = Tried(rehearsed.where, rehearsed.ran, len(changes))
-    return Trial((*plan.problems, *report.problems), report.notes, tried)
+    return Trial((*plan.problems, *report.problems), report.notes)

@@ -62,6 +62,71 @@ def test_check_tells_a_program_what_is_pending_and_where_it_ran(project: Project
     assert read["run"] is None and len(read["pending"]) == 2
 
 
+SKIPPED = "its source says --skip · passed over"
+
+
+def test_check_counts_no_source_that_says_skip_among_what_runs(project: Project) -> None:
+    project.wrapped(
+        a1=f"--skip\n{TABLE.format('a')}",
+        a2=TABLE.format("b"),
+        a3="SELECT 1/0;\n",
+        a4="SELECT 1;\n",
+    )
+    result = project.alembic("pgpipe", "check")
+    a1, a2, *_ = [one for one in result.output.splitlines() if one.startswith("pending: ")]
+    assert a1 == f"pending: {revision_id('a1')} a1 · {SKIPPED}"
+    assert a2 == f"pending: {revision_id('a2')} a2"
+    assert last_line(result) == "2 of 3 pending revisions run on a scratch server: 1 problem"
+    assert last_line(project.ok("pgpipe", "check", "--no-rehearsal")) == (
+        "3 pending revisions read, not run: no problems"
+    )
+    told = json.loads(project.alembic("pgpipe", "check", "--json").output)
+    assert [one["passed_over"] for one in told["pending"]] == [True, False, False, False]
+    assert told["run"] == {"where": "scratch", "revisions": 2, "changed_routines": 0}
+    project.source("a3", "SELECT 1;\n")
+    assert last_line(project.ok("pgpipe", "check")) == (
+        "3 pending revisions run on a scratch server: no problems"
+    )
+
+
+@pytest.mark.parametrize("option", [(), ("--no-rehearsal",)])
+def test_check_says_that_nothing_runs_where_all_sources_say_skip(
+    project: Project, option: tuple[str, ...]
+) -> None:
+    project.wrapped(a1=f"--skip\n{TABLE.format('a')}")
+    said = project.ok("pgpipe", "check", *option).output.splitlines()
+    assert said == [
+        f"pending: {revision_id('a1')} a1 · {SKIPPED}",
+        "nothing that is pending runs: no problems",
+    ]
+    told = json.loads(project.ok("pgpipe", "check", *option, "--json").output)
+    assert told["run"] is None and len(told["pending"]) == 1
+    assert "its source says --skip" in project.ok("upgrade", "head").output
+
+
+def test_check_tries_routines_behind_a_source_that_says_skip(project: Project) -> None:
+    project.wrapped(a1=f"--skip\n{TABLE.format('a')}")
+    project.write("alembic/routines/v.sql", "CREATE VIEW public.v AS SELECT 1 AS one;\n")
+    assert last_line(project.ok("pgpipe", "check")) == (
+        "0 pending revisions and 1 changed routine file run on a scratch server: no problems"
+    )
+
+
+def test_check_does_not_call_passed_over_what_a_person_has_asked_for(project: Project) -> None:
+    project.wrapped(a1=FAILING, a2=TABLE.format("b"))
+    assert project.upgrade().code == 1
+    project.ok("pgpipe", "retry", "a1")
+    project.source("a1", f"--skip\n{TABLE.format('a')}")
+    result = project.ok("pgpipe", "check")
+    assert SKIPPED not in result.output
+    # An upgrade runs it, but a rehearsal does not know who has asked.
+    assert last_line(result) == (
+        "1 of 2 pending revisions run on a scratch server: no problems"
+    )
+    project.ok("upgrade", "head")
+    assert project.ledger() == {"a1": "SUCCESS", "a2": "SUCCESS"}
+
+
 def test_check_tells_a_program_each_problem_with_its_place(project: Project) -> None:
     project.options["log_file"] = "migration.log"
     project.wrapped(a1="SELECT 1;\n  COMMIT;\n")

@@ -150,7 +150,7 @@ def test_all_that_goes_through_is_rolled_back(shop: Project, second_database: UR
     shop.write("alembic/routines/ages.sql", text)
     assert lines(shop.ok("pgpipe", "check")) == [
         (
-            "4 pending revisions and 1 changed routine file run in the database of "
+            "3 pending revisions and 1 changed routine file run in the database of "
             "pgpipe.rehearsal_url, and rolled back: no problems"
         )
     ]
