@@ -11,7 +11,9 @@ from alembic_pgpipe.model import Revision, Status
 UNSETTLED = frozenset({Status.ERROR, Status.RUNNING, Status.RETRY})
 MAY_RETRY = frozenset({Status.ERROR, Status.SKIPPED})
 # A RUNNING revision's run has to be dead for it, which only the lock can tell.
-MAY_SKIP = frozenset({Status.ERROR, Status.WAITING, Status.RETRY, Status.RUNNING})
+MAY_SKIP = frozenset(
+    {Status.ERROR, Status.WAITING, Status.RETRY, Status.RUNNING, Status.ROLLED_BACK}
+)
 
 WHY_NOT_RETRY = {
     Status.WAITING: "it has not failed; it is applied by the next 'alembic upgrade head'",
@@ -23,7 +25,6 @@ WHY_NOT_RETRY = {
 WHY_NOT_SKIP = {
     Status.SUCCESS: "it is applied; 'alembic downgrade' would undo it",
     Status.SKIPPED: "it is skipped already",
-    Status.ROLLED_BACK: "it was rolled back and may be applied again by 'alembic upgrade head'",
 }
 
 

@@ -76,6 +76,8 @@ UNREADABLE = "unreadable"
 # What a source has decided by ``retry --marked`` is kept as the reason, ahead of any other.
 SAYS_RETRY = "its source says --retry"
 SAYS_SKIP = "its source says --skip"
+# Of the statuses in which a revision runs otherwise; what somebody asked for by name runs.
+HEEDING_SKIP = frozenset({Status.WAITING, Status.RUNNING, Status.ROLLED_BACK})
 
 
 def plan_upgrade(
@@ -120,7 +122,7 @@ def decide_upgrade(
     if row.status is Status.SKIPPED:
         return Decision(Action.PASS, f"skipped{_by(decided)}")
     marked = row.status is Status.RETRY and _was_marked(decided)
-    if fact.skip and (marked or row.status in (Status.WAITING, Status.RUNNING)):
+    if fact.skip and (marked or row.status in HEEDING_SKIP):
         return _skipped_by_directive()
     return Decision(Action.RUN, _why_it_runs(row.status, last, decided))
 

@@ -123,7 +123,7 @@ class Planner:
         """Yield the revisions whose files matter for the plan."""
         failed = (Status.ERROR, Status.RUNNING, Status.RETRY)
         yield from (r for r in applied if history.status(r.id) in failed)
-        asked = (Status.WAITING, *failed)
+        asked = (Status.WAITING, Status.ROLLED_BACK, *failed)
         yield from (r for r in pending if history.status(r.id) in asked)
 
     def _refuse_held(self, plan: Plan, history: History) -> None:

@@ -339,6 +339,34 @@ def test_success_is_rolled_back_by_a_downgrade_and_runs_again(project: Project) 
     assert project.scalar("SELECT rolled_back_at FROM migrations") is None
 
 
+def test_rolled_back_is_skipped_by_its_source(project: Project) -> None:
+    project.source("a1", TABLE.format("a"), "DROP TABLE public.a;")
+    project.wrapped()
+    assert project.upgrade().code == 0
+    project.ok("downgrade", "base")
+    project.source("a1", f"--skip\n{TABLE.format('a')}")
+    assert "its source says --skip · passed over" in project.ok("upgrade", "head").output
+    assert project.ledger() == {"a1": "SKIPPED"}
+    assert not exists(project, "a")
+
+
+def test_rolled_back_is_skipped_by_name_and_comes_back_by_retry(project: Project) -> None:
+    project.source("a1", TABLE.format("a"), "DROP TABLE public.a;")
+    project.wrapped()
+    assert project.upgrade().code == 0
+    project.ok("downgrade", "base")
+    project.ok("pgpipe", "skip", "a1", "--reason", "it was wrong")
+    assert "agree" in project.ok("pgpipe", "repair").output
+    assert project.upgrade().code == 0
+    assert "agree" in project.ok("pgpipe", "repair").output
+    assert project.ledger() == {"a1": "SKIPPED"}
+    assert not exists(project, "a")
+    project.ok("pgpipe", "retry", "a1")
+    assert project.upgrade().code == 0
+    assert project.ledger() == {"a1": "SUCCESS"}
+    assert exists(project, "a")
+
+
 def test_rolled_back_is_running_when_an_upgrade_starts_it(project: Project) -> None:
     project.source("a1", LOOKS, "DROP TABLE public.seen;")
     project.wrapped()

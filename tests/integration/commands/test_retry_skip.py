@@ -118,7 +118,6 @@ def test_retry_with_nothing_to_mark_is_no_error(
         (RETRY, "ROLLED_BACK", "applies it again"),
         (SKIP, "SUCCESS", "'alembic downgrade' would undo it"),
         (SKIP, "SKIPPED", "it is skipped already"),
-        (SKIP, "ROLLED_BACK", "it was rolled back"),
     ],
 )
 def test_what_the_state_table_does_not_know_is_refused_with_the_reason(

@@ -53,7 +53,9 @@ def test_what_was_not_tried_runs(status: Status | None) -> None:
     assert decide(status) == Decision(Action.RUN)
 
 
-@pytest.mark.parametrize("status", [None, Status.WAITING, Status.ERROR, Status.RUNNING])
+@pytest.mark.parametrize(
+    "status", [None, Status.WAITING, Status.ERROR, Status.RUNNING, Status.ROLLED_BACK]
+)
 def test_what_says_skip_is_marked_and_passed(status: Status | None) -> None:
     decision = decide(status, facts=Facts("one", skip=True))
     assert (decision.action, decision.mark) == (Action.PASS, Status.SKIPPED)
