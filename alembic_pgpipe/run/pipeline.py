@@ -15,7 +15,7 @@ from alembic.runtime.migration import MigrationContext, RevisionStep
 from alembic_pgpipe.connect.lock import run_lock
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.ledger.history import History
-from alembic_pgpipe.model import Status
+from alembic_pgpipe.model import Revision, Status
 from alembic_pgpipe.revisions.project import ProjectRevisions
 from alembic_pgpipe.run.broken_step import BrokenStep
 from alembic_pgpipe.run.other_database import is_elsewhere
@@ -27,6 +27,7 @@ from alembic_pgpipe.run.setback import Setback
 from alembic_pgpipe.run.small_steps import SmallSteps
 from alembic_pgpipe.run.stamping import follow_stamp
 from alembic_pgpipe.run.step import Step
+from alembic_pgpipe.run.ways_out import kept_out
 from alembic_pgpipe.sending.other_reading import refuse_escapes
 
 PRESENT = (
@@ -71,7 +72,14 @@ class Pipeline:
                 self._plan()
             if escapes:
                 self._refuse_escapes()
+            taken_back = self._to_take_back()
             self._run_alembic()
+            if taken_back:
+                self._say(kept_out(taken_back))
+
+    def _to_take_back(self) -> tuple[Revision, ...]:
+        steps = (one.step for one in self._remaining if one.step is not None)
+        return tuple(step.revision for step in steps if step.runs and not step.upwards)
 
     def _refuse_escapes(self) -> None:
         """Refuse, ahead of the first step, what this database would read in another way."""

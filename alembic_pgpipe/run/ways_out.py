@@ -1,11 +1,16 @@
-"""What to type where a failed revision holds the pipeline."""
+"""What to type where a failed revision holds the pipeline, or one was taken back."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from alembic_pgpipe.model import Revision
 from alembic_pgpipe.run.step import Sources
 from alembic_pgpipe.settings import RetryFailed
 from alembic_pgpipe.source.files import is_snapshot
+
+# More are not written out: whoever took so many back knows what they are called.
+MOST_IDS = 5
 
 
 def ways_out(
@@ -42,3 +47,14 @@ def then(revision: Revision, retry_failed: RetryFailed) -> str:
     if retry_failed is RetryFailed.DIRECTIVE:
         return f"alembic pgpipe retry {revision.id}, and: {upgrade}"
     return upgrade
+
+
+def kept_out(taken_back: Sequence[Revision]) -> str:
+    """Return what is to come of revisions that were taken back, and how to hinder it."""
+    few = len(taken_back) <= MOST_IDS
+    ids = " ".join(revision.id for revision in taken_back) if few else "REV …"
+    it = "it" if len(taken_back) == 1 else "them"
+    return (
+        f"note: the next alembic upgrade head applies {it} again; to keep {it} out: "
+        f'alembic pgpipe skip {ids} --reason "…"'
+    )

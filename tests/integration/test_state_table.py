@@ -339,6 +339,9 @@ def test_success_is_rolled_back_by_a_downgrade_and_runs_again(project: Project) 
     assert project.scalar("SELECT rolled_back_at FROM migrations") is None
 
 
+KEPT_OUT = 'applies it again; to keep it out: alembic pgpipe skip {} --reason "…"'
+
+
 def test_rolled_back_is_skipped_by_its_source(project: Project) -> None:
     project.source("a1", TABLE.format("a"), "DROP TABLE public.a;")
     project.wrapped()
@@ -354,7 +357,8 @@ def test_rolled_back_is_skipped_by_name_and_comes_back_by_retry(project: Project
     project.source("a1", TABLE.format("a"), "DROP TABLE public.a;")
     project.wrapped()
     assert project.upgrade().code == 0
-    project.ok("downgrade", "base")
+    said = project.ok("downgrade", "base").output
+    assert KEPT_OUT.format(revision_id("a1")) in said
     project.ok("pgpipe", "skip", "a1", "--reason", "it was wrong")
     assert "agree" in project.ok("pgpipe", "repair").output
     assert project.upgrade().code == 0
