@@ -16,6 +16,7 @@ from sqlalchemy.dialects import postgresql
 from alembic_pgpipe.ledger.elsewhere import VERSION, Place
 from alembic_pgpipe.ledger.tables import Tables
 from alembic_pgpipe.model import Attempt, Build, Direction, Hold, Revision, Row
+from alembic_pgpipe.source.quoting import literal
 
 CLOCK = "pg_catalog.clock_timestamp()"
 # A server that crashes may forget this: then nothing of the step was applied, either.  What
@@ -116,8 +117,8 @@ def settling(tables: Tables, hold: Hold | None, row: str, move: Move) -> str:
     return SETTLE.format(
         **_names(tables),
         version=_moving(move),
-        id=quoted(row),
-        revision=quoted(move.after),
+        id=literal(row),
+        revision=literal(move.after),
         held=held(hold),
     )
 
@@ -131,11 +132,6 @@ def held(hold: Hold | None) -> str:
     return f"NOT pg_catalog.pg_try_advisory_xact_lock_shared({hold.key})"
 
 
-def quoted(value: str) -> str:
-    """Return a text as a literal, where strings are as the standard has them."""
-    return "'" + value.replace("'", "''") + "'"
-
-
 def _beginning(tables: Tables, hold: Hold | None) -> str:
     names = {key: name.replace("%", "%%") for key, name in _names(tables).items()}
     return BEGIN.format(**names, held=held(hold))
@@ -145,17 +141,17 @@ def _literal(value: str | int | list[str] | None) -> str:
     if value is None:
         return "NULL"
     if isinstance(value, list):
-        return f"ARRAY[{','.join(quoted(one) for one in value)}]"
-    return quoted(value) if isinstance(value, str) else str(value)
+        return f"ARRAY[{','.join(literal(one) for one in value)}]"
+    return literal(value) if isinstance(value, str) else str(value)
 
 
 def _moving(move: Move) -> str:
     quote = plain_dialect().identifier_preparer.quote
     versions = f"{quote(move.versions.schema)}.{quote(move.versions.name)}"
-    after = quoted(move.after)
+    after = literal(move.after)
     if move.before is None:
         return f"INSERT INTO {versions} ({VERSION}) VALUES ({after})"
-    return f"UPDATE {versions} SET {VERSION}={after} WHERE {VERSION} = {quoted(move.before)}"
+    return f"UPDATE {versions} SET {VERSION}={after} WHERE {VERSION} = {literal(move.before)}"
 
 
 def _names(tables: Tables) -> dict[str, str]:

@@ -12,6 +12,7 @@ from sqlalchemy import Row
 
 from alembic_pgpipe.objects.catalogue import Catalogue
 from alembic_pgpipe.objects.held import Address, DatabaseObject, Kind
+from alembic_pgpipe.source.quoting import literal
 
 PLAIN_VALUE = re.compile(r"[A-Za-z0-9_.+-]+\Z")
 CHECK_OPTION = "check_option="
@@ -46,11 +47,6 @@ def read_creations(
             one = wanted[row.oid]
             found[one.address] = "".join(f"{text};\n" for text in creation.words(one, row))
     return found
-
-
-def literal(text: str) -> str:
-    """Return a text as a literal, for a server with standard_conforming_strings."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 # The extensions without which an object is not to be dropped.

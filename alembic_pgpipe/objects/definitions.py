@@ -11,8 +11,9 @@ from typing import Any, TypeAlias
 from sqlalchemy import Connection, Row
 
 from alembic_pgpipe.objects.catalogue import Catalogue, catalogue
-from alembic_pgpipe.objects.creation import literal, read_creations
+from alembic_pgpipe.objects.creation import read_creations
 from alembic_pgpipe.objects.held import Address, DatabaseObject, Kind
+from alembic_pgpipe.source.quoting import literal
 
 NO_ARGUMENTS = re.compile(r"\(\*\)\Z")
 GIVEN = re.compile(r"GRANT (?P<what>.+) TO (?P<role>.+?)(?: WITH GRANT OPTION)?;\n", re.S)

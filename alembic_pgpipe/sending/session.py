@@ -14,9 +14,9 @@ from alembic_pgpipe.connect.database import (
     SERVER_KEEPALIVES,
     without_limits,
 )
-from alembic_pgpipe.ledger.steps import quoted
 from alembic_pgpipe.sending.driver import DriverConnection
 from alembic_pgpipe.settings import Settings
+from alembic_pgpipe.source.quoting import literal
 
 if TYPE_CHECKING:
     # Most runs read no source.
@@ -183,7 +183,7 @@ def entering(settings: Settings, directives: Directives | None) -> str:
 def _limits(settings: Settings, own: Directives | None) -> str:
     lock = (own and own.lock_timeout) or settings.lock_timeout
     statement = (own and own.statement_timeout) or settings.statement_timeout
-    return f"SET lock_timeout = {quoted(lock)};SET statement_timeout = {quoted(statement)};"
+    return f"SET lock_timeout = {literal(lock)};SET statement_timeout = {literal(statement)};"
 
 
 def leaving(settings: Settings) -> str:
@@ -202,4 +202,4 @@ def role_of(settings: Settings) -> str:
 
 
 def _set_role(role: str | None) -> str:
-    return f"SET ROLE {quoted(role)};" if role is not None else ""
+    return f"SET ROLE {literal(role)};" if role is not None else ""

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from alembic_pgpipe.objects.catalogue import catalogue
-from alembic_pgpipe.objects.creation import literal
 from alembic_pgpipe.objects.held import DatabaseObject, Kind, key
 from alembic_pgpipe.routines.composed import without_domain
 from alembic_pgpipe.routines.working import RoutineChange
 from alembic_pgpipe.shipping.kept import GIVE_BACK, drop
 from alembic_pgpipe.shipping.shipment import Declined, problem
 from alembic_pgpipe.shipping.texts import Texts
+from alembic_pgpipe.source.quoting import identifier, literal
 
 FACTS = """
 SELECT pg_catalog.format_type(typbasetype, typtypmod) || ' ' || typcollation AS base,
@@ -96,11 +96,7 @@ def _actions(old: Domain, new: Domain) -> Iterator[str]:
 def _checks(old: Domain, new: Domain) -> Iterator[str]:
     for name, text in old.checks.items():
         if new.checks.get(name) != text:
-            yield f"DROP CONSTRAINT {_quoted(name)}"
+            yield f"DROP CONSTRAINT {identifier(name)}"
     for name, text in new.checks.items():
         if old.checks.get(name) != text:
-            yield f"ADD CONSTRAINT {_quoted(name)} {text}"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+            yield f"ADD CONSTRAINT {identifier(name)} {text}"

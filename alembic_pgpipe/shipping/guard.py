@@ -15,8 +15,8 @@ from sqlalchemy import Connection
 from sqlalchemy import text as sql
 
 from alembic_pgpipe.objects.catalogue import catalogue
-from alembic_pgpipe.objects.creation import literal
 from alembic_pgpipe.objects.held import DatabaseObject, Kind
+from alembic_pgpipe.source.quoting import identifier, literal
 
 QUALIFIED = re.compile(r'\A(?:"(?:[^"]|"")*"|[^".(]+)\.')
 VIEWS = frozenset({Kind.VIEW, Kind.MATERIALIZED_VIEW})
@@ -87,8 +87,8 @@ def _place(one: DatabaseObject) -> str:
     """Return a row with an object's name, and whether another is meant by it here."""
     if one.relation is not None:
         # Its table is looked for along the whole path, where others go to its beginning.
-        table = literal(_quoted(one.relation))
-        there = literal(f"{_quoted(str(one.schema))}.{_quoted(one.relation)}")
+        table = literal(identifier(one.relation))
+        there = literal(identifier(str(one.schema), one.relation))
         places = (f"pg_catalog.to_regclass({name})" for name in (table, there))
         return f"({literal(one.identity)}, {' IS DISTINCT FROM '.join(places)})"
     whole = one.identity.replace("(*)", "()")
@@ -99,10 +99,6 @@ def _place(one: DatabaseObject) -> str:
     )
     begins = f"pg_catalog.current_schema() IS DISTINCT FROM {literal(str(one.schema))}"
     return f"({literal(bare)}, ({' OR '.join(places)}) AND {begins})"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _hanging(connection: Connection, drops: Iterable[DatabaseObject]) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from alembic_pgpipe.objects.held import DatabaseObject, Kind, key
+from alembic_pgpipe.source.quoting import identifier, literal
 
 # Whoever is the owner of one, or may use it, may be so of its heir of another kind too.
 FAMILIES = (
@@ -175,11 +176,11 @@ def _row(heir: Heir) -> str:
 
 def _table(found: DatabaseObject) -> str:
     """Return the table in the identity of a trigger or a policy."""
-    quoted = '"' + found.name.replace('"', '""') + '"'
+    quoted = identifier(found.name)
     own = quoted if found.identity.startswith(f"{quoted} ON ") else found.name
     return found.identity[len(own) + len(" ON ") :]
 
 
 def _literal(text: str) -> str:
-    quoted = text.replace("'", "''")
-    return f"E'{quoted.replace(chr(92), chr(92) * 2)}'" if "\\" in text else f"'{quoted}'"
+    # With a plain one it would be refused where standard_conforming_strings is off.
+    return f"E{literal(text.replace(chr(92), chr(92) * 2))}" if "\\" in text else literal(text)

@@ -27,6 +27,7 @@ from alembic_pgpipe.objects.order import in_order
 from alembic_pgpipe.rehearsal.database import Rehearsal
 from alembic_pgpipe.routines.composed import is_create
 from alembic_pgpipe.sending.server_errors import StatementError
+from alembic_pgpipe.source.quoting import identifier
 from alembic_pgpipe.source.reader import Statement, read_statements
 
 # Something of that name is there and cannot be replaced: an invalid definition of a
@@ -150,8 +151,7 @@ class Stage:
         missing = MISSING_ROLE.fullmatch(error.error.message)
         if missing is None:
             raise error
-        name = missing["name"].replace('"', '""')
-        self.command(f'CREATE ROLE "{name}" NOLOGIN SUPERUSER')
+        self.command(f"CREATE ROLE {identifier(missing['name'])} NOLOGIN SUPERUSER")
 
     def created_by(self, text: str, path: str) -> tuple[DatabaseObject, ...]:
         """Return the objects, as they are now, that a text once created.
@@ -262,9 +262,5 @@ def _dropped(statement: Statement) -> str | None:
     head = head_of(statement)
     if head is None or head.kind in WITH_ARGUMENTS:
         return None
-    on = f" ON {_quoted(head.relation)}" if head.relation is not None else ""
-    return f"DROP {head.kind.value} IF EXISTS {_quoted(head.name)}{on} CASCADE"
-
-
-def _quoted(name: Iterable[str]) -> str:
-    return ".".join('"' + part.replace('"', '""') + '"' for part in name)
+    on = f" ON {identifier(*head.relation)}" if head.relation is not None else ""
+    return f"DROP {head.kind.value} IF EXISTS {identifier(*head.name)}{on} CASCADE"
