@@ -30,18 +30,23 @@ def run(context: EnvironmentContext | ModuleType, **options: Any) -> None:
     ledger; other commands only read.  Raises PgpipeError with a message for people.
     """
     environment = _environment(context)
+    asked = environment.context_opts.get("fn")
     try:
         _run(environment, options)
     except PgpipeError as error:
         error.args = (invocation(environment.config).typed(str(error)),)
         raise
+    finally:
+        # Alembic keeps what it is told; an env.py may run once for each of several databases.
+        environment.context_opts["fn"] = asked
 
 
 def _run(environment: EnvironmentContext, options: dict[str, Any]) -> None:
     attributes = environment.config.attributes
     elsewhere: Elsewhere = attributes.get(ELSEWHERE, Elsewhere({}, os.environ))
     settings = replace(read_settings(environment.config), **elsewhere.options)
-    revisions, given = ProjectRevisions(environment.script, settings), Given(settings, options)
+    revisions = ProjectRevisions(environment.script, settings)
+    given = Given.by(options, settings)
     visit: Callable[[Visit], None] | None = attributes.get(VISIT)
     if visit is not None:
         hide = attributes.get(HIDE, lambda secret: None)

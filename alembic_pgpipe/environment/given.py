@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from alembic.util import to_tuple
 from sqlalchemy import Connection
 
 from alembic_pgpipe.ledger.elsewhere import VERSION_TABLE, Place, refuse_versions_elsewhere
@@ -15,10 +16,21 @@ from alembic_pgpipe.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """The options that env.py has for ``context.configure``, beside the settings."""
+    """The options that env.py has for ``context.configure``, beside the settings.
+
+    Its own ``on_version_apply`` are ``callbacks``: none, one, or several.
+    """
 
     settings: Settings
     options: Mapping[str, Any]
+    callbacks: tuple[Callable[..., None], ...] = ()
+
+    @classmethod
+    def by(cls, options: Mapping[str, Any], settings: Settings) -> Given:
+        """Return what env.py gave."""
+        # They may be an iterator, and are looked at more than once.
+        callbacks = to_tuple(options.get("on_version_apply"), default=())
+        return cls(settings, {**options, "on_version_apply": callbacks}, callbacks)
 
     @property
     def versions(self) -> Place:
@@ -26,12 +38,6 @@ class Given:
         schema = self.options.get("version_table_schema")
         name = self.options.get("version_table", VERSION_TABLE)
         return Place(self.settings.schema if schema is None else schema, name)
-
-    @property
-    def callbacks(self) -> tuple[Callable[..., None], ...]:
-        """Return the project's own ``on_version_apply``: none, one, or several."""
-        given = self.options.get("on_version_apply") or ()
-        return (given,) if callable(given) else tuple(given)
 
     def configured(self) -> dict[str, Any]:
         """Return the options for ``configure``: ours, unless env.py says otherwise."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 
 from alembic_pgpipe.connect.database import Database, open_database
@@ -22,12 +23,13 @@ from alembic_pgpipe.revisions.reach import again, is_ahead, stamps
 from alembic_pgpipe.run.build_log import BuildLog
 from alembic_pgpipe.run.journal import open_journal
 from alembic_pgpipe.run.known import Known
-from alembic_pgpipe.run.request import Request
+from alembic_pgpipe.run.request import AlembicStep, Request
 from alembic_pgpipe.sending.driver import DriverConnection
 from alembic_pgpipe.sending.session import Session
 from alembic_pgpipe.watching.display import DISPLAY, Display
 
 if TYPE_CHECKING:
+    from alembic_pgpipe.run.pipeline import Pipeline
     from alembic_pgpipe.run.runner import Runner
 
 
@@ -70,9 +72,12 @@ def _echo(environment: EnvironmentContext, display: Display | None) -> Callable[
     return echo
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Moving:
-    """One upgrade, downgrade or stamp, with its two connections."""
+    """One upgrade, downgrade or stamp, with its two connections.
+
+    There is a pipeline as soon as there is something to do.
+    """
 
     environment: EnvironmentContext
     given: Given
@@ -83,6 +88,7 @@ class Moving:
     log: BuildLog
     display: Display | None
     watched: Collection[str]
+    _pipeline: Pipeline | None = None
 
     def run(self) -> None:
         """Run what is to be run; the lock is taken only where there is something."""
@@ -95,51 +101,48 @@ class Moving:
             self._run_steps(request)
 
     def _request(self) -> Request:
-        """Return what Alembic was asked for; as it is told here, it has no step to run."""
-        environment = self.environment
+        """Return what Alembic was asked for; it is to take each step from the pipeline."""
+        environment, given = self.environment, self.given
         steps = environment.context_opts["fn"]
-        self._configure(
-            steps, fn=lambda heads, context: (), on_version_apply=self.given.callbacks
-        )
+        options = given.configured() | {
+            "connection": self.main,
+            # A stamp is all or nothing, as in Alembic: nothing is run that would have to stay.
+            "transaction_per_migration": not stamps(steps),
+            "fn": self._next_steps,
+            "on_version_apply": (self._on_version_apply, *given.callbacks),
+        }
+        environment.configure(**options)
         return Request(
             environment.get_context(),
             steps,
             environment.run_migrations,
             Known(self.revisions, self.journal.reading),
-            Session(DriverConnection(self.main), self.given.settings),
+            Session(DriverConnection(self.main), given.settings),
             looks_ahead=is_ahead(steps, environment.context_opts),
         )
 
+    def _next_steps(self, heads: Any, context: MigrationContext) -> Iterable[AlembicStep]:
+        return () if self._pipeline is None else self._pipeline.next_steps(heads, context)
+
+    def _on_version_apply(self, **applied: Any) -> None:
+        if self._pipeline is not None:
+            self._pipeline.on_version_apply(**applied)
+
     def _run_steps(self, request: Request) -> None:
-        """Let Alembic take each step from a pipeline."""
         # Most runs have nothing to do, and start without all this.
         from alembic_pgpipe.run.pipeline import Pipeline
         from alembic_pgpipe.run.planner import Planner
         from alembic_pgpipe.run.small_steps import SmallSteps
 
-        pipeline: Pipeline
-        given, runner = self.given, self._runner(request.known)
-        self._configure(
-            request.steps,
-            fn=lambda heads, context: pipeline.next_steps(heads, context),
-            on_version_apply=(lambda **kw: pipeline.on_version_apply(**kw), *given.callbacks),
-            **{RUNNER: runner},
-        )
-        pipeline = Pipeline(
+        runner, callbacks = self._runner(request.known), self.given.callbacks
+        request.context.opts[RUNNER] = runner
+        self._pipeline = Pipeline(
             runner,
             Planner(request.known, self.journal, runner.sources, self.log),
-            SmallSteps(runner, None if given.callbacks else given.versions),
-            replace(request, context=self.environment.get_context()),
+            SmallSteps(runner, None if callbacks else self.given.versions),
+            request,
         )
-        pipeline.run()
-
-    def _configure(self, steps: Callable[..., Any], **own: Any) -> None:
-        others = {
-            "connection": self.main,
-            # A stamp is all or nothing, as in Alembic: nothing is run that would have to stay.
-            "transaction_per_migration": not stamps(steps),
-        }
-        self.environment.configure(**self.given.configured() | others | own)
+        self._pipeline.run()
 
     def _runner(self, known: Known) -> Runner:
         from alembic_pgpipe.run.runner import Runner
