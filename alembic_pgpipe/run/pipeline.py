@@ -7,6 +7,7 @@ import logging
 import random
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -27,7 +28,7 @@ from alembic_pgpipe.run.setback import Setback
 from alembic_pgpipe.run.small_steps import SmallSteps
 from alembic_pgpipe.run.stamping import follow_stamp
 from alembic_pgpipe.run.step import Step
-from alembic_pgpipe.run.ways_out import kept_out
+from alembic_pgpipe.run.ways_out import applied_again
 from alembic_pgpipe.sending.other_reading import refuse_escapes
 
 PRESENT = (
@@ -72,14 +73,31 @@ class Pipeline:
                 self._plan()
             if escapes:
                 self._refuse_escapes()
-            taken_back = self._to_take_back()
-            self._run_alembic()
-            if taken_back:
-                self._say(kept_out(taken_back))
+            with self._saying_what_comes_back():
+                self._run_alembic()
 
-    def _to_take_back(self) -> tuple[Revision, ...]:
-        steps = (one.step for one in self._remaining if one.step is not None)
-        return tuple(step.revision for step in steps if step.runs and not step.upwards)
+    @contextmanager
+    def _saying_what_comes_back(self) -> Iterator[None]:
+        """Say behind a downgrade, also one that broke off, what the next upgrade applies."""
+        planned = list(self._remaining)
+        try:
+            yield
+        finally:
+            done = planned[: len(planned) - len(self._remaining)]
+            if coming := list(filter(None, map(self._comes_back, done))):
+                self._say(applied_again(coming))
+
+    def _comes_back(self, planned: Planned) -> Revision | None:
+        """Return the revision of a step downwards, where the next upgrade applies it.
+
+        Also one that was only passed: it had failed, or had been skipped.
+        """
+        step, alembic = planned.step, planned.alembic
+        if step is None or step.upwards or not isinstance(alembic, RevisionStep):
+            return None
+        joins = alembic.revision.is_merge_point and step.source is None
+        says_skip = self.planner.sources.facts(step.revision).skip
+        return None if joins or says_skip else step.revision
 
     def _refuse_escapes(self) -> None:
         """Refuse, ahead of the first step, what this database would read in another way."""

@@ -49,12 +49,12 @@ def then(revision: Revision, retry_failed: RetryFailed) -> str:
     return upgrade
 
 
-def kept_out(taken_back: Sequence[Revision]) -> str:
+def applied_again(taken_back: Sequence[Revision]) -> str:
     """Return what is to come of revisions that were taken back, and how to hinder it."""
     few = len(taken_back) <= MOST_IDS
-    ids = " ".join(revision.id for revision in taken_back) if few else "REV …"
-    it = "it" if len(taken_back) == 1 else "them"
+    ids = " ".join(revision.id for revision in taken_back) if few else "REV"
+    it, one = ("it", "it") if len(taken_back) == 1 else ("them", "one of them")
     return (
-        f"note: the next alembic upgrade head applies {it} again; to keep {it} out: "
+        f"note: the next upgrade applies {it} again; to keep {it if few else one} out: "
         f'alembic pgpipe skip {ids} --reason "…"'
     )

@@ -32,6 +32,8 @@ IMPORTED = (
     "alembic_pgpipe.cli",
     "alembic_pgpipe.commands.wrap",
     "alembic_pgpipe.environment",
+    "alembic_pgpipe.run.pipeline",
+    "alembic_pgpipe.outside.alone",
 )
 
 

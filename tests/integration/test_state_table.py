@@ -339,7 +339,7 @@ def test_success_is_rolled_back_by_a_downgrade_and_runs_again(project: Project) 
     assert project.scalar("SELECT rolled_back_at FROM migrations") is None
 
 
-KEPT_OUT = 'applies it again; to keep it out: alembic pgpipe skip {} --reason "…"'
+KEPT_OUT = "note: the next upgrade applies {} again; to keep {} out: alembic pgpipe skip {}"
 
 
 def test_rolled_back_is_skipped_by_its_source(project: Project) -> None:
@@ -358,7 +358,7 @@ def test_rolled_back_is_skipped_by_name_and_comes_back_by_retry(project: Project
     project.wrapped()
     assert project.upgrade().code == 0
     said = project.ok("downgrade", "base").output
-    assert KEPT_OUT.format(revision_id("a1")) in said
+    assert KEPT_OUT.format("it", "it", revision_id("a1")) in said
     project.ok("pgpipe", "skip", "a1", "--reason", "it was wrong")
     assert "agree" in project.ok("pgpipe", "repair").output
     assert project.upgrade().code == 0
@@ -369,6 +369,44 @@ def test_rolled_back_is_skipped_by_name_and_comes_back_by_retry(project: Project
     assert project.upgrade().code == 0
     assert project.ledger() == {"a1": "SUCCESS"}
     assert exists(project, "a")
+
+
+def shipped(project: Project, *names: str) -> Project:
+    """Apply revisions that each have an undo."""
+    for name in names:
+        project.source(name, TABLE.format(name), f"DROP TABLE public.{name};")
+    project.wrapped()
+    assert project.upgrade().code == 0
+    return project
+
+
+def test_a_downgrade_names_what_was_skipped_before_as_well(project: Project) -> None:
+    shipped(project, "a1", "a2", "a3").ok("downgrade", "-1")
+    project.ok("pgpipe", "skip", "a3", "--reason", "it was wrong")
+    assert project.upgrade().code == 0
+    said = project.ok("downgrade", "-2").output
+    ids = f"{revision_id('a3')} {revision_id('a2')}"
+    assert KEPT_OUT.format("them", "them", ids) in said
+    assert project.ledger() == {"a1": "SUCCESS", "a2": "ROLLED_BACK", "a3": "WAITING"}
+
+
+def test_a_downgrade_is_silent_of_what_says_skip(project: Project) -> None:
+    shipped(project, "a1").source("a1", f"--skip\n{TABLE.format('a1')}")
+    assert "note:" not in project.ok("downgrade", "base").output
+
+
+def test_a_downgrade_that_breaks_off_says_it_of_what_is_done(project: Project) -> None:
+    shipped(project, "a1", "a2")
+    project.write("alembic/sql/a1.down.sql", "SELECT 1/0;\n")
+    result = project.alembic("downgrade", "base")
+    assert result.code == 1
+    assert KEPT_OUT.format("it", "it", revision_id("a2")) in result.text
+
+
+def test_a_downgrade_of_many_names_none(project: Project) -> None:
+    shipped(project, *(f"a{number}" for number in range(1, 7)))
+    said = project.ok("downgrade", "base").output
+    assert KEPT_OUT.format("them", "one of them", "REV --reason") in said
 
 
 def test_rolled_back_is_running_when_an_upgrade_starts_it(project: Project) -> None:

@@ -70,7 +70,7 @@ def test_the_command_that_looks_at_a_secret_asks_the_region_that_was_asked(
     aws: FakeAws, shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_once = partial(open_database, waiting=IMPATIENT)
-    monkeypatch.setattr("alembic_pgpipe.environment.open_database", at_once)
+    monkeypatch.setattr("alembic_pgpipe.environment.moving.open_database", at_once)
     secret = aws.secret(shop.fields(password="wrong"), "us-west-2")
     project = Project(tmp_path, f"secretsmanager://{secret}")
     line = refused(project.upgrade(), "describe-secret", code=5)
