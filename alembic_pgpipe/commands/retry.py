@@ -17,6 +17,9 @@ from alembic_pgpipe.run.plan import SAYS_RETRY, Facts
 from alembic_pgpipe.run.step import Sources
 
 COMMAND = "alembic pgpipe retry {}"
+# Of the statuses that need no retry, those in which a --skip in the source counts.
+PASSED_OVER = (Status.WAITING, Status.ROLLED_BACK)
+TAKE_SKIP_OUT = "its source says --skip; take that out, and 'alembic upgrade head' applies it"
 
 
 def retry(
@@ -48,6 +51,8 @@ def retry(
 
 def _refuse(ledger: OpenLedger, revision: Revision, status: Status) -> str | None:
     why = refuse_retry(revision, status)
+    if status in PASSED_OVER and Sources(ledger.visit.settings).facts(revision).skip:
+        return f"{revision.id} ({revision.name}) is {status.value}: {TAKE_SKIP_OUT}"
     if why is None and status is Status.SKIPPED and (later := _newer(ledger, revision)):
         return (
             f"{revision.id} ({revision.name}) would be put over {later.name}, a newer version "

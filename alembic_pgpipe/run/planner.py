@@ -23,6 +23,7 @@ from alembic_pgpipe.run.known import Known
 from alembic_pgpipe.run.plan import Action, Plan, decide_downgrade, plan_upgrade
 from alembic_pgpipe.run.request import AlembicStep
 from alembic_pgpipe.run.step import Sources, Step
+from alembic_pgpipe.run.version_back import refuse_skipped_back
 from alembic_pgpipe.run.ways_out import ways_out_of
 from alembic_pgpipe.showable import counted
 from alembic_pgpipe.source.directives import said_database
@@ -174,10 +175,13 @@ class Planner:
     def _plan_downgrade(self, steps: list[RevisionStep]) -> list[Planned]:
         revisions = [self.known.revisions.describe(step.revision) for step in steps]
         history = self.known.history(revisions)
+        decisions = [decide_downgrade(revision, history) for revision in revisions]
+        decided = list(zip(steps, revisions, decisions, strict=True))
+        run = (one for _, one, decision in decided if decision.action is Action.RUN)
+        refuse_skipped_back(run, self.known, self.sources)
         planned: list[Planned] = []
         refused: list[tuple[Revision, SourceError]] = []
-        for alembic, revision in zip(steps, revisions, strict=True):
-            decision = decide_downgrade(revision, history)
+        for alembic, revision, decision in decided:
             try:
                 runs_it = decision.action is Action.RUN
                 database = self._ran_in(revision, history) if runs_it else None

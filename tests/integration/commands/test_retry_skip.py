@@ -86,6 +86,16 @@ def test_retry_marked_marks_only_what_says_retry(project: Project) -> None:
     assert project.ledger() == {"plain": "ERROR", "marked": "RETRY", "passed": "ERROR"}
 
 
+@pytest.mark.parametrize("status", ["WAITING", "ROLLED_BACK"])
+def test_what_only_its_source_skips_is_to_lose_that(project: Project, status: str) -> None:
+    failed(project)
+    project.query("UPDATE migrations SET applied_status=%s WHERE migration_name='a2'", status)
+    project.source("a2", "--skip\nSELECT 1;\n")
+    result = project.alembic(*RETRY, "a2")
+    assert result.code == 1
+    assert "its source says --skip; take that out" in result.text
+
+
 def test_a_skip_that_comes_behind_a_marked_retry_counts(project: Project) -> None:
     project.wrapped(a="--retry\nCOMMIT;\n")
     assert project.upgrade().code == 1

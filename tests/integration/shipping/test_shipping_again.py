@@ -527,8 +527,10 @@ def test_a_skipped_version_is_not_put_over_a_newer_one(
     assert "would be put over f.v003, a newer version of it that is applied" in result.errors
     project.ok("upgrade", "head")
     assert project.scalar("SELECT f(0)") == 3
-    project.ok("downgrade", "-1")
-    project.ok("pgpipe", "retry", skipped)
+    result = project.alembic("downgrade", "-1")
+    assert result.code == 1
+    assert f"brings back {skipped}" in result.text
+    assert project.scalar("SELECT f(0)") == 3
 
 
 def test_a_mend_of_a_failed_snapshot_is_told_to_be_made_in_its_file_too(
@@ -749,3 +751,45 @@ def test_many_files_that_are_replaced_are_not_tried_over_and_over(
     looks.clear()
     project.ok("pgpipe", "wrap")
     assert len(looks) <= 25 * count
+
+
+# -- a version that was taken back, and skipped ------------------------------------------------
+
+ANSWERS = (
+    "CREATE OR REPLACE FUNCTION public.answer() RETURNS int LANGUAGE sql AS 'SELECT {}';\n"
+)
+
+
+@pytest.fixture
+def kept_out(project: Project) -> Project:
+    """Give a routine whose second version is skipped, and whose third is applied."""
+    shipped(project, answer=ANSWERS.format(1))
+    shipped(project, answer=ANSWERS.format(2))
+    project.ok("downgrade", "-1")
+    project.ok("pgpipe", "skip", "answer.v002", "--reason", "it was wrong")
+    project.ok("upgrade", "head")
+    shipped(project, answer=ANSWERS.format(3))
+    assert project.scalar("SELECT answer()") == 3
+    return project
+
+
+@pytest.mark.parametrize("target", ["-1", "-2"])
+def test_an_undo_that_brings_a_skipped_version_back_is_refused(
+    kept_out: Project, target: str
+) -> None:
+    result = kept_out.alembic("downgrade", target)
+    assert result.code == 1
+    assert "its undo, answer.v002.sql, brings back" in result.text
+    assert "(answer.v002), which is SKIPPED here" in result.text
+    assert kept_out.scalar("SELECT answer()") == 3
+
+
+def test_an_undo_that_somebody_wrote_for_that_is_run(kept_out: Project) -> None:
+    kept_out.write("alembic/sql/answer.v003.down.sql", ANSWERS.format(1))
+    (wrapper,) = kept_out.folder.glob("alembic/versions/*_answer_v003.py")
+    text = wrapper.read_text().replace(
+        "undo = 'answer.v002.sql'", "undo = 'answer.v003.down.sql'"
+    )
+    wrapper.write_text(text)
+    kept_out.ok("downgrade", "-1")
+    assert kept_out.scalar("SELECT answer()") == 1
