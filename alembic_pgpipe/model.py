@@ -173,6 +173,15 @@ class Attempt:
         open_ = under_way is not None and under_way.left != ()
         return (*self.statement_hashes, *((under_way.hash,) if under_way and open_ else ()))
 
+    @property
+    def left_standing(self) -> str | None:
+        """Return what a try outside a transaction has left, in words; None for nothing."""
+        if self.statement_hashes:
+            return (
+                f"{len(self.statement_hashes)} of {self.statements_total} statements are done"
+            )
+        return "a statement may be done" if self.begun else None
+
 
 @dataclass(frozen=True, slots=True)
 class Build:

@@ -81,7 +81,8 @@ class _Found:
     @property
     def runs(self) -> bool:
         """Return whether there is anything to be rehearsed."""
-        return bool(self.routines) or len(self.pending) > len(self.passed_over)
+        left_out = self.passed_over | self.say_skip
+        return bool(self.routines) or any(one.id not in left_out for one in self.pending)
 
     def outstanding(self, config: Config) -> Outstanding:
         """Return what is to be rehearsed."""
@@ -188,8 +189,22 @@ def _noted(
     yield from agreed.notes
     yield from _held(evidence, agreed, sources)
     yield from _empty(pending, sources)
+    yield from _asked_for(pending, evidence.history, sources)
     for revision in pending:
         yield from sources.doubts(revision)
+
+
+def _asked_for(
+    pending: Iterable[Revision], history: History, sources: Sources
+) -> Iterator[str]:
+    """Note what will run because somebody wants it, and is not rehearsed: it says --skip."""
+    for revision in pending:
+        runs = upcoming_action(revision, history, sources) is Action.RUN
+        if runs and sources.facts(revision).skip:
+            yield (
+                f"{revision.id} ({revision.name}) is to run, for somebody asked to retry it, "
+                "and is not rehearsed: its source says --skip. Take that out to have it tried"
+            )
 
 
 def _upcoming(

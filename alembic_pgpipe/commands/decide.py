@@ -20,11 +20,15 @@ from alembic_pgpipe.project import OpenLedger
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One revision whose status was changed, from what to what."""
+    """One revision whose status was changed, from what to what.
+
+    ``left_standing`` is what there is of one that is skipped half done.
+    """
 
     revision: Revision
     before: Status
     after: Status
+    left_standing: str | None = None
 
 
 def decide(
@@ -48,7 +52,15 @@ def decide(
         raise TransitionError("Nothing was changed: " + "; ".join(refusals) + ".")
     if wanted:
         _write(ledger, history, wanted, goal, reason)
-    return tuple(Change(revision, before, goal) for revision, before in statuses)
+    return tuple(
+        Change(revision, before, goal, _left_standing(revision, goal, history))
+        for revision, before in statuses
+    )
+
+
+def _left_standing(revision: Revision, goal: Status, history: History) -> str | None:
+    last = history.open_try(revision.id, Direction.UPGRADE)
+    return last.left_standing if last is not None and goal is Status.SKIPPED else None
 
 
 def _write(

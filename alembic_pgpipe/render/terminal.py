@@ -113,10 +113,13 @@ def changes(done: Sequence[Change]) -> str:
     """Return what retry or skip changed, and what comes next."""
     if not done:
         return "nothing to mark"
-    lines = [
-        f"{c.revision.id} {c.revision.name}: {c.before.value} → {c.after.value}" for c in done
-    ]
-    return "\n".join([*lines, "next: alembic upgrade head"])
+    return "\n".join([*map(_change, done), "next: alembic upgrade head"])
+
+
+def _change(done: Change) -> str:
+    stays = f" · {done.left_standing} and stay as they are" if done.left_standing else ""
+    named = f"{done.revision.id} {done.revision.name}"
+    return f"{named}: {done.before.value} → {done.after.value}{stays}"
 
 
 def complete(empty: str | None) -> str:
@@ -193,7 +196,7 @@ def _checked(report: CheckReport) -> str:
         return "nothing that is pending runs" if report.pending else "nothing is pending"
     tried = report.tried
     ran = (tried.revisions, tried.routines) if tried is not None else (revisions, routines)
-    seen = [_part(ran[0], revisions, "pending revision")]
+    seen = [_part(ran[0], revisions, "pending revision")] if revisions else []
     if routines:
         seen.append(_part(ran[1], routines, "changed routine file"))
     how = RUN[tried.where.value] if tried is not None else "read, not run"

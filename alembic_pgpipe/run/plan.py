@@ -132,7 +132,10 @@ def decide_downgrade(revision: Revision, history: History) -> Decision:
     row = history.rows.get(revision.id)
     if row is None or row.status is Status.SUCCESS:
         return Decision(Action.RUN)
-    return Decision(Action.PASS, f"it is {row.status.value}, so there is nothing to undo")
+    begun = history.open_try(revision.id, Direction.UPGRADE)
+    stays = begun.left_standing if begun is not None else None
+    why = f"{stays} and stay as they are" if stays else "so there is nothing to undo"
+    return Decision(Action.PASS, f"it is {row.status.value}, {why}")
 
 
 def _decide_failed(last: Attempt | None, fact: Facts, retry_failed: RetryFailed) -> Decision:

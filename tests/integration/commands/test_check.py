@@ -104,11 +104,23 @@ def test_check_says_that_nothing_runs_where_all_sources_say_skip(
     assert "its source says --skip" in project.ok("upgrade", "head").output
 
 
+def test_check_says_that_a_retried_source_that_says_skip_is_not_tried(
+    project: Project,
+) -> None:
+    project.wrapped(a1="SELECT 1/0;\n")
+    assert project.upgrade().code == 1
+    project.ok("pgpipe", "retry", "a1")
+    project.source("a1", f"--skip\n{TABLE.format('a')}")
+    output = project.ok("pgpipe", "check").output
+    assert "(a1) is to run, for somebody asked to retry it, and is not rehearsed" in output
+    assert "1 pending revision read, not run: no problems" in output
+
+
 def test_check_tries_routines_behind_a_source_that_says_skip(project: Project) -> None:
     project.wrapped(a1=f"--skip\n{TABLE.format('a')}")
     project.write("alembic/routines/v.sql", "CREATE VIEW public.v AS SELECT 1 AS one;\n")
     assert last_line(project.ok("pgpipe", "check")) == (
-        "0 pending revisions and 1 changed routine file run on a scratch server: no problems"
+        "1 changed routine file run on a scratch server: no problems"
     )
 
 

@@ -136,6 +136,17 @@ def test_a_downgrade_that_stops_names_no_other_way(project: Project) -> None:
     project.ok("downgrade", "base")
 
 
+def test_what_is_skipped_half_done_is_said_to_stay(project: Project) -> None:
+    project.wrapped(a=f"{OFF}CREATE TABLE t ();\nSELECT 1/0;\n")
+    assert project.upgrade().code == 1
+    stays = "1 of 2 statements are done and stay as they are"
+    skipped = project.ok("pgpipe", "skip", "a", "--reason", "not today").output
+    assert f"ERROR → SKIPPED · {stays}" in skipped
+    project.ok("upgrade", "head")
+    assert f"it is SKIPPED, {stays}" in project.ok("downgrade", "base").output
+    assert project.scalar("SELECT to_regclass('t')") is not None
+
+
 def test_a_revision_that_is_taken_back_in_part_is_not_forgotten(project: Project) -> None:
     project.source("a", "CREATE TABLE t (a int);\n", f"{OFF}DROP TABLE t;\nSELECT 1/0;\n")
     project.ok("pgpipe", "wrap")
