@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from dataclasses import dataclass
 
 import click
 from alembic.config import Config
@@ -19,35 +20,53 @@ from alembic_pgpipe.cli.printing import (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Comparing:
+    """The flags of ``status`` by which the database is compared with the project."""
+
+    routines: bool
+    tables: bool
+    diff: bool
+    strict: bool
+
+    def refuse_others(self, *, of_revisions: bool) -> None:
+        """Refuse flags that go with what was not asked for."""
+        asked = self.routines or self.tables
+        if (self.diff or self.strict) and not asked:
+            raise click.UsageError("--diff and --check go with --routines or --tables.")
+        if asked and of_revisions:
+            raise click.UsageError(
+                "--all and --last are for revisions, not for --routines and --tables."
+            )
+
+
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.option("--all", "everything", is_flag=True, help="All revisions, not the last 50.")
 @click.option("--last", type=click.IntRange(min=1), help="How many of the latest to show.")
 @click.option("--routines", is_flag=True, help="Show what differs from the snapshots instead.")
-@click.option("--diff", is_flag=True, help="With --routines: show how.")
-@click.option("--check", "strict", is_flag=True, help="With --routines: exit 6 where any do.")
+@click.option("--tables", is_flag=True, help="Show which tables, sequences and types differ.")
+@click.option("--diff", is_flag=True, help="With --routines or --tables: show how.")
+@click.option("--check", "strict", is_flag=True, help="With either: exit 6 where any differ.")
 @click.pass_obj
 def status(
     config: Config,
+    /,
     as_json: bool,
     everything: bool,
     last: int | None,
-    routines: bool,
-    diff: bool,
-    strict: bool,
+    **flags: bool,
 ) -> None:
     """Show where each revision stands: the latest ones, and all that are not done with.
 
     With --routines: which functions, views, triggers and the like were changed in the
-    database, are missing there, or are there besides. A scratch server runs the snapshots
-    for it.
+    database, are missing there, or are there besides. With --tables: which tables, sequences
+    and types. A scratch server runs the project's revisions for it.
     """
-    if (diff or strict) and not routines:
-        raise click.UsageError("--diff and --check go with --routines.")
-    if routines:
-        if everything or last:
-            raise click.UsageError("--all and --last are for revisions, not for --routines.")
-        _drift(config, as_json=as_json, diff=diff, strict=strict)
+    comparing = _Comparing(**flags)
+    comparing.refuse_others(of_revisions=everything or bool(last))
+    if comparing.routines or comparing.tables:
+        _drift(config, comparing, as_json=as_json)
         return
     from alembic_pgpipe.commands.status import LAST
     from alembic_pgpipe.commands.status import status as run
@@ -61,14 +80,14 @@ def status(
     show(terminal.status_table(report, width))
 
 
-def _drift(config: Config, *, as_json: bool, diff: bool, strict: bool) -> None:
+def _drift(config: Config, asked: _Comparing, *, as_json: bool) -> None:
     from alembic_pgpipe.commands.drift import drift
     from alembic_pgpipe.render import machine, terminal
 
-    report = drift(config)
-    said = terminal.drift(report, diff=diff)
+    report = drift(config, routines=asked.routines, tables=asked.tables)
+    said = terminal.drift(report, diff=asked.diff)
     told = machine.drift_json(report) if as_json else None
-    _answer(said, told, found=strict and bool(report.found))
+    _answer(said, told, found=asked.strict and bool(report.found))
 
 
 @click.command()

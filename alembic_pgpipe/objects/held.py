@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Connection, Row
 
@@ -165,7 +165,19 @@ class DatabaseObject:
     relation: str | None = None
 
 
-def key(found: DatabaseObject) -> str:
+class Named(Protocol):
+    """What can be called by its kind and its identity in any database."""
+
+    @property
+    def kind(self) -> Enum:
+        """Return what stands behind CREATE and ALTER, as the value."""
+
+    @property
+    def identity(self) -> str:
+        """Return the name, qualified and quoted."""
+
+
+def key(found: Named) -> str:
     """Return what an object is called, whichever database it is in."""
     return f"{found.kind.value} {found.identity}"
 

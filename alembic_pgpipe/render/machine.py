@@ -42,13 +42,15 @@ def _holder(holder: Holder | None) -> dict[str, Any] | None:
 
 
 def drift_json(report: DriftReport) -> str:
-    """Return what differs from the snapshots as JSON; a diff is a list of lines."""
+    """Return what is not as the project made it as JSON; a diff is a list of lines."""
+    sides = (report.routines, report.tables)
     return _dump(
         {
             "database": report.database,
-            "compared": report.compared,
+            "compared": sum(side.total for side in sides if side is not None),
             "unmade": report.unmade,
             "pending": report.pending,
+            "notes": report.notes,
             "objects": [
                 {
                     "kind": one.drift.object.kind.value,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from alembic_pgpipe.commands.check import CheckReport
     from alembic_pgpipe.commands.close import ClosedBuild
     from alembic_pgpipe.commands.decide import Change
-    from alembic_pgpipe.commands.drift import DriftReport, FoundDrift
+    from alembic_pgpipe.commands.drift import Compared, DriftReport, FoundDrift
     from alembic_pgpipe.commands.init import ProjectFile
     from alembic_pgpipe.commands.pull import PullReport
     from alembic_pgpipe.commands.repair import Proposal, RepairReport
@@ -42,6 +42,12 @@ HEADER = ("revision", "source", "status", "when (UTC)", "build", "note")
 DRIFT_NEXT = (
     "next: alembic pgpipe pull NAME keeps what the database holds; to have the project's "
     "again, ship it in a new source"
+)
+NO_ROUTINE = "no routine of the project has been run here"
+NO_TABLE = "no table of the project has been made here"
+TABLES_NEXT = (
+    "next: what is to stay belongs in a new source, written so that it runs here as well (ADD "
+    "COLUMN IF NOT EXISTS …); take back the rest by hand"
 )
 STAMP_NEXT = (
     "next, here and in each database that holds them already: alembic stamp head\n"
@@ -74,23 +80,13 @@ def status_table(report: StatusReport, width: int = PIPE_WIDTH) -> str:
 
 
 def drift(report: DriftReport, *, diff: bool) -> str:
-    """Return what differs from the snapshots, one object to a line, with its diff if asked."""
+    """Return what is not as the project made it, one to a line, with its diff if asked."""
     lines = [report.database]
     for one in report.found:
         lines.append(_drifted(one))
         if diff:
             lines += one.drift.diff()
-    lines += (f"{file}: a later source has dropped what it creates" for file in report.unmade)
-    if report.pending:
-        lines.append(
-            f"{counted(report.pending, 'pending revision')} not run here, and not counted"
-        )
-    if not report.compared and not report.unmade:
-        return "\n".join([*lines, "no routine of the project has been run here"])
-    lines.append(f"{counted(report.compared, 'object')} compared: {_differ(report)}")
-    if report.found:
-        lines.append(DRIFT_NEXT)
-    return "\n".join(lines)
+    return "\n".join([*lines, *_beside_drift(report), *_compared(report)])
 
 
 def _drifted(found: FoundDrift) -> str:
@@ -101,12 +97,34 @@ def _drifted(found: FoundDrift) -> str:
     return f"{one.state.value}{what}: {shown}{file}"
 
 
-def _differ(report: DriftReport) -> str:
+def _beside_drift(report: DriftReport) -> Iterator[str]:
+    """Yield what was not compared, or may look like drift and is none."""
+    yield from (f"{file}: a later source has dropped what it creates" for file in report.unmade)
+    if report.pending:
+        yield f"{counted(report.pending, 'pending revision')} not run here, and not counted"
+    yield from (f"note: {note}" for note in report.notes)
+
+
+def _compared(report: DriftReport) -> Iterator[str]:
+    """Yield how many were compared, and what comes next."""
+    routines, tables = report.routines, report.tables
+    if routines is not None:
+        yield _summed_up(routines) if routines.total or report.unmade else NO_ROUTINE
+    if tables is not None:
+        yield _summed_up(tables) if tables.total else NO_TABLE
+    if routines is not None and routines.found:
+        yield DRIFT_NEXT
+    if tables is not None and tables.found:
+        yield TABLES_NEXT
+
+
+def _summed_up(side: Compared) -> str:
     from alembic_pgpipe.shipping.drift import Drifted
 
-    states = [one.drift.state for one in report.found]
+    what = ", ".join(counted(number, kind) for kind, number in side.counts.items())
+    states = [one.drift.state for one in side.found]
     counts = [f"{states.count(s)} {s.value}" for s in Drifted if s in states]
-    return ", ".join(counts) or "as the project made them"
+    return f"{what} compared: {', '.join(counts) or 'as the project made them'}"
 
 
 def changes(done: Sequence[Change]) -> str:

@@ -1,12 +1,13 @@
-"""Drift: how the objects of a database differ from what the snapshots make of them."""
+"""Drift: how a database differs from what the project's revisions make of it."""
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Generic, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
@@ -14,7 +15,8 @@ from sqlalchemy.exc import DBAPIError
 from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.objects.definitions import Definition, gives_to, read_definitions
 from alembic_pgpipe.objects.heads import Head
-from alembic_pgpipe.objects.held import DatabaseObject, key, read_objects
+from alembic_pgpipe.objects.held import DatabaseObject, Named, key, read_objects
+from alembic_pgpipe.objects.tables import Structure
 from alembic_pgpipe.sending.server_errors import StatementError
 from alembic_pgpipe.shipping.stage import Stage
 
@@ -29,15 +31,20 @@ class Drifted(str, Enum):
     EXTRA = "extra"
 
 
+T = TypeVar("T", bound=Named)
+T_co = TypeVar("T_co", bound=Named, covariant=True)
+
+
 @dataclass(frozen=True, slots=True)
-class Drift:
+class Drift(Generic[T_co]):
     """An object that is not what the project makes of it.
 
-    ``parts`` say what is changed: definition, owner, privileges, comment.  ``project`` and
-    ``database`` are the texts that differ, empty where there is no such object.
+    ``parts`` say what is changed: of a routine and the like definition, owner, privileges,
+    comment; else the parts of its structure.  ``project`` and ``database`` are the texts
+    that differ, empty where there is no such object.
     """
 
-    object: DatabaseObject
+    object: T_co
     state: Drifted
     parts: tuple[str, ...] = ()
     project: str = ""
@@ -61,7 +68,7 @@ def own_objects(
 
 def find_drift(
     database: Connection, stage: Stage, own: Iterable[DatabaseObject]
-) -> Iterator[Drift]:
+) -> Iterator[Drift[DatabaseObject]]:
     """Yield what differs of the project's own objects, and what is there besides them.
 
     ``own`` are those of the rehearsal.  Extra is what is in their schemas and is not in
@@ -85,7 +92,9 @@ def find_drift(
             yield Drift(one, Drifted.EXTRA)
 
 
-def compare(project: Definition, database: Definition, stage: Stage) -> Drift | None:
+def compare(
+    project: Definition, database: Definition, stage: Stage
+) -> Drift[DatabaseObject] | None:
     """Return how an object of the database differs from the project's, or None.
 
     Servers of different versions put one thing into different words.  Words that differ
@@ -96,13 +105,52 @@ def compare(project: Definition, database: Definition, stage: Stage) -> Drift | 
     owned = project.owner != user
     owners = () if owned else (project.shown_owner, database.shown_owner)
     sides = [_parts(one, owners, owned=owned) for one in (project, database)]
-    changed = [part for part, text in sides[0].items() if sides[1][part] != text]
+    changed = _changed_parts(*sides)
     if "definition" in changed and _same_there(project, database, stage):
         changed.remove("definition")
-    if not changed:
-        return None
-    texts = ["\n".join(filter(None, (side[part] for part in changed))) for side in sides]
-    return Drift(project.object, Drifted.CHANGED, tuple(changed), *texts)
+    return _changed(project.object, changed, *sides) if changed else None
+
+
+def without_lone_partitions(
+    project: Sequence[Structure], database: Sequence[Structure]
+) -> tuple[Sequence[Structure], Sequence[Structure]]:
+    """Return both sides without the partitions that only one has: jobs make and drop them."""
+    both = set(map(key, project)) & set(map(key, database))
+    ours, theirs = (
+        [one for one in side if not one.is_partition or key(one) in both]
+        for side in (project, database)
+    )
+    return ours, theirs
+
+
+def find_structure_drift(
+    project: Iterable[Structure], database: Iterable[Structure]
+) -> Iterator[Drift[Structure]]:
+    """Yield which tables, sequences and types differ.
+
+    Extra is what the database has besides in the project's schemas.
+    """
+    wanted, held = ({key(one): one for one in side} for side in (project, database))
+    for name, one in wanted.items():
+        found = held.get(name)
+        if found is None:
+            yield Drift(one, Drifted.MISSING, project=one.text)
+        elif changed := _changed_parts(one.parts, found.parts):
+            yield _changed(one, changed, one.parts, found.parts)
+    schemas = {one.schema for one in wanted.values()}
+    for name, one in held.items():
+        if one.schema in schemas and name not in wanted:
+            yield Drift(one, Drifted.EXTRA, database=one.text)
+
+
+def _changed_parts(project: Mapping[str, str], database: Mapping[str, str]) -> list[str]:
+    parts = dict.fromkeys((*project, *database))
+    return [part for part in parts if project.get(part) != database.get(part)]
+
+
+def _changed(found: T, parts: Sequence[str], *sides: Mapping[str, str]) -> Drift[T]:
+    texts = ("\n".join(filter(None, map(side.get, parts))) for side in sides)
+    return Drift(found, Drifted.CHANGED, tuple(parts), *texts)
 
 
 def _parts(one: Definition, owners: Container[str], *, owned: bool) -> Mapping[str, str]:

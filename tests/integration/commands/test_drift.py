@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -13,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 from alembic.config import Config
-from sqlalchemy import URL, make_url
+from sqlalchemy import URL
 
 from alembic_pgpipe.connect import server
 from alembic_pgpipe.errors import UnreachableError
@@ -22,6 +20,7 @@ from alembic_pgpipe.objects.held import read_objects
 from alembic_pgpipe.rehearsal.database import rehearsal
 from alembic_pgpipe.shipping.drift import compare
 from alembic_pgpipe.shipping.stage import Stage
+from tests.integration.commands.shipped import Shipped
 from tests.project import Project
 
 TABLE = "CREATE TABLE public.t (id integer, name text);\n"
@@ -40,37 +39,11 @@ CREATE TRIGGER stamp BEFORE INSERT ON public.t FOR EACH ROW EXECUTE FUNCTION pub
 }
 
 
-@dataclass
-class Shipped(Project):
-    """A project with a rehearsal in a second database of the same server."""
-
-    def ship(self) -> None:
-        """Write what is missing, and run it in both databases."""
-        self.ok("pgpipe", "wrap")
-        self.ok("upgrade", "head")
-        self.rehearse()
-
-    def rehearse(self) -> None:
-        """Bring the rehearsal to the head."""
-        with self.other() as other:
-            other.ok("upgrade", "head")
-
-    @contextmanager
-    def other(self) -> Iterator[Project]:
-        """Give the project as it is on the rehearsal's database."""
-        before, self.url = self.url, make_url(self.options["rehearsal_url"].replace("%%", "%"))
-        self.configure()
-        yield self
-        self.url = before
-        self.configure()
-
-
 @pytest.fixture
 def shipped(tmp_path: Path, database: URL, second_database: URL) -> Shipped:
     """Give a project with some routines and a function of an ordinary source, all shipped."""
     project = Shipped(tmp_path, database)
-    rehearsed = second_database.render_as_string(hide_password=False).replace("%", "%%")
-    project.configure(schema="pgpipe", rehearsal_url=rehearsed)
+    project.rehearse_in(second_database, schema="pgpipe")
     for name, text in FILES.items():
         project.write(f"alembic/routines/{name}.sql", text)
     written = [("001_tables", TABLE), ("002_other", OTHER)]
@@ -260,7 +233,9 @@ def test_without_a_scratch_server_it_says_so(shipped: Shipped) -> None:
     assert result.errors == "FAILED: There are no server binaries.\n"
 
 
-@pytest.mark.parametrize("options", [("--diff",), ("--routines", "--all")])
+@pytest.mark.parametrize(
+    "options", [("--diff",), ("--routines", "--all"), ("--tables", "--last", "3")]
+)
 def test_options_that_do_not_go_together(project: Project, options: tuple[str, ...]) -> None:
     assert project.alembic("pgpipe", "status", *options).code == 2
 

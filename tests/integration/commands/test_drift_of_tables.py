@@ -1,0 +1,326 @@
+"""``alembic pgpipe status --tables``: which tables are not as the project made them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+from sqlalchemy import URL
+
+from alembic_pgpipe.commands import drift
+from tests.integration.commands.shipped import Shipped
+from tests.project import Project
+
+TABLES = """
+CREATE TYPE public.mood AS ENUM ('sad', 'ok');
+CREATE TYPE public.pair AS (a integer, b text);
+CREATE SEQUENCE public.numbers INCREMENT BY 5;
+CREATE TABLE public.people (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL, mood public.mood);
+CREATE INDEX people_by_name ON public.people (name);
+CREATE TABLE public.notes (
+    id serial, of bigint REFERENCES public.people, said text CHECK (length(said) < 99),
+    length integer GENERATED ALWAYS AS (length(said)) STORED);
+CREATE TABLE public.loud () INHERITS (public.notes);
+CREATE UNLOGGED TABLE public.cache (key text) WITH (fillfactor = 50);
+ALTER TABLE public.cache ENABLE ROW LEVEL SECURITY;
+CREATE TABLE public.days (day date, id integer, PRIMARY KEY (day, id)) PARTITION BY RANGE (day);
+CREATE TABLE public.days_1 PARTITION OF public.days
+    FOR VALUES FROM ('2026-01-01') TO ('2026-02-01');
+CREATE TABLE public.days_2 PARTITION OF public.days
+    FOR VALUES FROM ('2026-02-01') TO ('2026-03-01');
+"""
+COUNTED = "7 tables, 1 sequence, 2 types compared"
+NEXT = (
+    "next: what is to stay belongs in a new source, written so that it runs here as well (ADD "
+    "COLUMN IF NOT EXISTS …); take back the rest by hand"
+)
+NEXT_OF_ROUTINES = (
+    "next: alembic pgpipe pull NAME keeps what the database holds; to have the project's "
+    "again, ship it in a new source"
+)
+VERSIONS = (
+    "note: the database is on PostgreSQL 14, the rehearsal on 15: they may word one "
+    "expression in two ways"
+)
+VIEW = "CREATE VIEW public.names AS SELECT name FROM public.people;\n"
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, database: URL, second_database: URL) -> Shipped:
+    """Give a project whose only source makes tables and the like, all shipped."""
+    project = Shipped(tmp_path, database)
+    project.rehearse_in(second_database)
+    project.source("001_tables", TABLES)
+    project.ship()
+    return project
+
+
+def lines(project: Project, *options: str) -> list[str]:
+    return project.ok("pgpipe", "status", "--tables", *options).output.splitlines()[1:]
+
+
+def found(project: Project, *options: str) -> dict[str, dict[str, Any]]:
+    result = project.ok("pgpipe", "status", "--tables", "--json", *options)
+    return {one["object"]: one for one in json.loads(result.output)["objects"]}
+
+
+def states(project: Project, *options: str) -> dict[str, tuple[str, list[str]]]:
+    objects = found(project, *options)
+    return {name: (one["state"], one["parts"]) for name, one in objects.items()}
+
+
+def test_what_the_project_made_has_not_drifted(shipped: Shipped) -> None:
+    assert lines(shipped) == [f"{COUNTED}: as the project made them"]
+    # On a scratch server of its own, which runs the history from the base.
+    shipped.configure(rehearsal_url="")
+    assert lines(shipped) == [f"{COUNTED}: as the project made them"]
+    shipped.query("ALTER TABLE people ADD by_hand text")
+    assert states(shipped) == {"public.people": ("changed", ["columns"])}
+
+
+def test_each_change_by_hand_is_named(shipped: Shipped) -> None:
+    shipped.query(
+        "ALTER TABLE people ADD by_hand text, ALTER name DROP NOT NULL;"
+        "DROP INDEX people_by_name; CREATE INDEX ON people (mood);"
+        "ALTER TABLE notes ADD CHECK (id > 0) NOT VALID; ALTER TABLE cache RENAME TO kept;"
+        "ALTER TYPE mood ADD VALUE 'new'; ALTER SEQUENCE numbers CYCLE; DROP TYPE pair;"
+        "CREATE TABLE more (id integer); CREATE SEQUENCE besides;"
+        "CREATE TYPE others AS ENUM (); CREATE TYPE trio AS (a integer)"
+    )
+    assert states(shipped) == {
+        "public.people": ("changed", ["columns", "indexes"]),
+        "public.notes": ("changed", ["constraints"]),
+        "public.cache": ("missing", []),
+        "public.kept": ("extra", []),
+        "public.mood": ("changed", ["labels"]),
+        "public.numbers": ("changed", ["options"]),
+        "public.pair": ("missing", []),
+        "public.more": ("extra", []),
+        "public.besides": ("extra", []),
+        "public.others": ("extra", []),
+        "public.trio": ("extra", []),
+    }
+    assert f"{COUNTED}: 4 changed, 2 missing, 5 extra" in lines(shipped)
+
+
+def test_a_diff_leads_from_the_project_to_the_database(shipped: Shipped) -> None:
+    shipped.query(
+        "ALTER TABLE people ADD by_hand text; DROP TYPE pair; CREATE TABLE more (a int)"
+    )
+    assert lines(shipped, "--diff") == [
+        "missing: type public.pair",
+        "--- project",
+        "+++ database",
+        "@@ -1,2 +0,0 @@",
+        "-a integer",
+        "-b text",
+        "changed (columns): table public.people",
+        "--- project",
+        "+++ database",
+        "@@ -1,3 +1,4 @@",
+        "+by_hand text",
+        " id bigint NOT NULL GENERATED ALWAYS AS IDENTITY",
+        " mood public.mood",
+        " name text NOT NULL",
+        "extra: table public.more",
+        "--- project",
+        "+++ database",
+        "@@ -0,0 +1 @@",
+        "+a integer",
+        f"{COUNTED}: 1 changed, 1 missing, 1 extra",
+        NEXT,
+    ]
+
+
+def test_a_program_is_told_the_same(shipped: Shipped) -> None:
+    shipped.query("ALTER SEQUENCE numbers INCREMENT BY 6")
+    told = json.loads(shipped.ok("pgpipe", "status", "--tables", "--json").output)
+    del told["database"]
+    assert told == {
+        "compared": 10,
+        "unmade": [],
+        "pending": 0,
+        "notes": [],
+        "objects": [
+            {
+                "kind": "SEQUENCE",
+                "object": "public.numbers",
+                "state": "changed",
+                "parts": ["options"],
+                "file": None,
+                "diff": [
+                    "--- project",
+                    "+++ database",
+                    "@@ -1,2 +1,2 @@",
+                    " AS bigint",
+                    "-INCREMENT BY 5",
+                    "+INCREMENT BY 6",
+                ],
+            }
+        ],
+    }
+
+
+def test_a_nightly_job_is_red_where_a_table_was_changed_by_hand(shipped: Shipped) -> None:
+    strict = ("pgpipe", "status", "--tables", "--check")
+    assert "as the project made them" in shipped.ok(*strict).output
+    shipped.query("ALTER TABLE people DROP mood")
+    red = shipped.alembic(*strict)
+    assert red.code == 6
+    assert "changed (columns): table public.people" in red.output
+    told = shipped.alembic(*strict, "--json")
+    assert told.code == 6
+    assert json.loads(told.output)["objects"][0]["object"] == "public.people"
+    assert shipped.alembic("pgpipe", "status", "--tables").code == 0
+
+
+def test_partitions_of_one_side_alone_are_no_drift(shipped: Shipped) -> None:
+    shipped.query(
+        "DROP TABLE days_1; CREATE TABLE days_3 PARTITION OF days "
+        "FOR VALUES FROM ('2026-03-01') TO ('2026-04-01')"
+    )
+    assert lines(shipped) == [
+        "6 tables, 1 sequence, 2 types compared: as the project made them"
+    ]
+    shipped.query("CREATE INDEX ON days_2 (id); CREATE INDEX ON days_3 (id)")
+    assert states(shipped) == {"public.days_2": ("changed", ["indexes"])}
+    shipped.query("ALTER TABLE days ADD by_hand text; ALTER TABLE days DETACH PARTITION days_3")
+    assert states(shipped) == {
+        "public.days": ("changed", ["columns"]),
+        "public.days_2": ("changed", ["indexes"]),
+        "public.days_3": ("extra", []),
+    }
+
+
+def test_columns_in_another_order_are_no_drift(shipped: Shipped) -> None:
+    shipped.query(
+        "ALTER TABLE people DROP name; ALTER TABLE people ADD name text NOT NULL;"
+        "CREATE INDEX people_by_name ON people (name)"
+    )
+    assert states(shipped) == {}
+
+
+def test_schemas_that_the_project_makes_nothing_in_are_not_looked_at(shipped: Shipped) -> None:
+    shipped.query("CREATE SCHEMA app; CREATE TABLE app.theirs (id integer)")
+    assert states(shipped) == {}
+    shipped.source("002_ours", "CREATE SCHEMA IF NOT EXISTS app; CREATE TABLE app.ours ();")
+    shipped.ship()
+    assert states(shipped) == {"app.theirs": ("extra", [])}
+
+
+def test_what_is_pending_is_not_drift(shipped: Shipped) -> None:
+    shipped.wrapped(**{"002_more": "ALTER TABLE public.people ADD more text;"})
+    assert lines(shipped) == [
+        "1 pending revision not run here, and not counted",
+        f"{COUNTED}: as the project made them",
+    ]
+    shipped.ok("upgrade", "head")
+    assert lines(shipped) == [f"{COUNTED}: as the project made them"]
+
+
+def test_what_was_skipped_here_is_said(shipped: Shipped) -> None:
+    shipped.query("INSERT INTO people (name) VALUES ('Ada'), ('Ada')")
+    shipped.wrapped(
+        **{
+            "002_one": "CREATE UNIQUE INDEX one_each ON public.people (name);",
+            "003_more": "CREATE TABLE public.more ();",
+        }
+    )
+    assert shipped.upgrade().code == 1
+    shipped.ok("pgpipe", "skip", "002_one", "--reason", "later")
+    shipped.ok("upgrade", "head")
+    shipped.rehearse()
+    said = "passed over here (1 {}): what such a one makes may be called missing"
+    assert lines(shipped)[:2] == [
+        "changed (indexes): table public.people",
+        f"note: 1 revision {said.format('SKIPPED')}",
+    ]
+    assert f"note: 1 revision {said.format('SKIPPED')}" in lines(shipped, "--routines")
+    shipped.ok("pgpipe", "retry", "002_one")
+    assert f"note: 1 revision {said.format('RETRY')}" in lines(shipped)
+    shipped.query("DELETE FROM people")
+    shipped.ok("upgrade", "head")
+    assert lines(shipped) == [
+        "8 tables, 1 sequence, 2 types compared: as the project made them"
+    ]
+
+
+def test_servers_of_two_versions_are_said(shipped: Shipped) -> None:
+    with mock.patch.object(drift, "_major", side_effect=[14, 15]):
+        assert lines(shipped) == [
+            VERSIONS,
+            f"{COUNTED}: as the project made them",
+        ]
+
+
+def test_routines_and_tables_are_counted_apart(shipped: Shipped) -> None:
+    shipped.write("alembic/routines/names.sql", VIEW)
+    shipped.ship()
+    shipped.query("COMMENT ON VIEW names IS 'changed'; DROP TABLE cache")
+    assert lines(shipped, "--routines") == [
+        "changed (comment): view public.names · alembic/routines/names.sql",
+        "missing: table public.cache",
+        "1 object compared: 1 changed",
+        f"{COUNTED}: 1 missing",
+        NEXT_OF_ROUTINES,
+        NEXT,
+    ]
+    assert found(shipped).keys() == {"public.cache"}
+    both = found(shipped, "--routines")
+    assert both["public.names"]["file"] == "alembic/routines/names.sql"
+    assert both["public.cache"]["file"] is None
+    routines = json.loads(shipped.ok("pgpipe", "status", "--routines", "--json").output)
+    assert [one["object"] for one in routines["objects"]] == ["public.names"]
+    assert routines["compared"] == 1
+
+
+@pytest.mark.parametrize("schema", ["public", "pgpipe"])
+def test_the_tool_s_own_tables_are_left_out(
+    tmp_path: Path, database: URL, second_database: URL, schema: str
+) -> None:
+    project = Shipped(tmp_path, database)
+    project.rehearse_in(second_database, schema=schema)
+    env = (tmp_path / "alembic/env.py").read_text("utf-8")
+    named = env.replace("\nrun(context)", "\nrun(context, version_table='shop_version')")
+    project.write("alembic/env.py", named)
+    project.source("001_tables", TABLES)
+    project.ship()
+    assert project.scalar(f"SELECT count(*) FROM {schema}.shop_version") == 1
+    assert lines(project) == [f"{COUNTED}: as the project made them"]
+    # Whatever becomes of them is for other commands to say.
+    project.query(f"ALTER TABLE {schema}.migrations ADD by_hand text")
+    assert lines(project) == [f"{COUNTED}: as the project made them"]
+    # One of the same name elsewhere is somebody's.
+    other = {"public": "pgpipe", "pgpipe": "public"}[schema]
+    project.query(f"CREATE SCHEMA IF NOT EXISTS {other}; CREATE TABLE {other}.migrations ()")
+    assert states(project).keys() == ({"public.migrations"} if other == "public" else set())
+
+
+def test_nothing_is_compared_where_no_table_was_made(project: Project) -> None:
+    assert lines(project) == ["no table of the project has been made here"]
+    assert lines(project, "--routines") == [
+        "no routine of the project has been run here",
+        "no table of the project has been made here",
+    ]
+
+
+def test_a_project_that_makes_no_table_says_so(
+    tmp_path: Path, database: URL, second_database: URL
+) -> None:
+    project = Shipped(tmp_path, database)
+    project.rehearse_in(second_database)
+    project.source("001_nothing", "SELECT 1;")
+    project.ship()
+    project.query("CREATE TABLE theirs ()")
+    assert lines(project) == ["no table of the project has been made here"]
+
+
+def test_the_database_is_only_read(shipped: Shipped) -> None:
+    shipped.query("ALTER TABLE people ADD by_hand text")
+    before = shipped.scalar("SELECT max(xmin::text::bigint) FROM pg_catalog.pg_class")
+    assert len(found(shipped)) == 1
+    assert shipped.scalar("SELECT max(xmin::text::bigint) FROM pg_catalog.pg_class") == before
