@@ -1,1 +1,1 @@
-"""Objects that people edit in place, routines and their kin: what a database holds of them."""
+"""What a database holds: routines and their kin, which people edit in place, and tables."""
