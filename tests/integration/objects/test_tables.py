@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from sqlalchemy import Connection, create_engine, event
@@ -163,16 +164,38 @@ def test_a_structure_is_described_whole(connection: Connection) -> None:
     assert {one.name for one in structures if one.is_partition} == {"p1", "p2"}
 
 
-@pytest.mark.parametrize("major", MAJORS)
-def test_servers_of_all_versions_describe_it_alike(major: int) -> None:
+@contextmanager
+def server(major: int) -> Iterator[Connection]:
+    """Give a connection to a server of a major version."""
     if not binaries_of(major).exists():
         pytest.skip(f"no PostgreSQL {major} in .pg; fetch it with: make versions-proof")
-    with server_of(major, {}) as server:
-        engine = create_engine(server.url(), poolclass=NullPool)
+    with server_of(major, {}) as running:
+        engine = create_engine(running.url(), poolclass=NullPool)
         with engine.connect() as opened:
-            opened.execution_options(isolation_level="AUTOCOMMIT", no_parameters=True)
-            opened.exec_driver_sql(ALL)
-            assert described(read_structures(opened)) == DESCRIBED
+            yield opened.execution_options(isolation_level="AUTOCOMMIT", no_parameters=True)
+
+
+@pytest.mark.parametrize("major", MAJORS)
+def test_servers_of_all_versions_describe_it_alike(major: int) -> None:
+    with server(major) as connection:
+        connection.exec_driver_sql(ALL)
+        assert described(read_structures(connection)) == DESCRIBED
+
+
+def test_what_only_newer_servers_have_is_described() -> None:
+    with server(18) as connection:
+        connection.exec_driver_sql(
+            "CREATE TABLE t (a integer, b integer GENERATED ALWAYS AS (1) VIRTUAL,"
+            "UNIQUE NULLS NOT DISTINCT (a), CHECK (a > 0) NOT ENFORCED);"
+            "ALTER TABLE t ADD CONSTRAINT given NOT NULL a NOT VALID"
+        )
+        [table] = read_structures(connection)
+    assert table.text.splitlines() == [
+        "a integer NOT NULL NOT VALID",
+        "b integer GENERATED ALWAYS AS (1) VIRTUAL",
+        "CONSTRAINT t_a_check CHECK ((a > 0)) NOT ENFORCED",
+        "CONSTRAINT t_a_key UNIQUE NULLS NOT DISTINCT (a)",
+    ]
 
 
 def test_the_session_s_settings_change_nothing(connection: Connection) -> None:
