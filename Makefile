@@ -55,7 +55,8 @@ test: lint types
 # Fetches 10 MB a version into .pg, once; from then on `make test` asks them too.
 versions-proof: $(INSTALLED_DEV)
 	@$(BIN)/python -m tests.versions
-	@$(BIN)/python -m pytest tests/integration/source/test_servers_agree.py $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest tests/integration/source/test_servers_agree.py \
+		tests/integration/objects/test_tables.py $(PYTEST_ARGS)
 
 # Installs each release that pyproject.toml allows into .alembic-releases, once.
 alembic-proof: $(INSTALLED_DEV)
