@@ -7,27 +7,30 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from alembic_pgpipe.errors import RevisionError, SourceError
 from alembic_pgpipe.model import Revision, Status
 from alembic_pgpipe.objects.heads import heads
+from alembic_pgpipe.routines.sections import sections
 from alembic_pgpipe.routines.working import names_in_snapshot
 from alembic_pgpipe.run.known import Known
 from alembic_pgpipe.run.step import Sources
 from alembic_pgpipe.settings import Settings
-from alembic_pgpipe.source.files import is_snapshot
+from alembic_pgpipe.source.files import SEVERAL, is_snapshot
+from alembic_pgpipe.source.reader import Statement, read_statements
+from alembic_pgpipe.source.text import decode
 
 
 def refuse_skipped_back(revisions: Iterable[Revision], known: Known, sources: Sources) -> None:
-    """Raise RevisionError where the undo of a snapshot is the text of a skipped version.
+    """Raise RevisionError where a skipped version of a routine file would be live again.
 
-    ``wrap`` wrote that undo, and could not know what a database would skip.
+    ``wrap`` writes the version before as the undo of a snapshot, and cannot know what a
+    database will skip.  ``revisions`` are to be undone in this order.
     """
     undone = [one for one in revisions if one.source and is_snapshot(one.source)]
     if not undone:
         return
-    before = _versions_before(known.revisions.all(), sources.settings)
-    pairs = [(one, older) for one in undone for older in before[one.id]]
-    history = known.history(older for _, older in pairs)
-    for one, older in pairs:
+    back = tuple(_brought_back(undone, known.revisions.all(), sources.settings))
+    history = known.history(older for _, _, older in back)
+    for one, name, older in back:
         is_skipped = history.status(older.id) is Status.SKIPPED
-        if is_skipped and _is_text_of(one, older, sources):
+        if is_skipped and _is_text_of(one, name, older, sources):
             raise RevisionError(
                 f"Revision {one.id} ({one.name}) cannot be downgraded: its undo, {one.undo}, "
                 f"brings back {older.id} ({older.name}), which is SKIPPED here. Nothing was "
@@ -36,32 +39,61 @@ def refuse_skipped_back(revisions: Iterable[Revision], known: Known, sources: So
             )
 
 
+def _brought_back(
+    undone: Sequence[Revision], everything: Sequence[Revision], settings: Settings
+) -> Iterator[tuple[Revision, str, Revision]]:
+    """Yield which revision's undo brings a routine file back to which version, in the end.
+
+    What an older revision of the same downgrade undoes as well does not stay.
+    """
+    last = {name: one for one in undone for name in _names(settings, one)}
+    before = _versions_before(everything, settings)
+    for name, one in last.items():
+        if older := before[one.id].get(name):
+            yield one, name, older
+
+
 def _versions_before(
     everything: Sequence[Revision], settings: Settings
-) -> Mapping[str, tuple[Revision, ...]]:
-    """Return by a revision's id the versions that its routine files had before it."""
+) -> Mapping[str, Mapping[str, Revision]]:
+    """Return by a revision's id, and by file, the version that each of its files had before."""
     latest: dict[str, Revision] = {}
     before = {}
     for revision in everything:
-        names = sorted(names_in_snapshot(settings, revision.source or ""))
-        before[revision.id] = tuple(latest[name] for name in names if name in latest)
+        names = _names(settings, revision)
+        before[revision.id] = {name: latest[name] for name in names if name in latest}
         latest |= dict.fromkeys(names, revision)
     return before
 
 
-def _is_text_of(undone: Revision, older: Revision, sources: Sources) -> bool:
-    """Return whether an undo creates all that an older version creates, word for word.
+def _names(settings: Settings, revision: Revision) -> frozenset[str]:
+    try:
+        return names_in_snapshot(settings, revision.source or "")
+    except SourceError:
+        # That nothing is known of this one is no reason to refuse another.
+        return frozenset()
+
+
+def _is_text_of(undone: Revision, name: str, older: Revision, sources: Sources) -> bool:
+    """Return whether an undo creates all that an older version of a file creates.
 
     One that somebody wrote for this very case does not.
     """
     try:
         undo = {one.text for one in sources.load(undone.undo or "").statements()}
-        created = set(_created(older, sources))
+        created = set(_created(name, older, sources))
     except SourceError:
         return False
     return bool(created) and created <= undo
 
 
-def _created(revision: Revision, sources: Sources) -> Iterator[str]:
-    statements = sources.load(revision.source or "").statements()
+def _created(name: str, revision: Revision, sources: Sources) -> Iterator[str]:
+    """Yield the statements with which a snapshot creates the objects of one file."""
+    source = revision.source or ""
+    statements: Iterable[Statement] = sources.load(source).statements()
+    if source.endswith(SEVERAL):
+        path = sources.settings.sources / source
+        texts = sections(decode(path.read_bytes(), source))
+        own = "".join(text for file, _, text in texts if file == name)
+        statements = read_statements(own, source)
     yield from (statement.text for statement, _ in heads(statements))

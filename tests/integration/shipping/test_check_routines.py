@@ -264,10 +264,7 @@ def test_a_file_that_the_server_refuses_is_a_problem(project: Project) -> None:
     assert first.startswith(
         "alembic/routines/sub/bad.sql:2:77: function public.missing() does not exist (42883). "
     )
-    assert (
-        last
-        == "2 changed routine files run on a scratch server: 1 problem"
-    )
+    assert last == "2 changed routine files run on a scratch server: 1 problem"
 
 
 @pytest.mark.usefixtures("shared_rehearsal")

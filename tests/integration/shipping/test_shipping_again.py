@@ -793,3 +793,33 @@ def test_an_undo_that_somebody_wrote_for_that_is_run(kept_out: Project) -> None:
     wrapper.write_text(text)
     kept_out.ok("downgrade", "-1")
     assert kept_out.scalar("SELECT answer()") == 1
+
+
+def test_a_downgrade_that_goes_below_the_skipped_version_is_run(kept_out: Project) -> None:
+    kept_out.ok("downgrade", "base")
+    assert kept_out.scalar("SELECT to_regproc('answer')") is None
+
+
+def test_a_skipped_version_among_several_does_not_come_back(project: Project) -> None:
+    other = ANSWERS.replace("answer", "other")
+    shipped(project, answer=ANSWERS.format(1), other=other.format(1))
+    texts = {"answer": ANSWERS.format(2), "other": other.format(2)}
+    shipped(project, "--together", "-m", "both", **texts)
+    project.ok("downgrade", "-1")
+    both = project.ok("heads").output.split()[0]
+    project.ok("pgpipe", "skip", both, "--reason", "it was wrong")
+    shipped(project, answer=ANSWERS.format(3))
+    result = project.alembic("downgrade", "-1")
+    assert result.code == 1
+    assert "which is SKIPPED here" in result.text
+    assert project.scalar("SELECT answer()") == 3
+
+
+def test_a_snapshot_that_cannot_be_read_holds_up_no_other(project: Project) -> None:
+    texts = {name: ANSWERS.replace("answer", name).format(1) for name in ("one", "two")}
+    shipped(project, "--together", "-m", "both", **texts)
+    shipped(project, answer=ANSWERS.format(1))
+    (snapshot,) = project.folder.glob("alembic/sql/*.routines.sql")
+    snapshot.write_bytes(b"\xff")
+    project.ok("downgrade", "-1")
+    assert project.scalar("SELECT to_regproc('answer')") is None
