@@ -95,9 +95,10 @@ class Pipeline:
         step, alembic = planned.step, planned.alembic
         if step is None or step.upwards or not isinstance(alembic, RevisionStep):
             return None
+        sources, revision = self.planner.sources, step.revision
         joins = alembic.revision.is_merge_point and step.source is None
-        says_skip = self.planner.sources.facts(step.revision).skip
-        return None if joins or says_skip else step.revision
+        stays_away = sources.facts(revision).skip or sources.is_gone(revision)
+        return None if joins or stays_away else revision
 
     def _refuse_escapes(self) -> None:
         """Refuse, ahead of the first step, what this database would read in another way."""
