@@ -11,6 +11,7 @@ from alembic.config import Config
 from sqlalchemy import Connection
 
 from alembic_pgpipe.environment.visit import Visit
+from alembic_pgpipe.ledger.history import History
 from alembic_pgpipe.ledger.tables import NAMES
 from alembic_pgpipe.model import Status
 from alembic_pgpipe.objects.heads import Head, heads
@@ -98,7 +99,8 @@ def drift(config: Config, *, routines: bool = True, tables: bool = False) -> Dri
         )
         return DriftReport(run.database, run.pending, of_routines, of_tables, (), run.notes)
     # env.py may run for one database at a time: the rehearsal's is done when it is there.
-    with rehearsal(config, to=run.revisions if run.pending else None) as rehearsed:
+    to = run.revisions if run.pending else None
+    with rehearsal(config, to=to, left_out=run.passed_over) as rehearsed:
         comparison = _Comparison(run, Stage(rehearsed), routines, tables)
         return visit_project(config, comparison.report)
 
@@ -107,12 +109,14 @@ def drift(config: Config, *, routines: bool = True, tables: bool = False) -> Dri
 class _Run:
     """What was run on the database: up to which revisions, and what its snapshots create.
 
-    ``copies`` are the working copies that say what was run.
+    ``passed_over`` were not, though ``alembic_version`` has passed them.  ``copies`` are the
+    working copies that say what was run.
     """
 
     database: str
     revisions: tuple[str, ...]
     pending: int
+    passed_over: frozenset[str]
     notes: tuple[str, ...]
     heads: tuple[Head, ...]
     copies: tuple[ReadCopy, ...]
@@ -125,19 +129,19 @@ def _what_was_run(visit: Visit, *, routines: bool) -> _Run:
         pending = [one for one in visit.revisions.all() if one.id not in applied]
         created = tuple(_created(visit, applied)) if routines else ()
         copies = tuple(_copies_run(visit, applied)) if routines else ()
-        notes = tuple(_passed_over(ledger, applied))
-        return _Run(ledger.database.label, now, len(pending), notes, created, copies)
+        history = ledger.history()
+        passed = frozenset(id_ for id_ in applied if history.status(id_) in PASSED_OVER)
+        notes, label = tuple(_passed_over(history, passed)), ledger.database.label
+        return _Run(label, now, len(pending), passed, notes, created, copies)
 
 
-def _passed_over(ledger: OpenLedger, applied: frozenset[str]) -> Iterator[str]:
-    history = ledger.history()
-    statuses = Counter(history.status(revision) for revision in applied)
+def _passed_over(history: History, passed: frozenset[str]) -> Iterator[str]:
+    statuses = Counter(history.status(revision) for revision in passed)
     counts = [f"{statuses[one]} {one.value}" for one in PASSED_OVER if statuses[one]]
     if counts:
-        number = sum(statuses[one] for one in PASSED_OVER)
         yield (
-            f"{counted(number, 'revision')} passed over here ({', '.join(counts)}): what such "
-            "a one makes may be called missing"
+            f"{counted(len(passed), 'revision')} passed over here ({', '.join(counts)}): what "
+            "such a one makes may be called missing"
         )
 
 

@@ -30,27 +30,41 @@ class State:
 NOTHING = State()
 
 
-def compared(visit: Visit, history: History, state: State, watched: frozenset[str]) -> State:
-    """Return the state of a database beside that of the history."""
+def compared(
+    visit: Visit,
+    history: History,
+    state: State,
+    watched: frozenset[str],
+    left_out: Collection[str],
+) -> State:
+    """Return the state of a database beside that of the history.
+
+    It may have passed over those that are ``left_out``.
+    """
     revisions = visit.revisions
     try:
         applied = revisions.applied(state.heads)
         wanted = revisions.applied(state.wanted)
     except RevisionError:
         return state
-    usable = bool(applied) and applied <= wanted and _is_beginning(visit, history, applied)
+    is_beginning = _is_beginning(visit, history, applied, left_out)
+    usable = bool(applied) and applied <= wanted and is_beginning
     seen = all(_is_seen(r, history) for r in revisions.all() if r.id in applied & watched)
     ahead = revisions.ids() - applied
     return replace(state, ahead=ahead, usable=usable and seen)
 
 
-def _is_beginning(visit: Visit, history: History, applied: Collection[str]) -> bool:
+def _is_beginning(
+    visit: Visit, history: History, applied: Collection[str], left_out: Collection[str]
+) -> bool:
     """Tell whether a database is what running the history so far would make of it."""
     if any(row.status is not Status.WAITING for row in history.strangers):
         return False
     revisions, sources = visit.revisions, Sources(visit.settings)
     return _in_order(revisions, applied, history) and all(
-        _is_as_applied(r, history, sources) if r.id in applied else _is_untouched(r, history)
+        _is_as_applied(r, history, sources, left_out)
+        if r.id in applied
+        else _is_untouched(r, history)
         for r in revisions.all()
     )
 
@@ -69,10 +83,12 @@ def seen_in(revision: Revision, history: History) -> Seen | None:
     return read_seen(last.message)
 
 
-def _is_as_applied(revision: Revision, history: History, sources: Sources) -> bool:
+def _is_as_applied(
+    revision: Revision, history: History, sources: Sources, left_out: Collection[str]
+) -> bool:
     facts = sources.facts(revision)
     if history.status(revision.id) is Status.SKIPPED:
-        return facts.skip
+        return facts.skip or revision.id in left_out
     last = history.last_try(revision.id, Direction.UPGRADE)
     return (
         last is not None and last.outcome is Outcome.SUCCESS and last.checksum == facts.checksum

@@ -8,7 +8,7 @@ The project's own database has no part in it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -144,27 +144,35 @@ class Rehearsal:
 
 @contextmanager
 def rehearsal(
-    config: Config, to: Sequence[str] | None = None, upcoming: Upcoming | None = None
+    config: Config,
+    to: Sequence[str] | None = None,
+    upcoming: Upcoming | None = None,
+    left_out: Collection[str] = (),
 ) -> Iterator[Rehearsal]:
     """Give a database at the heads, or at the revisions ``to``, to try things in.
 
     ``to`` are full revision ids.  None of the ``upcoming`` may fail at its place, where
     others may be passed over and tried in the end; on the scratch server their undo is tried
-    too.  The project's scratch server runs as long as the context lasts; where
-    ``pgpipe.rehearsal_url`` is set, that database is used instead, and what is ahead of it is
-    run in the transaction.  Raises RehearsalError where the state cannot be reached,
-    UnreachableError where no server can be had, LockError where another command keeps the
-    scratch server.
+    too.  Those that are ``left_out`` need not run: the scratch server passes one over that
+    fails, a copy that lacks it goes without.  The project's scratch server runs as
+    long as the context lasts; where ``pgpipe.rehearsal_url`` is set, that database is used
+    instead, and what is ahead of it is run in the transaction.  Raises RehearsalError where
+    the state cannot be reached, UnreachableError where no server can be had, LockError where
+    another command keeps the scratch server.
     """
     settings = read_settings(config)
     place = _on_scratch_server if settings.rehearsal_url is None else _in_copy
-    with place(config, settings, to, upcoming) as opened:
+    with place(config, settings, to, upcoming, left_out) as opened:
         yield opened
 
 
 @contextmanager
 def _on_scratch_server(
-    config: Config, settings: Settings, to: Sequence[str] | None, upcoming: Upcoming | None
+    config: Config,
+    settings: Settings,
+    to: Sequence[str] | None,
+    upcoming: Upcoming | None,
+    left_out: Collection[str],
 ) -> Iterator[Rehearsal]:
     pending = upcoming.pending if upcoming is not None else ()
     with (
@@ -174,7 +182,7 @@ def _on_scratch_server(
         name = _name(settings.url)
         elsewhere = _scratch(server.url(name).render_as_string())
         retried = upcoming.retried if upcoming is not None else ()
-        replay = Replay(config, elsewhere, pending, retried)
+        replay = Replay(config, elsewhere, pending, retried, left_out)
         administration = _scratch(server.url().render_as_string())
         with open_database(replace(settings, **administration.options), {}) as database:
             replay.bring(database, name, to)
@@ -187,12 +195,17 @@ def _on_scratch_server(
 
 @contextmanager
 def _in_copy(
-    config: Config, settings: Settings, to: Sequence[str] | None, upcoming: Upcoming | None
+    config: Config,
+    settings: Settings,
+    to: Sequence[str] | None,
+    upcoming: Upcoming | None,
+    left_out: Collection[str],
 ) -> Iterator[Rehearsal]:
     elsewhere = _given(str(settings.rehearsal_url))
     with ExitStack() as stack:
         with _said_of_the_copy():
-            steps = Replay(config, elsewhere).ahead(to, upcoming)
+            ahead = Replay(config, elsewhere).ahead(to, upcoming)
+            steps = [step for step in ahead if step.revision.id not in left_out]
             opened = stack.enter_context(_open(settings, elsewhere, Where.GIVEN))
             _run_there(opened, steps, settings, upcoming)
         yield _after(opened, len(steps), upcoming)

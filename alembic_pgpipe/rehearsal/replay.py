@@ -64,13 +64,15 @@ class Replay:
 
     Revisions that are ``pending`` must not fail at their place, and what they hold up is
     looked at; of others it is known that they went through somewhere, if not there.  Those
-    that are ``retried`` may go through behind the others.
+    that are ``retried`` may go through behind the others, and those that are ``left_out``
+    need not go through at all.
     """
 
     config: Config
     elsewhere: Elsewhere
     pending: Collection[str] = ()
     retried: Collection[str] = ()
+    left_out: Collection[str] = ()
 
     def ahead(
         self, to: Sequence[str] | None, upcoming: Upcoming | None = None
@@ -196,7 +198,8 @@ class Replay:
             with open_ledger(visit) as ledger:
                 wanted = visit.revisions.heads() if to is None else to
                 state = State(frozenset(ledger.heads), frozenset(wanted))
-                return compared(visit, ledger.history(), state, self._watched(visit))
+                watched = self._watched(visit)
+                return compared(visit, ledger.history(), state, watched, self.left_out)
 
         return self._look(look)
 
@@ -222,7 +225,8 @@ class Replay:
     ) -> None:
         """Run the history; what fails at its place is passed over, and tried in the end.
 
-        So it went where somebody has skipped a revision and retried it later.
+        So it went where somebody has skipped a revision and retried it later; who has only
+        skipped it does without.
         """
         targets = ("heads",) if to is None else to
         passed: dict[str, PgpipeError] = {}
@@ -238,6 +242,8 @@ class Replay:
             passed[failed] = error
             self._decide(failed, Status.SKIPPED)
         for failed, error in passed.items():
+            if failed in self.left_out:
+                continue
             self._decide(failed, Status.RETRY)
             if self._failure(run, database, server) is not None:
                 raise _not_replayed(error) from error

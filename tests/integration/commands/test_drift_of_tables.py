@@ -73,6 +73,12 @@ def states(project: Project, *options: str) -> dict[str, tuple[str, list[str]]]:
     return {name: (one["state"], one["parts"]) for name, one in objects.items()}
 
 
+def kept_since(project: Project) -> int:
+    """Return the oid of the rehearsal's database: one that was made anew has another."""
+    databases = project.folder / ".pgpipe/rehearsal/data/base"
+    return max(int(one.name) for one in databases.iterdir() if one.name.isdecimal())
+
+
 def test_what_the_project_made_has_not_drifted(shipped: Shipped) -> None:
     assert lines(shipped) == [f"{COUNTED}: as the project made them"]
     # On a scratch server of its own, which runs the history from the base.
@@ -247,6 +253,45 @@ def test_what_was_skipped_here_is_said(shipped: Shipped) -> None:
     assert lines(shipped) == [
         "8 tables, 1 sequence, 2 types compared: as the project made them"
     ]
+
+
+def test_what_was_skipped_because_it_cannot_run_is_left_out(shipped: Shipped) -> None:
+    shipped.configure(rehearsal_url="")
+    shipped.wrapped(
+        **{
+            "002_bad": "ALTER TABLE public.nowhere ADD more text;",
+            "003_more": "CREATE TABLE public.more ();",
+        }
+    )
+    assert shipped.upgrade().code == 1
+    shipped.ok("pgpipe", "skip", "002_bad", "--reason", "bad")
+    shipped.ok("upgrade", "head")
+    said = (
+        "note: 1 revision passed over here (1 {}): what such a one makes may be called missing"
+    )
+    same = "8 tables, 1 sequence, 2 types compared: as the project made them"
+    assert lines(shipped) == [said.format("SKIPPED"), same]
+    kept = kept_since(shipped)
+    assert lines(shipped, "--routines")[-1] == same
+    shipped.ok("pgpipe", "retry", "002_bad")
+    assert lines(shipped) == [said.format("RETRY"), same]
+    assert kept_since(shipped) == kept
+    # What can be run again is in the next rehearsal.
+    shipped.source("002_bad", "CREATE TABLE public.nowhere ();")
+    shipped.ok("upgrade", "head")
+    assert lines(shipped) == [
+        "9 tables, 1 sequence, 2 types compared: as the project made them"
+    ]
+    shipped.write("alembic/routines/names.sql", VIEW)
+    shipped.ok("pgpipe", "wrap")
+
+
+def test_an_older_copy_runs_nothing_that_was_skipped_here(shipped: Shipped) -> None:
+    shipped.wrapped(**{"002_bad": "ALTER TABLE public.nowhere ADD more text;"})
+    assert shipped.upgrade().code == 1
+    shipped.ok("pgpipe", "skip", "002_bad", "--reason", "bad")
+    shipped.ok("upgrade", "head")
+    assert lines(shipped)[-1] == f"{COUNTED}: as the project made them"
 
 
 def test_servers_of_two_versions_are_said(shipped: Shipped) -> None:
