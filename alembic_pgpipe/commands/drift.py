@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from alembic_pgpipe.environment.visit import Visit
 from alembic_pgpipe.ledger.history import History
 from alembic_pgpipe.ledger.tables import NAMES
-from alembic_pgpipe.model import Status
+from alembic_pgpipe.model import Direction, Outcome, Status
 from alembic_pgpipe.objects.heads import Head, heads
 from alembic_pgpipe.objects.held import DatabaseObject, Named
 from alembic_pgpipe.objects.tables import Structure, TableKind, read_structures
@@ -131,7 +131,8 @@ def _what_was_run(visit: Visit, *, routines: bool) -> _Run:
         copies = tuple(_copies_run(visit, applied)) if routines else ()
         history = ledger.history()
         passed = frozenset(id_ for id_ in applied if history.status(id_) in PASSED_OVER)
-        notes, label = tuple(_passed_over(history, passed)), ledger.database.label
+        notes = (*_passed_over(history, passed), *_half_done(visit, history))
+        label = ledger.database.label
         return _Run(label, now, len(pending), passed, notes, created, copies)
 
 
@@ -142,6 +143,17 @@ def _passed_over(history: History, passed: frozenset[str]) -> Iterator[str]:
         yield (
             f"{counted(len(passed), 'revision')} passed over here ({', '.join(counts)}): what "
             "such a one makes may be called missing"
+        )
+
+
+def _half_done(visit: Visit, history: History) -> Iterator[str]:
+    for one in visit.revisions.all():
+        last = history.open_try(one.id, Direction.UPGRADE)
+        if last is None or last.outcome is Outcome.SUCCESS or last.left_standing is None:
+            continue
+        yield (
+            f"{one.id} ({one.name}) is half done: {last.left_standing}; what it made may be "
+            "called changed or extra"
         )
 
 

@@ -294,6 +294,32 @@ def test_an_older_copy_runs_nothing_that_was_skipped_here(shipped: Shipped) -> N
     assert lines(shipped)[-1] == f"{COUNTED}: as the project made them"
 
 
+def test_what_a_half_done_revision_made_is_said_to_be_its_own(shipped: Shipped) -> None:
+    shipped.query("INSERT INTO people (name) VALUES ('Ada'), ('Ada')")
+    shipped.wrapped(
+        **{
+            "002_half": "CREATE INDEX CONCURRENTLY by_mood ON public.people (mood);\n"
+            "CREATE UNIQUE INDEX CONCURRENTLY one_each ON public.people (name);"
+        }
+    )
+    assert shipped.upgrade().code == 1
+    half = (
+        "note: f174712e9295 (002_half) is half done: 1 of 2 statements are done; what it made "
+        "may be called changed or extra"
+    )
+    assert half in lines(shipped)
+    assert half in lines(shipped, "--routines")
+    shipped.ok("pgpipe", "skip", "002_half", "--reason", "later")
+    assert half in lines(shipped)
+    shipped.ok("upgrade", "head")
+    assert half in lines(shipped)
+    shipped.query("DELETE FROM people")
+    shipped.ok("pgpipe", "retry", "002_half")
+    shipped.ok("upgrade", "head")
+    shipped.configure(rehearsal_url="")
+    assert lines(shipped) == [f"{COUNTED}: as the project made them"]
+
+
 def test_servers_of_two_versions_are_said(shipped: Shipped) -> None:
     with mock.patch.object(drift, "_major", side_effect=[14, 15]):
         assert lines(shipped) == [
