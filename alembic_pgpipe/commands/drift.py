@@ -28,6 +28,7 @@ from alembic_pgpipe.shipping.drift import (
     own_objects,
     without_lone_partitions,
 )
+from alembic_pgpipe.shipping.settings_apart import settings_apart
 from alembic_pgpipe.shipping.stage import Stage
 from alembic_pgpipe.showable import counted
 from alembic_pgpipe.source.checksum import checksum
@@ -188,13 +189,14 @@ class _Comparison:
     def report(self, visit: Visit) -> DriftReport:
         """Compare the project's database with it."""
         with open_ledger(visit) as ledger:
+            tables = self._tables(ledger) if self.tables else None
             return DriftReport(
                 self.run.database,
                 self.run.pending,
                 self._routines(ledger) if self.routines else None,
-                self._tables(ledger) if self.tables else None,
+                tables,
                 tuple(self._unmade()) if self.routines else (),
-                (*self.run.notes, *(self._versions(ledger) if self.tables else ())),
+                (*self.run.notes, *self._of_servers(ledger, tables)),
             )
 
     @property
@@ -222,6 +224,15 @@ class _Comparison:
         for copy in self.run.copies:
             if not any(map(copy.creates, made)):
                 yield copy.shown
+
+    def _of_servers(self, ledger: OpenLedger, tables: Compared | None) -> Iterator[str]:
+        if tables is None:
+            return
+        yield from self._versions(ledger)
+        # Where nothing is called drift, nothing is called so for a setting.
+        if tables.found:
+            with ledger.database.connect(own=False) as connection:
+                yield from settings_apart(connection, self._rehearsed)
 
     def _versions(self, ledger: OpenLedger) -> Iterator[str]:
         here, there = _major(ledger.connection), _major(self._rehearsed)

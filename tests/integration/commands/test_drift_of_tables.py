@@ -320,6 +320,46 @@ def test_what_a_half_done_revision_made_is_said_to_be_its_own(shipped: Shipped) 
     assert lines(shipped) == [f"{COUNTED}: as the project made them"]
 
 
+def test_settings_that_decide_otherwise_are_said_where_something_drifted(
+    shipped: Shipped,
+) -> None:
+    name = shipped.url.database if isinstance(shipped.url, URL) else None
+    shipped.query(
+        f"ALTER DATABASE {name} SET search_path = app, public; CREATE SCHEMA app;"
+        f"ALTER DATABASE {name} SET timezone = 'Europe/Zurich';"
+        f"ALTER DATABASE {name} SET datestyle = 'ISO, DMY';"
+        f"ALTER DATABASE {name} SET standard_conforming_strings = off"
+    )
+    assert lines(shipped) == [f"{COUNTED}: as the project made them"]
+    there = shipped.scalar("SELECT reset_val FROM pg_settings WHERE name = 'search_path'")
+    assert there == "app, public"
+    shipped.query("ALTER TABLE public.people ADD by_hand text")
+    told = json.loads(shipped.ok("pgpipe", "status", "--tables", "--json").output)
+    with shipped.other() as other:
+        zone = other.scalar("SELECT current_setting('TimeZone')")
+        path = other.scalar("SELECT current_setting('search_path')")
+        style = other.scalar("SELECT current_setting('DateStyle')")
+    because = "tables may be called missing or changed for it"
+    assert told["notes"] == [
+        f"TimeZone is Europe/Zurich in the database, {zone} in the rehearsal: {because}",
+        f"search_path is app, public in the database, {path} in the rehearsal: {because}",
+        f"DateStyle is ISO, DMY in the database, {style} in the rehearsal: {because}",
+        f"standard_conforming_strings is off in the database, on in the rehearsal: {because}",
+    ]
+
+
+def test_two_names_of_one_time_zone_are_not_said(shipped: Shipped) -> None:
+    here = shipped.url.database if isinstance(shipped.url, URL) else None
+    with shipped.other() as other:
+        there = other.scalar("SELECT current_database()")
+    for name, zone in ((here, "UTC"), (there, "Etc/UTC")):
+        shipped.query(f"ALTER DATABASE {name} SET timezone = '{zone}'")
+    shipped.query("ALTER TABLE people ADD by_hand text")
+    assert not any(line.startswith("note:") for line in lines(shipped))
+    shipped.query(f"ALTER DATABASE {there} SET timezone = 'Europe/Lisbon'")
+    assert any(line.startswith("note: TimeZone is UTC in") for line in lines(shipped))
+
+
 def test_servers_of_two_versions_are_said(shipped: Shipped) -> None:
     with mock.patch.object(drift, "_major", side_effect=[14, 15]):
         assert lines(shipped) == [
