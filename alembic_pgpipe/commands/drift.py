@@ -30,6 +30,7 @@ from alembic_pgpipe.shipping.drift import (
 )
 from alembic_pgpipe.shipping.settings_apart import settings_apart
 from alembic_pgpipe.shipping.stage import Stage
+from alembic_pgpipe.shipping.wording import in_words_of_project
 from alembic_pgpipe.showable import counted
 from alembic_pgpipe.source.checksum import checksum
 from alembic_pgpipe.source.files import is_snapshot
@@ -216,7 +217,8 @@ class _Comparison:
             read_structures(self._rehearsed, ledgers),
             read_structures(ledger.connection, ledgers),
         )
-        drifted = find_structure_drift(project, database)
+        worded = in_words_of_project(project, database, self.stage)
+        drifted = find_structure_drift(project, worded)
         return Compared(_counts(project), tuple(map(FoundDrift, drifted)))
 
     def _unmade(self) -> Iterator[str]:

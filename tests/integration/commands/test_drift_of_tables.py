@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import URL
 
 from alembic_pgpipe.commands import drift
+from alembic_pgpipe.shipping import wording
 from tests.integration.commands.shipped import Shipped
 from tests.project import Project
 
@@ -46,6 +47,35 @@ VERSIONS = (
     "note: the database is on PostgreSQL 14, the rehearsal on 15: they may word one "
     "expression in two ways"
 )
+# What a server reads of these it words otherwise than what it read of a person's text.
+WORDED = """
+CREATE TABLE public."Odd % ""names" (s varchar(9) CHECK (s IN ('x', 'y')), n integer);
+CREATE INDEX "by % s" ON public."Odd % ""names" (lower(s)) WHERE s IN ('x', 'y');
+CREATE TABLE public.parts (s varchar(9) CHECK (s IN ('x', 'y'))) PARTITION BY LIST (s);
+CREATE TABLE public.parts_x PARTITION OF public.parts FOR VALUES IN ('x');
+CREATE UNIQUE INDEX parts_by_s ON public.parts (s) WHERE s IN ('x', 'y');
+"""
+# As a dump and its restore do.
+AGAIN = """
+DO $$
+DECLARE
+    one record;
+BEGIN
+    FOR one IN SELECT conname, conrelid::regclass AS of, pg_get_constraintdef(oid) AS def
+        FROM pg_constraint WHERE contype = 'c' AND conislocal AND conrelid > 16384
+    LOOP
+        EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', one.of, one.conname);
+        EXECUTE format('ALTER TABLE %s ADD CONSTRAINT %I %s', one.of, one.conname, one.def);
+    END LOOP;
+    FOR one IN SELECT indexrelid::regclass AS name, pg_get_indexdef(indexrelid) AS def
+        FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+        WHERE indpred IS NOT NULL AND NOT relispartition
+    LOOP
+        EXECUTE format('DROP INDEX %s', one.name);
+        EXECUTE replace(one.def, ' ON ONLY ', ' ON ');
+    END LOOP;
+END $$
+"""
 VIEW = "CREATE VIEW public.names AS SELECT name FROM public.people;\n"
 
 
@@ -77,6 +107,18 @@ def kept_since(project: Project) -> int:
     """Return the oid of the rehearsal's database: one that was made anew has another."""
     databases = project.folder / ".pgpipe/rehearsal/data/base"
     return max(int(one.name) for one in databases.iterdir() if one.name.isdecimal())
+
+
+def definitions(project: Project) -> list[Any]:
+    return [
+        text
+        for (text,) in project.query(
+            "SELECT pg_get_constraintdef(oid) FROM pg_constraint "
+            "WHERE contype = 'c' AND conrelid::regclass::text ~ 'Odd|parts$' "
+            "UNION ALL SELECT pg_get_indexdef(indexrelid) FROM pg_index "
+            "WHERE indpred IS NOT NULL AND indrelid::regclass::text ~ 'Odd|parts$'"
+        )
+    ]
 
 
 def test_what_the_project_made_has_not_drifted(shipped: Shipped) -> None:
@@ -200,6 +242,44 @@ def test_partitions_of_one_side_alone_are_no_drift(shipped: Shipped) -> None:
         "public.days_2": ("changed", ["indexes"]),
         "public.days_3": ("extra", []),
     }
+
+
+def test_what_a_restore_words_otherwise_is_no_drift(shipped: Shipped) -> None:
+    shipped.source("002_worded", WORDED)
+    shipped.ship()
+    same = ["10 tables, 1 sequence, 2 types compared: as the project made them"]
+    before = definitions(shipped)
+    shipped.query(AGAIN)
+    assert all(one not in definitions(shipped) for one in before)
+    assert lines(shipped) == same
+    shipped.query(AGAIN)
+    assert lines(shipped) == same
+    # A copy that was restored is compared with the database that it was made from.
+    with shipped.other() as other:
+        other.query(AGAIN)
+    with mock.patch.object(wording, "read_structures", side_effect=AssertionError):
+        assert lines(shipped) == same
+    shipped.query('DROP TABLE parts; DROP TABLE "Odd % ""names"')
+    shipped.query(WORDED)
+    assert lines(shipped) == same
+
+
+def test_what_differs_beside_other_words_is_drift(shipped: Shipped) -> None:
+    shipped.source("002_worded", WORDED)
+    shipped.ship()
+    shipped.query(AGAIN)
+    shipped.query(
+        "ALTER TABLE parts DROP CONSTRAINT parts_s_check, ADD CONSTRAINT parts_s_check "
+        "CHECK (s IN ('x', 'z')); DROP INDEX \"by % s\";"
+        'CREATE INDEX "by % s" ON "Odd % ""names" (lower(s)) WHERE s IN (\'x\', \'z\')'
+    )
+    drifted = found(shipped)
+    assert {name: one["parts"] for name, one in drifted.items()} == {
+        "public.parts": ["constraints"],
+        'public."Odd % ""names"': ["indexes"],
+    }
+    # What only is worded otherwise is not in the diff.
+    assert len(drifted["public.parts"]["diff"]) == 5
 
 
 def test_columns_in_another_order_are_no_drift(shipped: Shipped) -> None:
