@@ -46,9 +46,10 @@ DRIFT_NEXT = (
 NO_ROUTINE = "no routine of the project has been run here"
 NO_TABLE = "no table of the project has been made here"
 TABLES_NEXT = (
-    "next: what is to stay belongs in a new source, written so that it runs here as well (ADD "
+    "what is to stay belongs in a new source, written so that it runs here as well (ADD "
     "COLUMN IF NOT EXISTS …); take back the rest by hand"
 )
+MISSING_NEXT = "to have a missing one again, ship it in a new source (CREATE … IF NOT EXISTS)"
 STAMP_NEXT = (
     "next, here and in each database that holds them already: alembic stamp head\n"
     "and where they are missing: alembic upgrade head"
@@ -115,7 +116,15 @@ def _compared(report: DriftReport) -> Iterator[str]:
     if routines is not None and routines.found:
         yield DRIFT_NEXT
     if tables is not None and tables.found:
-        yield TABLES_NEXT
+        yield _next_of_tables(tables)
+
+
+def _next_of_tables(side: Compared) -> str:
+    from alembic_pgpipe.shipping.drift import Drifted
+
+    missing = [one.drift.state is Drifted.MISSING for one in side.found]
+    ways = ("" if all(missing) else TABLES_NEXT, MISSING_NEXT if any(missing) else "")
+    return f"next: {'; '.join(filter(None, ways))}"
 
 
 def _summed_up(side: Compared) -> str:

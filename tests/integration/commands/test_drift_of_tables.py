@@ -39,6 +39,7 @@ NEXT = (
     "next: what is to stay belongs in a new source, written so that it runs here as well (ADD "
     "COLUMN IF NOT EXISTS …); take back the rest by hand"
 )
+MISSING = "to have a missing one again, ship it in a new source (CREATE … IF NOT EXISTS)"
 NEXT_OF_ROUTINES = (
     "next: alembic pgpipe pull NAME keeps what the database holds; to have the project's "
     "again, ship it in a new source"
@@ -180,8 +181,13 @@ def test_a_diff_leads_from_the_project_to_the_database(shipped: Shipped) -> None
         "@@ -0,0 +1 @@",
         "+a integer",
         f"{COUNTED}: 1 changed, 1 missing, 1 extra",
-        NEXT,
+        f"{NEXT}; {MISSING}",
     ]
+
+
+def test_what_is_not_missing_is_kept_or_taken_back(shipped: Shipped) -> None:
+    shipped.query("CREATE TABLE more (a int)")
+    assert lines(shipped)[-1] == NEXT
 
 
 def test_a_program_is_told_the_same(shipped: Shipped) -> None:
@@ -458,7 +464,7 @@ def test_routines_and_tables_are_counted_apart(shipped: Shipped) -> None:
         "1 object compared: 1 changed",
         f"{COUNTED}: 1 missing",
         NEXT_OF_ROUTINES,
-        NEXT,
+        f"next: {MISSING}",
     ]
     assert found(shipped).keys() == {"public.cache"}
     both = found(shipped, "--routines")
