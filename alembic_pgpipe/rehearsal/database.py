@@ -162,7 +162,8 @@ def rehearsal(
     """
     settings = read_settings(config)
     place = _on_scratch_server if settings.rehearsal_url is None else _in_copy
-    with place(config, settings, to, upcoming, left_out) as opened:
+    gone_without = {*left_out, *(upcoming.left_out if upcoming is not None else ())}
+    with place(config, settings, to, upcoming, gone_without) as opened:
         yield opened
 
 

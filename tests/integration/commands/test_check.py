@@ -414,3 +414,15 @@ def test_check_notes_a_server_that_takes_no_writes(project: Project) -> None:
     )
     output = project.ok("pgpipe", "check", "--no-rehearsal").output
     assert output.startswith("note: an upgrade could write nothing here: this is a standby, or")
+
+
+def test_check_does_without_what_was_skipped_and_cannot_run(project: Project) -> None:
+    project.wrapped(a1=TABLE.format("a"), a2=FAILING)
+    assert project.upgrade().code == 1
+    project.ok("pgpipe", "skip", "a2", "--reason", "not here")
+    project.ok("upgrade", "head")
+    project.wrapped(a3=TABLE.format("c"))
+    for _ in range(2):
+        result = project.ok("pgpipe", "check")
+        assert last_line(result) == "1 pending revision run on a scratch server: no problems"
+        assert "cannot be replayed" not in result.output
