@@ -33,6 +33,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("rehearsal",),
     # Where working copies are tried in it.
     ("shipping",),
+    # Where a database is compared with it.
+    ("drift",),
     ("commands",),
     ("render",),
     ("cli", "plugin"),

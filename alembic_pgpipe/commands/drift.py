@@ -10,6 +10,15 @@ from functools import partial
 from alembic.config import Config
 from sqlalchemy import Connection
 
+from alembic_pgpipe.drift.differences import (
+    Drift,
+    find_drift,
+    find_structure_drift,
+    own_objects,
+    without_lone_partitions,
+)
+from alembic_pgpipe.drift.settings_apart import settings_apart
+from alembic_pgpipe.drift.wording import in_words_of_project
 from alembic_pgpipe.environment.visit import Visit
 from alembic_pgpipe.ledger.history import History
 from alembic_pgpipe.ledger.tables import NAMES
@@ -21,16 +30,7 @@ from alembic_pgpipe.project import OpenLedger, open_ledger, visit_project
 from alembic_pgpipe.rehearsal.database import rehearsal
 from alembic_pgpipe.routines.copies import ReadCopy, copy_of, cut_copies
 from alembic_pgpipe.routines.working import read_snapshots
-from alembic_pgpipe.shipping.drift import (
-    Drift,
-    find_drift,
-    find_structure_drift,
-    own_objects,
-    without_lone_partitions,
-)
-from alembic_pgpipe.shipping.settings_apart import settings_apart
 from alembic_pgpipe.shipping.stage import Stage
-from alembic_pgpipe.shipping.wording import in_words_of_project
 from alembic_pgpipe.showable import counted
 from alembic_pgpipe.source.checksum import checksum
 from alembic_pgpipe.source.files import is_snapshot

@@ -120,7 +120,7 @@ def _compared(report: DriftReport) -> Iterator[str]:
 
 
 def _next_of_tables(side: Compared) -> str:
-    from alembic_pgpipe.shipping.drift import Drifted
+    from alembic_pgpipe.drift.differences import Drifted
 
     missing = [one.drift.state is Drifted.MISSING for one in side.found]
     ways = ("" if all(missing) else TABLES_NEXT, MISSING_NEXT if any(missing) else "")
@@ -128,7 +128,7 @@ def _next_of_tables(side: Compared) -> str:
 
 
 def _summed_up(side: Compared) -> str:
-    from alembic_pgpipe.shipping.drift import Drifted
+    from alembic_pgpipe.drift.differences import Drifted
 
     what = ", ".join(counted(number, kind) for kind, number in side.counts.items())
     states = [one.drift.state for one in side.found]

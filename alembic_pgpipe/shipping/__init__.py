@@ -1,1 +1,1 @@
-"""Working copies tried on the rehearsal: shipped as revisions, and compared with a database."""
+"""Working copies tried on the rehearsal, and shipped as revisions."""

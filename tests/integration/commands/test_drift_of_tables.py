@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import URL
 
 from alembic_pgpipe.commands import drift
-from alembic_pgpipe.shipping import wording
+from alembic_pgpipe.drift import wording
 from tests.integration.commands.shipped import Shipped
 from tests.project import Project
 

@@ -1,4 +1,4 @@
-"""Drift: how a database differs from what the project's revisions make of it."""
+"""What is changed, missing or extra in a database, beside what the rehearsal has."""
 
 from __future__ import annotations
 

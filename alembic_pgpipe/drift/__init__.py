@@ -1,0 +1,1 @@
+"""Drift: how a database differs from what the project's revisions make of it."""
