@@ -47,6 +47,7 @@ LEDGER = {
     "ledger.attempts",
     "ledger.build_rows",
     "ledger.held_lock",
+    "ledger.other_tools",
     "ledger.reading",
     "ledger.recorder",
     "ledger.relations",

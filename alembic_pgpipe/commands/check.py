@@ -20,7 +20,8 @@ from alembic_pgpipe.ledger.agreement import (
 )
 from alembic_pgpipe.ledger.finding import REPAIR, Finding
 from alembic_pgpipe.ledger.history import History
-from alembic_pgpipe.ledger.tables import ATTEMPTS
+from alembic_pgpipe.ledger.other_tools import applied_by_another_tool
+from alembic_pgpipe.ledger.tables import ATTEMPTS, MIGRATIONS
 from alembic_pgpipe.model import Direction, Problem, Revision, Status
 from alembic_pgpipe.project import OpenLedger, open_ledger, visit_project
 from alembic_pgpipe.rehearsal.upcoming import Upcoming, identity, user
@@ -133,6 +134,7 @@ def _read(ledger: OpenLedger) -> _Found:
     runs = [r for r in pending if r.id not in passed_over]
     lost = _lost_ground(ledger, runs, history, sources)
     stuck = (
+        *_applied_by_another_tool(ledger),
         *_heads(revisions),
         *(Problem(one.path, _said(one, evidence, settings)) for one in agreed.findings),
         *(p for r in pending for p in _refusal(r, sources, gone)),
@@ -240,6 +242,14 @@ def _is_pending(revision: Revision, history: History, passed: bool) -> bool:
     if passed:
         return status in (Status.RETRY, Status.ERROR)
     return status not in (Status.SKIPPED, Status.SUCCESS)
+
+
+def _applied_by_another_tool(ledger: OpenLedger) -> Iterator[Problem]:
+    if MIGRATIONS in ledger.missing:
+        revisions, versions = ledger.visit.revisions, ledger.visit.given.versions
+        found = applied_by_another_tool(ledger.connection, versions, revisions.all())
+        if found is not None:
+            yield Problem(revisions.settings.shown(revisions.versions), str(found))
 
 
 def _heads(revisions: ProjectRevisions) -> Iterator[Problem]:

@@ -66,6 +66,12 @@ class Place:
         return f"{self.schema}.{self.name}"
 
 
+def is_there(connection: Connection, place: Place) -> bool:
+    """Return whether there is such a table."""
+    known = {"schema": place.schema, "name": place.name}
+    return connection.scalar(EXISTS, known) is not None
+
+
 def refuse_versions_elsewhere(
     connection: Connection, own: Place, revisions: Callable[[], Collection[str]]
 ) -> None:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from alembic_pgpipe.errors import SourceError
+from alembic_pgpipe.source.files import undo_file
+from alembic_pgpipe.source.other_tools import begins_undo
 from alembic_pgpipe.source.reader import Comment, Reader
 from alembic_pgpipe.source.text import place
 
@@ -40,6 +42,10 @@ SAID_DATABASE = re.compile(
 TIMEOUT = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)[ \t]*(us|ms|s|min|h|d)?\Z", re.I | re.A)
 MILLISECONDS = {"us": 0.001, "ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 NO_EFFECT = "a directive has no effect behind SQL; move it to the top of the file"
+UNDO_BELOW = (
+    "by this line of another tool, what is below undoes what is above; here all of it would "
+    "run. Move what is below into {}"
+)
 LONGEST = 2_147_483_647  # PostgreSQL keeps a time-out as milliseconds in an int
 
 
@@ -127,11 +133,13 @@ class DirectiveReader:
         """Take the ``--`` comments ahead of or within a statement.
 
         Raises :class:`SourceError` at a directive behind the first SQL, where it would
-        have no effect.
+        have no effect, and where by the mark of another tool an undo begins.
         """
         for comment in comments:
-            if self._is_late(comment):
-                raise _error(comment.path, comment, NO_EFFECT)
+            self._refuse_late(comment)
+            if comment.alone and begins_undo(comment.text):
+                message = UNDO_BELOW.format(undo_file(comment.path))
+                raise _error(comment.path, comment, message)
 
     def finish(self, comments: Iterable[Comment]) -> Directives:
         """Take the comments behind the last statement; return all directives.
@@ -139,20 +147,22 @@ class DirectiveReader:
         The last of them may name the database, as users of the bash tool write it.
         """
         found = list(comments)
-        self.see(found[:-1])
+        for comment in found[:-1]:
+            self._refuse_late(comment)
         if found and not self._is_of_header(last := found[-1]):
             match = DATABASE.match(last.text)
             # Behind a last COMMIT it counts as well, unless it is a sentence.
             if match and (last.alone or " " not in match[1]):
                 self._add(_Line(last.line, last.column, last.text, "database", match[1]))
             else:
-                self.see([last])
+                self._refuse_late(last)
                 self._last = last
         return _directives(self._found)
 
-    def _is_late(self, comment: Comment) -> bool:
+    def _refuse_late(self, comment: Comment) -> None:
         is_directive = comment.alone and LATE.match(comment.text) is not None
-        return is_directive and not self._is_of_header(comment)
+        if is_directive and not self._is_of_header(comment):
+            raise _error(comment.path, comment, NO_EFFECT)
 
     def _is_of_header(self, comment: Comment) -> bool:
         return comment.path == self._path and (comment.line, comment.column) in self._places
