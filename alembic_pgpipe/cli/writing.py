@@ -48,6 +48,7 @@ def wrap(config: Config, /, check: bool, merge: bool, yes: bool, **ways: Any) ->
     from alembic_pgpipe.commands.wrap import wrap as run
     from alembic_pgpipe.render import terminal
 
+    _show_note(config)
     if check:
         if yes or any(ways.values()):
             raise click.UsageError(
@@ -69,6 +70,13 @@ def wrap(config: Config, /, check: bool, merge: bool, yes: bool, **ways: Any) ->
     written = run(config, merge=merge, ways=Ways(**ways), wrote=wrote, agree=agree)
     if not written:
         show(terminal.complete(empty_folder(config)))
+
+
+def _show_note(config: Config) -> None:
+    from alembic_pgpipe.commands.wrap import note
+
+    if said := note(config):
+        show(f"note: {said}")
 
 
 def _refuse_missing(config: Config, *, merge: bool) -> None:

@@ -27,7 +27,7 @@ from alembic_pgpipe.project import OpenLedger, open_ledger, visit_project
 from alembic_pgpipe.rehearsal.upcoming import Upcoming, identity, user
 from alembic_pgpipe.revisions.broken import lost_wrapper, two_heads
 from alembic_pgpipe.revisions.project import ProjectRevisions
-from alembic_pgpipe.revisions.unwrapped import unwrapped_sources
+from alembic_pgpipe.revisions.unwrapped import out_of_reach, unwrapped_sources
 from alembic_pgpipe.routines.working import GONE, RoutineChange, changed_routines, unsettled
 from alembic_pgpipe.run.edited import counted_text, difference, edited_text
 from alembic_pgpipe.run.failure import excerpt, problem_of
@@ -184,6 +184,8 @@ def _noted(
     evidence: Evidence,
 ) -> Iterator[str]:
     """Yield what the next run settles by itself, what may hold it, and what is no directive."""
+    if said := out_of_reach(ledger.visit.settings):
+        yield said
     if pending:
         schema = ledger.visit.settings.schema
         yield from hindrances(ledger.connection, schema, ledger.missing)

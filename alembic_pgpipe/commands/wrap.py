@@ -12,7 +12,7 @@ from alembic_pgpipe.commands.append import Wrapped, append
 from alembic_pgpipe.errors import RoutineError
 from alembic_pgpipe.revisions.broken import two_heads
 from alembic_pgpipe.revisions.project import ProjectRevisions
-from alembic_pgpipe.revisions.unwrapped import unwrapped_sources
+from alembic_pgpipe.revisions.unwrapped import out_of_reach, unwrapped_sources
 from alembic_pgpipe.revisions.wrapper import Wrapper, message_for, revision_id
 from alembic_pgpipe.routines.working import GONE, RoutineChange, changed_routines, unsettled
 from alembic_pgpipe.settings import read_settings
@@ -64,6 +64,11 @@ def missing(config: Config, *, merge: bool = False) -> Missing:
     options = {"--merge": len(revisions.heads()) > 1, "--drop": bool(_gone(changes))}
     needed = tuple(option for option, is_needed in options.items() if is_needed)
     return Missing(append(revisions, plan, write=False), changes, needed)
+
+
+def note(config: Config) -> str | None:
+    """Return which SQL files ``wrap`` passes over because no source is looked for there."""
+    return out_of_reach(read_settings(config))
 
 
 def empty_folder(config: Config) -> str | None:

@@ -1,4 +1,4 @@
-"""Sources that no revision runs yet."""
+"""Sources that no revision runs yet, and files that are no source."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from alembic_pgpipe.revisions.project import ProjectRevisions
 from alembic_pgpipe.settings import Settings
 from alembic_pgpipe.source.files import SourceFile, discover
 from alembic_pgpipe.source.other_tools import undone_by
+from alembic_pgpipe.source.strays import strays
+
+MOST_STRAYS = 3
 
 
 def unwrapped_sources(
@@ -26,6 +29,23 @@ def unwrapped_sources(
     unwrapped = tuple(source for source in sources if source.file not in wrapped)
     _refuse_undo(unwrapped, sources, settings)
     return unwrapped
+
+
+def out_of_reach(settings: Settings) -> str | None:
+    """Return which SQL files lie where no source is looked for; None where there are none."""
+    # Where the sources folder is all of the project, the folders in it are of any kind.
+    if settings.sources.resolve() == settings.project.resolve():
+        return None
+    found = strays(settings.sources, settings.routines)
+    if not found:
+        return None
+    shown = [settings.shown(settings.sources / file) for file in found[:MOST_STRAYS]]
+    more = f" and {len(found) - MOST_STRAYS} more" if len(found) > MOST_STRAYS else ""
+    return (
+        f"nothing runs {', '.join(shown)}{more}: a source lies in "
+        f"{settings.shown(settings.sources)} itself, or is a NAME/migration.sql or NAME/up.sql "
+        "there. Move it there, or let a source include it with \\ir"
+    )
 
 
 def _refuse_undo(

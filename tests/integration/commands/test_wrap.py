@@ -343,3 +343,16 @@ def test_the_first_snapshot_is_undone_by_dropping_what_it_made(
     assert project.scalar(f"SELECT {found} IS NOT NULL")
     project.ok("downgrade", "-1")
     assert project.scalar(f"SELECT {found} IS NULL")
+
+
+def test_sql_files_where_no_source_is_looked_for_are_named(project: Project) -> None:
+    project.source("a", "CREATE TABLE public.a (id int);\n")
+    project.write("alembic/sql/2026/b.sql", "CREATE TABLE public.b (id int);\n")
+    note = "note: nothing runs alembic/sql/2026/b.sql: a source lies in alembic/sql itself"
+    for arguments in (("wrap",), ("wrap", "--check"), ("check",)):
+        assert note in project.ok("pgpipe", *arguments).text
+    project.source("c", "\\ir 2026/b.sql\n")
+    assert "nothing runs" not in project.ok("pgpipe", "wrap").text
+    project.write("alembic/sql/2026/d.sql", "")
+    project.configure(**{"pgpipe.sources": "."})
+    assert "nothing runs" not in project.alembic("pgpipe", "wrap", "--check").text
