@@ -7,7 +7,7 @@ has no version there yet, so that all of them would be pending.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence, Set
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, column, select, table, text
@@ -30,6 +30,7 @@ TABLES = text(
 )
 # Diesel leaves out the hyphens of a name's date, Flyway's names begin with a letter.
 VERSION = re.compile(r"[vV]?([0-9]+(?:-[0-9]+)*)")
+SMALLEST_DATE = 10_000_000
 ENDING = re.compile(r"(?:\.up|\.do)?\.(?:sql|js|ts|py|xml|ya?ml|json)\Z", re.I)
 MOST_NAMES = 3
 
@@ -152,12 +153,21 @@ def _done(
     if not record.by_version:
         names = {ENDING.sub("", one.rpartition("/")[2]) for one in kept}
         return frozenset(one.id for one in revisions if one.name in names)
-    numbers = {int(one) for one in kept if one.isdecimal()}
     numbered = {one.id: number for one in revisions if (number := _version(one.name))}
-    if record.last:
-        last = max(numbers, default=0)
-        return frozenset(id_ for id_, number in numbered.items() if number <= last)
-    return frozenset(id_ for id_, number in numbered.items() if number in numbers)
+    numbers = {int(one) for one in kept if one.isdecimal()} - {0}
+    done = _known(numbers, frozenset(numbered.values()), last=record.last)
+    return frozenset(id_ for id_, number in numbered.items() if number in done)
+
+
+def _known(numbers: Set[int], ours: Set[int], *, last: bool) -> Set[int]:
+    """Return which of our files' numbers those of a table speak of.
+
+    Everybody counts from one: small ones are only ours where we have all of them.  Of a table
+    that has the ``last`` alone, that one is enough, and stands for all below it.
+    """
+    if numbers <= ours:
+        return {one for one in ours if one <= max(numbers, default=0)} if last else numbers
+    return {one for one in numbers if one >= SMALLEST_DATE}
 
 
 def _kept(connection: Connection, place: Place, record: _Record) -> Collection[str]:

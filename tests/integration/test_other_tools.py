@@ -38,6 +38,14 @@ HISTORIES = {
         INSERT INTO schema_migrations VALUES ('20260101120000'), ('20260102120000');
         """,
     ),
+    "dbmate, whose first file is gone": (
+        DATED,
+        """
+        CREATE TABLE schema_migrations (version varchar PRIMARY KEY);
+        INSERT INTO schema_migrations
+            VALUES ('20250101120000'), ('20260101120000'), ('20260102120000');
+        """,
+    ),
     "golang-migrate": (
         COUNTED,
         """
@@ -187,6 +195,8 @@ def test_who_says_that_none_of_it_is_applied_here_is_believed(project: Project) 
         (DATED, FLYWAY),
         (HYPHENS, HISTORIES["goose"][1]),
         (COUNTED, HISTORIES["dbmate"][1]),
+        (COUNTED, HISTORIES["golang-migrate"][1].replace("(2,", "(57,")),
+        (COUNTED, HISTORIES["goose"][1].replace("(2, true)", "(2, true), (3, true)")),
         (DATED, "CREATE TABLE schema_migrations (version text); CREATE TABLE changes (c int)"),
     ],
 )
