@@ -34,9 +34,9 @@ from alembic_pgpipe.ledger.relations import Relations
 from alembic_pgpipe.ledger.steps import (
     Beginning,
     Move,
-    SmallStep,
     beginning,
-    small_step,
+    beginning_at_once,
+    settling,
 )
 from alembic_pgpipe.ledger.tables import (
     CLOCK,
@@ -256,12 +256,12 @@ class Recorder:
             raise not_kept(self.tables.attempts, f"an attempt at {begins.revision.id}")
         return _running(begins.row), int(id_)
 
-    def small_step(self, begins: Beginning, move: Move) -> SmallStep:
-        """Return what does for a step that is one message what ``begin`` and its end do.
+    def beginning(self, begins: Beginning) -> str:
+        """Return the SQL that does what ``begin`` does, for a message that goes on behind it.
 
-        It fails where they would raise.  Whether it has begun, ``begun`` finds out.
+        It fails where ``begin`` would raise.  What it has done, ``begun`` finds out.
         """
-        return small_step(self.tables, self.hold, self._beginning_values(begins), move)
+        return beginning_at_once(self.tables, self.hold, self._beginning_values(begins))
 
     def begun(self, row: Row, revision: Revision, build: Build) -> tuple[Row, int] | None:
         """Return what ``begin`` returns, where this run has a try at it that is open.
@@ -296,6 +296,13 @@ class Recorder:
                 values[name] = json.dumps(values[name], ensure_ascii=False)
         hold_all = self.tables.encoding.hold_all
         return {name: hold_all(value) for name, value in values.items()}
+
+    def settling(self, row: Row, move: Move) -> str:
+        """Return the SQL that ends a step: version, SUCCESS and the attempt's end, or none.
+
+        It fails where one of them is not as it has to be, or where the run's lock is lost.
+        """
+        return settling(self.tables, self.hold, row.id, move)
 
     def note(
         self,

@@ -1,8 +1,7 @@
-"""The ledger's part of a step: how a try begins, and how a small step's message does it all.
+"""The ledger's part of a small step, as SQL that goes out together with the step.
 
-Of small steps in a row, the server has to understand the ledger's statements once: each
-executes what the first one has prepared (PostgreSQL docs, PREPARE).  Values stand in the
-text as literals: a message that holds a source's text takes no parameters.
+Values stand in the text as literals: a message that holds a source's text takes no
+parameters.
 """
 
 from __future__ import annotations
@@ -35,9 +34,9 @@ WITH moved AS (
         statement_hashes, statement_texts, under_way, session)
     SELECT %(migration_name)s, %(revision)s, %(direction)s, %(outcome)s, %(build_number)s,
         %(build_id)s, %(commit_hash)s, %(who)s, %(checksum)s, %(directives)s,
-        CAST(%(statements_total)s AS integer), %(statements_done)s,
-        CAST(%(statement_hashes)s AS text[]), CAST(%(statement_texts)s AS text[]),
-        CAST(%(under_way)s AS jsonb), CAST(%(session)s AS jsonb)
+        %(statements_total)s, %(statements_done)s, CAST(%(statement_hashes)s AS text[]),
+        CAST(%(statement_texts)s AS text[]), CAST(%(under_way)s AS jsonb),
+        CAST(%(session)s AS jsonb)
     FROM moved RETURNING id
 )
 """
@@ -53,25 +52,17 @@ WITH version AS (
     {{version}} RETURNING 1
 ), settled AS (
     UPDATE {{migrations}} SET applied_status='SUCCESS', logs=NULL, finished_at={CLOCK}
-    WHERE id = $1 AND applied_status = 'RUNNING' AND {{held}} RETURNING 1
+    WHERE id = {{id}} AND applied_status = 'RUNNING' AND {{held}} RETURNING 1
 ), ended AS (
     UPDATE {{attempts}} SET outcome='SUCCESS', finished_at={CLOCK},
         duration_ms=pg_catalog.floor(
             EXTRACT(epoch FROM {CLOCK} - started_at)::numeric * 1000),
         statements_done=COALESCE(statements_total, statements_done)
-    WHERE revision = $2 AND direction = '{Direction.UPGRADE.value}'
+    WHERE revision = {{revision}} AND direction = '{Direction.UPGRADE.value}'
         AND outcome = 'RUNNING' RETURNING 1
 )
 SELECT 1 / CASE WHEN (SELECT 1 FROM version) + (SELECT 1 FROM settled)
     + (SELECT 1 FROM ended) = 3 THEN 1 ELSE 0 END;"""
-BEGIN_NAME, SETTLE_NAME = "pgpipe_begin", "pgpipe_settle"
-# What differs from one small step to the next.
-OF_EACH = (
-    *("id", "was", "migration_name", "revision", "checksum", "directives"),
-    "statements_total",
-)
-# What a routine of a source has prepared is to be gone: with it, no step begins in this way.
-ALONE = "(SELECT pg_catalog.count(*) FROM pg_catalog.pg_prepared_statements) = 2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,50 +90,37 @@ class Move:
     after: str
 
 
-@dataclass(frozen=True, slots=True)
-class SmallStep:
-    """The ledger's part of a small step, for a session with ``standard_conforming_strings``.
-
-    ``begin`` is not durable, and fails where the row has moved, ``settle`` where version, row
-    or attempt is not as it has to be; both where the lock is lost.  They execute what the
-    session keeps from ``prepare`` on, if that was in its message or in one before it.
-    """
-
-    prepare: str
-    begin: str
-    settle: str
-
-
 def beginning(tables: Tables, hold: Hold | None, *, durable: bool) -> str:
     """Return the SQL, with parameters by name, that moves a row to RUNNING and begins a try.
 
     Its one row says how many rows have moved, and the attempt's id.
     """
-    text = _beginning(tables, held(hold)) + MOVED
+    text = _beginning(tables, hold) + MOVED
     return text if durable else FORGETFUL + text
 
 
-def small_step(
-    tables: Tables, hold: Hold | None, values: Mapping[str, Any], move: Move
-) -> SmallStep:
-    """Return the ledger's part of a small step, whose ``values`` are those of ``beginning``."""
-    return SmallStep(
-        prepare=_preparing(tables, hold, values, move),
-        begin=FORGETFUL + _execute(BEGIN_NAME, *(values[name] for name in OF_EACH)),
-        settle=_execute(SETTLE_NAME, values["id"], move.after, *filter(None, [move.before])),
-    )
+def beginning_at_once(tables: Tables, hold: Hold | None, values: Mapping[str, Any]) -> str:
+    """Return the same with its values in it, for a message that goes on; or else it fails.
 
-
-def _preparing(tables: Tables, hold: Hold | None, values: Mapping[str, Any], move: Move) -> str:
+    It is not durable, and for a session with ``standard_conforming_strings``.
+    """
     literals = {name: _literal(value) for name, value in values.items()}
-    places = {name: f"${number}" for number, name in enumerate(OF_EACH, 1)}
-    begin = _beginning(tables, f"{ALONE} AND {held(hold)}") % {**literals, **places}
-    settle = SETTLE.format(**_names(tables), version=_moving(move), held=held(hold))
-    return f"PREPARE {BEGIN_NAME} AS {begin}{BEGUN}PREPARE {SETTLE_NAME} AS {settle}"
+    return FORGETFUL + _beginning(tables, hold) % literals + BEGUN
 
 
-def _execute(name: str, *values: str | int | None) -> str:
-    return f"EXECUTE {name} ({', '.join(map(_literal, values))});"
+def settling(tables: Tables, hold: Hold | None, row: str, move: Move) -> str:
+    """Return the SQL that moves the version and settles row and attempt, or else fails.
+
+    The attempt is the one at the new version that is open; the row of the tool before this
+    one has an id of its own.  It is for a session with ``standard_conforming_strings``.
+    """
+    return SETTLE.format(
+        **_names(tables),
+        version=_moving(move),
+        id=literal(row),
+        revision=literal(move.after),
+        held=held(hold),
+    )
 
 
 def held(hold: Hold | None) -> str:
@@ -154,9 +132,9 @@ def held(hold: Hold | None) -> str:
     return f"NOT pg_catalog.pg_try_advisory_xact_lock_shared({hold.key})"
 
 
-def _beginning(tables: Tables, condition: str) -> str:
+def _beginning(tables: Tables, hold: Hold | None) -> str:
     names = {key: name.replace("%", "%%") for key, name in _names(tables).items()}
-    return BEGIN.format(**names, held=condition)
+    return BEGIN.format(**names, held=held(hold))
 
 
 def _literal(value: str | int | list[str] | None) -> str:
@@ -170,9 +148,10 @@ def _literal(value: str | int | list[str] | None) -> str:
 def _moving(move: Move) -> str:
     quote = plain_dialect().identifier_preparer.quote
     versions = f"{quote(move.versions.schema)}.{quote(move.versions.name)}"
+    after = literal(move.after)
     if move.before is None:
-        return f"INSERT INTO {versions} ({VERSION}) VALUES ($2)"
-    return f"UPDATE {versions} SET {VERSION}=$2 WHERE {VERSION} = $3"
+        return f"INSERT INTO {versions} ({VERSION}) VALUES ({after})"
+    return f"UPDATE {versions} SET {VERSION}={after} WHERE {VERSION} = {literal(move.before)}"
 
 
 def _names(tables: Tables) -> dict[str, str]:

@@ -22,7 +22,7 @@ from alembic_pgpipe.run.broken_step import BrokenStep
 from alembic_pgpipe.run.other_database import is_elsewhere
 from alembic_pgpipe.run.planner import Planned, Planner, runs
 from alembic_pgpipe.run.request import AlembicStep, Request
-from alembic_pgpipe.run.runner import ENDED, Runner, Small
+from alembic_pgpipe.run.runner import ENDED, Runner
 from alembic_pgpipe.run.running import Running
 from alembic_pgpipe.run.setback import Setback
 from alembic_pgpipe.run.small_steps import SmallSteps
@@ -237,15 +237,14 @@ class Pipeline:
         ALEMBIC.info("Running %s", planned.alembic)
         self._announce(small.step)
         after = self._heads - {small.move.before} | {small.move.after}
-        if not self.runner.run_at_once(small, lambda: self._prepare_next(small, after)):
-            self.small_steps.forget()
+        if not self.runner.run_at_once(small, lambda: self._prepare_next(after)):
             return False
         self._heads = after
         return True
 
-    def _prepare_next(self, small: Small, heads: frozenset[str]) -> None:
+    def _prepare_next(self, heads: frozenset[str]) -> None:
         if len(self._remaining) > 1:
-            self.small_steps.prepare(self._remaining[1], heads, self._history, small)
+            self.small_steps.prepare(self._remaining[1], heads, self._history)
 
     def _refuse_present(self, planned: Planned) -> None:
         """Refuse an upgrade to a version that is there already; Alembic only asserts it."""

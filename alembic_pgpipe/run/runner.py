@@ -54,7 +54,7 @@ LEFT = "this revision left the program (SystemExit); raise another error where i
 class Small:
     """A step that can be one message: its statements, and what stands around them.
 
-    ``move`` is how it moves the version; ``prepared`` is what the session keeps behind it.
+    ``move`` is how it moves the version.
     """
 
     step: Step
@@ -63,7 +63,6 @@ class Small:
     before: str
     after: str
     move: Move
-    prepared: str
 
 
 @dataclass(slots=True)

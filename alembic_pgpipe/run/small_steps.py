@@ -48,28 +48,17 @@ class SmallSteps:
             return prepared.small
         return self._read(planned, heads, history)
 
-    def prepare(
-        self, planned: Planned, heads: frozenset[str], history: History, behind: Small
-    ) -> None:
-        """Read a step ahead of its turn, as one ``behind`` another that is committed by then.
-
-        An error that this meets waits for its turn.
-        """
+    def prepare(self, planned: Planned, heads: frozenset[str], history: History) -> None:
+        """Read a step ahead of its turn; an error that this meets waits for that."""
         with suppress(Exception):
-            small = self._read(planned, heads, history, behind.prepared)
-            self._prepared = Prepared(planned, heads, small)
+            self._prepared = Prepared(planned, heads, self._read(planned, heads, history))
 
     def forget(self) -> None:
-        """Forget what was prepared: the session, or what is known of the steps, has changed."""
+        """Forget what was prepared: what is known of the steps has changed."""
         self._prepared = None
 
-    def _read(
-        self, planned: Planned, heads: frozenset[str], history: History, kept: str = ""
-    ) -> Small | None:
-        """Return a step that is only tried, and moves only one version, as one message.
-
-        ``kept`` is what the session has prepared when its turn comes.
-        """
+    def _read(self, planned: Planned, heads: frozenset[str], history: History) -> Small | None:
+        """Return a step that is only tried, and moves only one version, as one message."""
         step, move = planned.step, self._move(planned, heads)
         if step is None or move is None or step.revision.id in self.runner.watched:
             return None
@@ -77,7 +66,7 @@ class SmallSteps:
         if row is None or history.last_try(step.revision.id, step.direction) is not None:
             return None
         batch = self._batch(step)
-        return self._small(step, row, move, batch, kept) if batch else None
+        return Small(step, row, batch, *self._around(step, row, move), move) if batch else None
 
     def _move(self, planned: Planned, heads: frozenset[str]) -> Move | None:
         """Return how a wrapper's upgrade moves the version; None where it is not so simple.
@@ -113,9 +102,9 @@ class SmallSteps:
             # The step itself meets it, and says so.
             return None
 
-    def _small(self, step: Step, row: Row, move: Move, batch: Batch, kept: str) -> Small:
-        ledger = self.runner.journal.small_step(self.runner.begins(step, row), move)
-        before, after = self.runner.session.around(
-            step.directives, ledger, prepared=ledger.prepare == kept
-        )
-        return Small(step, row, batch, before, after, move, ledger.prepare)
+    def _around(self, step: Step, row: Row, move: Move) -> tuple[str, str]:
+        """Return what stands around the statements of a step that is one message."""
+        journal = self.runner.journal
+        beginning = journal.beginning(self.runner.begins(step, row))
+        settling = journal.settling(row, move)
+        return self.runner.session.around(step.directives, beginning, settling)

@@ -19,8 +19,6 @@ from alembic_pgpipe.settings import Settings
 from alembic_pgpipe.source.quoting import literal
 
 if TYPE_CHECKING:
-    from alembic_pgpipe.ledger.steps import SmallStep
-
     # Most runs read no source.
     from alembic_pgpipe.source.directives import Directives
 
@@ -36,13 +34,11 @@ VALUES: Mapping[str, tuple[str, int]] = MappingProxyType(
 )
 # What DISCARD ALL does, for a message that holds more: there it is refused.  It is to be
 # committed because UNLISTEN waits for that.
-DISCARD_PLANS = "DEALLOCATE ALL;DISCARD PLANS;"
-DISCARD_OTHERS = (
-    "CLOSE ALL;UNLISTEN *;SELECT pg_catalog.pg_advisory_unlock_all();"
-    "DISCARD TEMP;DISCARD SEQUENCES;"
+DISCARD_OBJECTS = (
+    "DEALLOCATE ALL;CLOSE ALL;UNLISTEN *;SELECT pg_catalog.pg_advisory_unlock_all();"
+    "DISCARD PLANS;DISCARD TEMP;DISCARD SEQUENCES;"
 )
-DISCARD_OBJECTS = DISCARD_PLANS + DISCARD_OTHERS
-DISCARD_ALL_BUT_PLANS = f"SET SESSION AUTHORIZATION DEFAULT;RESET ALL;{DISCARD_OTHERS}"
+DISCARD = f"SET SESSION AUTHORIZATION DEFAULT;RESET ALL;{DISCARD_OBJECTS}"
 # What SET CONSTRAINTS ALL has set holds to the end of a transaction: each is to be as a new one
 # would find it.
 AS_DECLARED = """
@@ -101,19 +97,14 @@ class Session:
             f"{leaving(self.settings)}{DISCARD_OBJECTS}{AS_DECLARED}{self._prepared(directives)}"
         )
 
-    def around(
-        self, directives: Directives, ledger: SmallStep, *, prepared: bool
-    ) -> tuple[str, str]:
+    def around(self, directives: Directives, beginning: str, settling: str) -> tuple[str, str]:
         """Return what stands ahead of BEGIN and of COMMIT where a step is one message.
 
-        It does what ``prepare`` and ``leave`` do.  The ledger's first part is committed
-        before the step begins.  Where the session has it ``prepared``, that is kept.
+        It does what ``prepare`` and ``leave`` do.  ``beginning`` and ``settling`` are the
+        ledger's parts; the first is committed before the step begins.
         """
-        plans = "" if prepared else DISCARD_PLANS
-        prepare = "" if prepared else ledger.prepare
-        own = f"{plans}{DISCARD_ALL_BUT_PLANS}{self._ledgers_own()}"
-        before = f"BEGIN;{own}{prepare}{ledger.begin}COMMIT;{self._prepared(directives)}"
-        return before, self._left() + ledger.settle
+        before = f"BEGIN;{DISCARD}{self._ledgers_own()}{beginning}COMMIT;"
+        return before + self._prepared(directives), self._left() + settling
 
     @contextmanager
     def heeding(self, directives: Directives | None) -> Iterator[None]:

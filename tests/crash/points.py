@@ -125,7 +125,7 @@ INDEX = r"^CREATE INDEX CONCURRENTLY"
 COMMIT = r"^COMMIT"
 # All of a small step: its beginning in the ledger, its statements, its version, its end in the
 # ledger, its commit.
-WHOLE = r"EXECUTE pgpipe_begin .*BEGIN;SAVEPOINT .*;COMMIT$"
+WHOLE = r"applied_status='RUNNING'.*BEGIN;SAVEPOINT .*;COMMIT$"
 HASHES = r"^UPDATE public\.migration_attempts SET .*statement_hashes="
 OWN = r"^INSERT INTO public\.effects VALUES \('b1'\)"
 

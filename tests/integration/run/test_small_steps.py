@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import pytest
 
@@ -31,6 +31,7 @@ CREATE TABLE public.left (found text);
 CREATE ROLE "{0}";
 CREATE FUNCTION public.leave() RETURNS text LANGUAGE plpgsql AS $$ BEGIN
     CREATE TEMPORARY TABLE scrap (id int);
+    EXECUTE 'PREPARE scrap AS SELECT 1';
     EXECUTE 'LISTEN scrap';
     PERFORM pg_catalog.pg_advisory_lock(42);
     PERFORM pg_catalog.set_config('mine.own', 'kept', false);
@@ -39,7 +40,6 @@ CREATE FUNCTION public.leave() RETURNS text LANGUAGE plpgsql AS $$ BEGIN
     PERFORM pg_catalog.set_config('default_transaction_read_only', 'on', false);
     PERFORM pg_catalog.set_config('search_path', '', false);
     EXECUTE 'SET ROLE "{0}"';
-    {1}
     RETURN 'left';
 END $$;
 CREATE FUNCTION public.look() RETURNS text LANGUAGE sql AS $$
@@ -49,15 +49,13 @@ CREATE FUNCTION public.look() RETURNS text LANGUAGE sql AS $$
         pg_catalog.current_setting('lock_timeout'),
         pg_catalog.current_setting('application_name'),
         pg_catalog.current_setting('transaction_read_only'),
-        (SELECT pg_catalog.count(*) FROM pg_catalog.pg_prepared_statements
-         WHERE name !~ '^pgpipe_'),
+        (SELECT pg_catalog.count(*) FROM pg_catalog.pg_prepared_statements),
         (SELECT pg_catalog.count(*) FROM pg_catalog.pg_listening_channels()),
         (SELECT pg_catalog.count(*) FROM pg_catalog.pg_class WHERE relname = 'scrap'),
         (SELECT pg_catalog.count(*) FROM pg_catalog.pg_locks
          WHERE locktype = 'advisory' AND pid = pg_catalog.pg_backend_pid()))
 $$;
 """
-PREPARES = "EXECUTE 'PREPARE scrap AS SELECT 1';"
 LOOK = "INSERT INTO public.seen VALUES ('{0}', public.look());\n"
 
 
@@ -68,18 +66,6 @@ def one_message_only(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("sent in several messages")
 
     monkeypatch.setattr(Executor, "run", refuse)
-
-
-def prepared_by(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Return a list that is given how many statements each small step's message prepares."""
-    send, prepares = Executor.run_at_once, list[int]()
-
-    def seen(self: Executor, before: str, *others: Any) -> object:
-        prepares.append(before.count("PREPARE "))
-        return send(self, before, *others)
-
-    monkeypatch.setattr(Executor, "run_at_once", seen)
-    return prepares
 
 
 def test_the_first_step_and_those_behind_it_take_one_message_each(
@@ -134,14 +120,12 @@ def test_what_is_deferred_to_the_end_fails_its_own_step(project: Project) -> Non
     assert project.scalar("SELECT to_regclass('public.child')") is None
 
 
-@pytest.mark.parametrize("prepares", [True, False])
 def test_what_a_routine_leaves_in_the_session_is_gone_in_the_next_step(
-    project: Project, monkeypatch: pytest.MonkeyPatch, prepares: bool
+    project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     role = f"left by {project.scalar('SELECT pg_catalog.current_database()')}"
-    project.query(LEAVES.format(role, PREPARES if prepares else ""))
-    if not prepares:
-        one_message_only(monkeypatch)
+    project.query(LEAVES.format(role))
+    one_message_only(monkeypatch)
     project.wrapped(a=LOOK.format("before"))
     project.wrapped(b="INSERT INTO public.left VALUES (public.leave());\n")
     project.wrapped(c=LOOK.format("behind"))
@@ -152,38 +136,6 @@ def test_what_a_routine_leaves_in_the_session_is_gone_in_the_next_step(
         assert found["before"] == found["behind"]
     finally:
         project.query(f'DROP ROLE "{role}"')
-
-
-def test_the_ledgers_statements_are_prepared_once_for_small_steps_in_a_row(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    project.wrapped(a=TABLE.format("a"))
-    project.ok("upgrade", "head")
-    prepares = prepared_by(monkeypatch)
-    project.wrapped(b=TABLE.format("b"), c=TABLE.format("c"), d="SELECT 1;\n")
-    project.wrapped(e=TABLE.format("e"), f=TABLE.format("f"))
-    project.ok("upgrade", "head")
-    assert prepares == [2, 0, 2, 0]
-    assert set(project.ledger().values()) == {"SUCCESS"}
-
-
-def test_a_routine_that_forgets_what_is_prepared_keeps_no_step_from_its_end(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    project.query(
-        "CREATE TABLE public.done (found text); CREATE FUNCTION public.forget() RETURNS text "
-        "LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'DEALLOCATE ALL'; RETURN 'forgot'; END $$"
-    )
-    project.wrapped(a=TABLE.format("a"))
-    project.ok("upgrade", "head")
-    prepares = prepared_by(monkeypatch)
-    forget = "INSERT INTO public.done VALUES (public.forget());\n"
-    project.wrapped(b=TABLE.format("b"), c=forget, d=TABLE.format("d"))
-    project.ok("upgrade", "head")
-    assert set(project.ledger().values()) == {"SUCCESS"}
-    assert project.query("SELECT * FROM public.done") == [("forgot",)]
-    assert project.outcomes("c") == [("upgrade", "SUCCESS")]
-    assert prepares == [2, 0, 2]
 
 
 def test_a_version_that_somebody_moves_meanwhile_is_not_overwritten(project: Project) -> None:
