@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from alembic_pgpipe.errors import RevisionError, SourceError
 from alembic_pgpipe.model import Revision, Status
-from alembic_pgpipe.objects.heads import heads
+from alembic_pgpipe.objects.heads import Head, heads
 from alembic_pgpipe.routines.sections import sections
 from alembic_pgpipe.routines.working import names_in_snapshot
 from alembic_pgpipe.run.known import Known
@@ -26,7 +26,7 @@ def refuse_skipped_back(revisions: Iterable[Revision], known: Known, sources: So
     undone = [one for one in revisions if one.source and is_snapshot(one.source)]
     if not undone:
         return
-    back = tuple(_brought_back(undone, known.revisions.all(), sources.settings))
+    back = tuple(_brought_back(undone, known.revisions.all(), sources))
     history = known.history(older for _, _, older in back)
     for one, name, older in back:
         is_skipped = history.status(older.id) is Status.SKIPPED
@@ -40,17 +40,35 @@ def refuse_skipped_back(revisions: Iterable[Revision], known: Known, sources: So
 
 
 def _brought_back(
-    undone: Sequence[Revision], everything: Sequence[Revision], settings: Settings
+    undone: Sequence[Revision], everything: Sequence[Revision], sources: Sources
 ) -> Iterator[tuple[Revision, str, Revision]]:
     """Yield which revision's undo brings a routine file back to which version, in the end.
 
-    What an older revision of the same downgrade undoes as well does not stay.
+    What older revisions of the same downgrade made as well, they take away.
     """
-    last = {name: one for one in undone for name in _names(settings, one)}
-    before = _versions_before(everything, settings)
-    for name, one in last.items():
-        if older := before[one.id].get(name):
-            yield one, name, older
+    before = _versions_before(everything, sources.settings)
+    chains: dict[str, list[Revision]] = {}
+    for one in undone:
+        for name in _names(sources.settings, one):
+            chains.setdefault(name, []).append(one)
+    for name, chain in chains.items():
+        for place, one in enumerate(chain, 1):
+            older = before[one.id].get(name)
+            if older is not None and _stays(name, older, chain[place:], sources):
+                yield one, name, older
+
+
+def _stays(name: str, older: Revision, undone: Sequence[Revision], sources: Sources) -> bool:
+    """Return whether something of an older version of a file outlives what is undone later."""
+    if not undone:
+        return True
+    if older in undone:
+        return False
+    try:
+        gone = {head for one in undone for _, head in _created(name, one, sources)}
+        return any(head not in gone for _, head in _created(name, older, sources))
+    except SourceError:
+        return False
 
 
 def _versions_before(
@@ -81,13 +99,13 @@ def _is_text_of(undone: Revision, name: str, older: Revision, sources: Sources) 
     """
     try:
         undo = {one.text for one in sources.load(undone.undo or "").statements()}
-        created = set(_created(name, older, sources))
+        created = {text for text, _ in _created(name, older, sources)}
     except SourceError:
         return False
     return bool(created) and created <= undo
 
 
-def _created(name: str, revision: Revision, sources: Sources) -> Iterator[str]:
+def _created(name: str, revision: Revision, sources: Sources) -> Iterator[tuple[str, Head]]:
     """Yield the statements with which a snapshot creates the objects of one file."""
     source = revision.source or ""
     statements: Iterable[Statement] = sources.load(source).statements()
@@ -96,4 +114,4 @@ def _created(name: str, revision: Revision, sources: Sources) -> Iterator[str]:
         texts = sections(decode(path.read_bytes(), source))
         own = "".join(text for file, _, text in texts if file == name)
         statements = read_statements(own, source)
-    yield from (statement.text for statement, _ in heads(statements))
+    yield from ((statement.text, head) for statement, head in heads(statements))

@@ -800,6 +800,22 @@ def test_a_downgrade_that_goes_below_the_skipped_version_is_run(kept_out: Projec
     assert kept_out.scalar("SELECT to_regproc('answer')") is None
 
 
+def test_what_a_skipped_version_would_leave_behind_keeps_it_from_being_passed(
+    project: Project,
+) -> None:
+    shipped(project, answer=ANSWERS.format(1))
+    with_argument = ANSWERS.replace("answer()", "answer(x int)")
+    shipped(project, answer=with_argument.format(2))
+    project.ok("downgrade", "-1")
+    project.ok("pgpipe", "skip", "answer.v002", "--reason", "it was wrong")
+    project.ok("upgrade", "head")
+    shipped(project, answer=with_argument.format(3))
+    result = project.alembic("downgrade", "base")
+    assert result.code == 1
+    assert "(answer.v002), which is SKIPPED here" in result.text
+    assert project.scalar("SELECT answer(1)") == 3
+
+
 def test_a_skipped_version_among_several_does_not_come_back(project: Project) -> None:
     other = ANSWERS.replace("answer", "other")
     shipped(project, answer=ANSWERS.format(1), other=other.format(1))
