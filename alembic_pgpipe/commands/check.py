@@ -24,6 +24,7 @@ from alembic_pgpipe.ledger.other_tools import applied_by_another_tool
 from alembic_pgpipe.ledger.tables import ATTEMPTS, MIGRATIONS
 from alembic_pgpipe.model import Direction, Problem, Revision, Status
 from alembic_pgpipe.project import OpenLedger, open_ledger, visit_project
+from alembic_pgpipe.rehearsal.database import Where
 from alembic_pgpipe.rehearsal.upcoming import Upcoming, identity, user
 from alembic_pgpipe.revisions.broken import lost_wrapper, two_heads
 from alembic_pgpipe.revisions.project import ProjectRevisions
@@ -38,9 +39,16 @@ from alembic_pgpipe.run.renamed import gone_texts, renamed
 from alembic_pgpipe.run.step import EMPTY, Sources
 from alembic_pgpipe.settings import Settings, read_settings
 from alembic_pgpipe.shipping.trial import Outstanding, Trial, Tried
+from alembic_pgpipe.showable import counted
 
 STUCK = "not rehearsed: as it is, an upgrade would run nothing; mend what is said above first"
 PUT_BACK = "Put its text back, and ship the change as a new source."
+SKIPPED_HERE = (
+    "{} SKIPPED in this database: {}. The scratch server has what these make, if they run "
+    "there; what is pending and needs it would fail here"
+)
+# Of what a note lists it shows so many.
+MOST_NAMES = 3
 WORDS_ONLY = "Where only a comment changed, let it count as what was applied:"
 
 
@@ -67,7 +75,8 @@ class _Found:
 
     The ``upcoming`` revisions are the ``pending`` ones.  An upgrade runs nothing of those that
     are ``passed_over``, a rehearsal nothing of those whose sources ``say_skip``.  ``notes`` are
-    what the next run settles by itself, and what holds it.
+    what the next run settles by itself, and what holds it.  The database has nothing of those
+    that were ``skipped``, though an empty server may run them.
     """
 
     upcoming: Upcoming
@@ -78,6 +87,7 @@ class _Found:
     routines: tuple[RoutineChange, ...]
     stuck: bool
     notes: tuple[str, ...]
+    skipped: tuple[Revision, ...]
 
     @property
     def runs(self) -> bool:
@@ -88,6 +98,13 @@ class _Found:
     def outstanding(self, config: Config) -> Outstanding:
         """Return what is to be rehearsed."""
         return Outstanding(config, self.upcoming, self.pending, self.say_skip, self.routines)
+
+    def besides(self, tried: Tried | None) -> Iterator[str]:
+        """Note what the server on which it was tried may have, and the database has not."""
+        if tried is not None and tried.where is Where.SCRATCH and self.skipped:
+            names = ", ".join(f"{one.id} ({one.name})" for one in self.skipped[:MOST_NAMES])
+            more = ", …" if len(self.skipped) > MOST_NAMES else ""
+            yield SKIPPED_HERE.format(counted(len(self.skipped), "revision"), f"{names}{more}")
 
 
 def check(config: Config, *, rehearse: bool = True) -> CheckReport:
@@ -108,7 +125,7 @@ def check(config: Config, *, rehearse: bool = True) -> CheckReport:
         trial = Trial(notes=(STUCK,)) if found.stuck else found.outstanding(config).rehearse()
     project = read_settings(config).project
     problems = tuple(_shown(one, project) for one in (*found.problems, *trial.problems))
-    notes = (*found.notes, *trial.notes)
+    notes = (*found.notes, *trial.notes, *found.besides(trial.tried))
     return CheckReport(
         problems, found.pending, len(found.routines), notes, trial.tried, found.passed_over
     )
@@ -158,6 +175,7 @@ def _read(ledger: OpenLedger) -> _Found:
         routines,
         stuck=bool(stuck),
         notes=tuple(_noted(ledger, pending, agreed, sources, evidence)),
+        skipped=tuple(_skipped(everything, history, sources)),
     )
 
 
@@ -196,6 +214,16 @@ def _noted(
     yield from _asked_for(pending, evidence.history, sources)
     for revision in pending:
         yield from sources.doubts(revision)
+
+
+def _skipped(
+    revisions: Iterable[Revision], history: History, sources: Sources
+) -> Iterator[Revision]:
+    """Yield those that were skipped here, and that nothing keeps from running elsewhere."""
+    for revision in revisions:
+        skipped = history.status(revision.id) is Status.SKIPPED
+        if skipped and not sources.facts(revision).skip:
+            yield revision
 
 
 def _asked_for(

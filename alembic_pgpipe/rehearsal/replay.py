@@ -52,9 +52,13 @@ MOST_MISSING = 200
 MISSING = re.compile(r'\b(?P<kind>role|database|schema) "(?P<name>[^"]+)" does not exist')
 NOT_REPLAYED = "The history cannot be replayed on a scratch server"
 REHEARSED = "it failed at its place in a rehearsal"
-USE_ANOTHER = (
+USE_A_COPY = (
     "Mend it; or set pgpipe.rehearsal_url to a copy of the project's database, where all is "
     "rolled back."
+)
+USE_ANOTHER = (
+    "Mend it; or, where no database is to run it, write --skip on its first line; or set "
+    "pgpipe.rehearsal_url to a copy of the project's database, where all is rolled back."
 )
 
 
@@ -309,7 +313,7 @@ def _make_move(move: Callable[[], None]) -> None:
     except Exception as error:
         # What Alembic, env.py or a revision's module raises may be anything.
         said = f"{type(error).__name__}: {error}"
-        raise RehearsalError(f"{NOT_REPLAYED}: {said}. {USE_ANOTHER}") from error
+        raise RehearsalError(f"{NOT_REPLAYED}: {said}. {USE_A_COPY}") from error
 
 
 @contextmanager

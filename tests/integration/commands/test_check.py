@@ -416,6 +416,22 @@ def test_check_notes_a_server_that_takes_no_writes(project: Project) -> None:
     assert output.startswith("note: an upgrade could write nothing here: this is a standby, or")
 
 
+def test_check_notes_what_only_the_scratch_server_has(project: Project) -> None:
+    project.wrapped(a1="CREATE TABLE public.a (id int);\n")
+    project.ok("upgrade", "head")
+    project.query("INSERT INTO public.a VALUES (1)")
+    project.wrapped(a2="SELECT 1 / (id - 1) FROM public.a;\nCREATE TABLE public.t (id int);\n")
+    assert project.upgrade().code == 1
+    project.ok("pgpipe", "skip", "a2", "--reason", "rows")
+    project.ok("upgrade", "head")
+    assert "SKIPPED" not in project.ok("pgpipe", "check").output
+    project.wrapped(a3="ALTER TABLE public.t ADD x int;\n")
+    result = project.ok("pgpipe", "check")
+    assert "note: 1 revision SKIPPED in this database: " in result.output
+    assert "(a2). The scratch server has what these make" in result.output
+    assert "SKIPPED" not in project.ok("pgpipe", "check", "--no-rehearsal").output
+
+
 def test_check_does_without_what_was_skipped_and_cannot_run(project: Project) -> None:
     project.wrapped(a1=TABLE.format("a"), a2=FAILING)
     assert project.upgrade().code == 1
