@@ -1,7 +1,8 @@
 """The ledger's part of a small step, as SQL that goes out together with the step.
 
 Values stand in the text as literals: a message that holds a source's text takes no
-parameters.
+parameters.  Nothing of it is prepared ahead: what a source calls could put something else
+under that name, to be executed with the rights of the run.
 """
 
 from __future__ import annotations
