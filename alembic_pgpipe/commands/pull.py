@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from alembic.config import Config
-from sqlalchemy import Connection
 
 from alembic_pgpipe.environment.visit import Visit
 from alembic_pgpipe.errors import RevisionError, RoutineError
-from alembic_pgpipe.objects.definitions import read_definitions
+from alembic_pgpipe.objects.definitions import read_definitions, read_user
 from alembic_pgpipe.objects.heads import Head, heads
 from alembic_pgpipe.objects.held import DatabaseObject, Kind, read_objects
 from alembic_pgpipe.objects.unread import unreadable_bodies
@@ -103,7 +102,7 @@ def _pull(ledger: OpenLedger, names: Sequence[str], force: bool) -> PullReport:
     wanted = list(dict.fromkeys(_named(name, objects) for name in names))
     definitions = read_definitions(connection, wanted)
     pulling = _Pulling(ledger, objects, ledger.schema_of_sources(), force)
-    user = _user(connection)
+    user = read_user(connection)
     pulled = (pulling.write(one, definitions[one.address].text_for(user)) for one in wanted)
     return PullReport(ledger.database.label, tuple(pulled))
 
@@ -190,10 +189,6 @@ def _ways(found: DatabaseObject) -> tuple[str, ...]:
     bare = found.identity.partition(" ON ")[0].partition("(")[0]
     plain = f"{found.schema}.{found.name}" if found.schema else found.name
     return found.name, plain, bare, found.identity
-
-
-def _user(connection: Connection) -> str:
-    return str(connection.exec_driver_sql("SELECT current_user").scalar_one())
 
 
 # -- the baseline -------------------------------------------------------------------------
@@ -284,7 +279,7 @@ def _write_baseline(
     now: Sequence[str],
 ) -> Iterator[Pulled]:
     settings, revisions = ledger.visit.settings, ledger.visit.revisions
-    user, head = _user(ledger.connection), tuple(now)
+    user, head = read_user(ledger.connection), tuple(now)
     files = file_names(objects, _taken(settings))
     _refuse_present(settings, files.values())
     writer = WrapperWriter(revisions.script, revisions.versions)

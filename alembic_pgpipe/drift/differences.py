@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from alembic_pgpipe.errors import SourceError
-from alembic_pgpipe.objects.definitions import Definition, gives_to, read_definitions
+from alembic_pgpipe.objects.definitions import Definition, gives_to, read_definitions, read_user
 from alembic_pgpipe.objects.heads import Head
 from alembic_pgpipe.objects.held import DatabaseObject, Named, key, read_objects
 from alembic_pgpipe.objects.tables import Structure
@@ -41,7 +41,7 @@ class Drift(Generic[T_co]):
 
     ``parts`` say what is changed: of a routine and the like definition, owner, privileges,
     comment; else the parts of its structure.  ``project`` and ``database`` are the texts
-    that differ, empty where there is no such object.
+    that differ, the whole where only one side has the object, and empty on the other.
     """
 
     object: T_co
@@ -76,20 +76,30 @@ def find_drift(
     """
     held = {key(one): one for one in read_objects(database)}
     wanted = {key(one): one for one in own}
-    there = [one for name, one in held.items() if name in wanted]
-    of_database = _by_key(read_definitions(database, there).values())
+    extra = _extra(held, wanted, stage)
+    shared = (one for name, one in held.items() if name in wanted)
+    of_database = _by_key(read_definitions(database, (*shared, *extra)).values())
     of_project = _by_key(read_definitions(stage.rehearsal.connection, wanted.values()).values())
+    users = (stage.user(), read_user(database))
     for name, project in of_project.items():
         found = of_database.get(name)
         if found is None:
-            yield Drift(wanted[name], Drifted.MISSING)
+            yield Drift(wanted[name], Drifted.MISSING, project=project.text_for(users[0]))
         elif drift := compare(project, found, stage):
             yield drift
+    for one in extra:
+        if found := of_database.get(key(one)):
+            yield Drift(one, Drifted.EXTRA, database=found.text_for(users[1]))
+
+
+def _extra(
+    held: Mapping[str, DatabaseObject], wanted: Mapping[str, DatabaseObject], stage: Stage
+) -> Sequence[DatabaseObject]:
     schemas = {one.schema for one in wanted.values()}
     rehearsed = stage.objects()
-    for name, one in held.items():
-        if one.schema in schemas and name not in rehearsed:
-            yield Drift(one, Drifted.EXTRA)
+    return [
+        one for name, one in held.items() if one.schema in schemas and name not in rehearsed
+    ]
 
 
 def compare(

@@ -70,6 +70,11 @@ class Definition:
         return "\n".join(filter(None, (self.create, "".join(parts))))
 
 
+def read_user(connection: Connection) -> str:
+    """Return who asks: what belongs to this role needs no owner in a text."""
+    return str(connection.exec_driver_sql("SELECT current_user").scalar_one())
+
+
 def gives_to(grant: str, owners: Container[str]) -> bool:
     """Tell whether one of ``grants`` gives something to one of these owners."""
     match = GIVEN.fullmatch(grant)

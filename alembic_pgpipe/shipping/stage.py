@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from alembic_pgpipe.objects.definitions import Definition, read_definitions
+from alembic_pgpipe.objects.definitions import Definition, read_definitions, read_user
 from alembic_pgpipe.objects.dependencies import read_graph
 from alembic_pgpipe.objects.heads import WITH_ARGUMENTS, head_of, heads
 from alembic_pgpipe.objects.held import (
@@ -189,7 +189,7 @@ class Stage:
 
     def user(self) -> str:
         """Return who runs the texts here."""
-        return str(self.rehearsal.connection.exec_driver_sql("SELECT current_user").scalar())
+        return read_user(self.rehearsal.connection)
 
     def _create_over(self, statement: Statement) -> None:
         body = IF_NOT_EXISTS.sub(r"\1", statement.text[statement.lead :])

@@ -116,6 +116,66 @@ def test_a_diff_leads_from_the_project_to_the_database(shipped: Shipped) -> None
     assert not any(line.startswith(("-", "+")) for line in plain(shipped))
 
 
+def test_a_diff_shows_all_of_what_is_missing_or_extra(shipped: Shipped) -> None:
+    shipped.query(
+        "DROP FUNCTION double(integer); CREATE VIEW more AS SELECT 1 AS one;"
+        "COMMENT ON VIEW more IS 'by hand'; GRANT SELECT ON more TO PUBLIC"
+    )
+    result = shipped.ok("pgpipe", "status", "--routines", "--diff")
+    missing = [
+        "--- project",
+        "+++ database",
+        "@@ -1,6 +0,0 @@",
+        "-CREATE OR REPLACE FUNCTION public.double(n integer)",
+        "- RETURNS integer",
+        "- LANGUAGE sql",
+        "-AS $function$ SELECT n * 2 $function$;",
+        "-",
+        "-COMMENT ON FUNCTION public.double(integer) IS 'twice';",
+    ]
+    extra = [
+        "--- project",
+        "+++ database",
+        "@@ -0,0 +1,5 @@",
+        "+CREATE OR REPLACE VIEW public.more AS",
+        "+ SELECT 1 AS one;",
+        "+",
+        "+GRANT SELECT ON TABLE public.more TO PUBLIC;",
+        "+COMMENT ON VIEW public.more IS 'by hand';",
+    ]
+    assert result.output.splitlines()[1:-2] == [
+        "missing: function public.double(integer) · alembic/routines/double.sql",
+        *missing,
+        "extra: view public.more",
+        *extra,
+    ]
+    diffs = {name: one["diff"] for name, one in found(shipped).items()}
+    assert diffs == {"public.double(integer)": missing, "public.more": extra}
+
+
+def test_what_is_extra_is_shown_as_pull_would_write_it(shipped: Shipped) -> None:
+    shipped.query(
+        "CREATE TRIGGER again BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION stamp();"
+        "ALTER TABLE t DISABLE TRIGGER again"
+    )
+    diff = found(shipped)["again ON public.t"]["diff"]
+    shipped.ok("pgpipe", "pull", "again")
+    [written] = (shipped.folder / "alembic/routines").rglob("*again*.sql")
+    text = written.read_text("utf-8")
+    assert [line.removeprefix("+") for line in diff[3:]] == text.splitlines()
+
+
+def test_the_owner_is_shown_where_it_is_not_who_runs_the_pipeline(shipped: Shipped) -> None:
+    role = f"owner_{uuid4().hex[:8]}"
+    shipped.query(f"CREATE ROLE {role}; CREATE VIEW more AS SELECT 1 AS one")
+    try:
+        shipped.query(f"ALTER VIEW more OWNER TO {role}")
+        diff = found(shipped)["public.more"]["diff"]
+        assert diff[-1] == f"+ALTER VIEW public.more OWNER TO {role};"
+    finally:
+        shipped.query(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
 def plain(project: Project) -> list[str]:
     return project.ok("pgpipe", "status", "--routines").output.splitlines()
 
