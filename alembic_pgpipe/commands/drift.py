@@ -17,6 +17,7 @@ from alembic_pgpipe.drift.differences import (
     own_objects,
     without_lone_partitions,
 )
+from alembic_pgpipe.drift.on_tables import Sides, with_triggers_and_policies
 from alembic_pgpipe.drift.settings_apart import settings_apart
 from alembic_pgpipe.drift.wording import in_words_of_project
 from alembic_pgpipe.environment.visit import Visit
@@ -129,7 +130,7 @@ def _what_was_run(visit: Visit, *, routines: bool) -> _Run:
         now = ledger.heads
         applied = visit.revisions.applied(now)
         pending = [one for one in visit.revisions.all() if one.id not in applied]
-        created = tuple(_created(visit, applied)) if routines else ()
+        created = tuple(_created(visit, applied))
         copies = tuple(_copies_run(visit, applied)) if routines else ()
         history = ledger.history()
         passed = frozenset(id_ for id_ in applied if history.status(id_) in PASSED_OVER)
@@ -204,8 +205,12 @@ class _Comparison:
     def _rehearsed(self) -> Connection:
         return self.stage.rehearsal.connection
 
+    @property
+    def _own(self) -> Sequence[DatabaseObject]:
+        return own_objects(self.stage.objects().values(), self.run.heads)
+
     def _routines(self, ledger: OpenLedger) -> Compared:
-        own = own_objects(self.stage.objects().values(), self.run.heads)
+        own = self._own
         copies = tuple(cut_copies(ledger.visit.settings, ledger.schema_of_sources()))
         drifted = find_drift(ledger.connection, self.stage, own)
         found = (FoundDrift(one, _file(one.object, copies)) for one in drifted)
@@ -218,7 +223,10 @@ class _Comparison:
             read_structures(ledger.connection, ledgers),
         )
         worded = in_words_of_project(project, database, self.stage)
-        drifted = find_structure_drift(project, worded)
+        sides = with_triggers_and_policies(
+            Sides(project, worded), ledger.connection, self.stage, self._own
+        )
+        drifted = find_structure_drift(sides.project, sides.database)
         return Compared(_counts(project), tuple(map(FoundDrift, drifted)))
 
     def _unmade(self) -> Iterator[str]:

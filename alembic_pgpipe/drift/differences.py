@@ -76,7 +76,7 @@ def find_drift(
     """
     held = {key(one): one for one in read_objects(database)}
     wanted = {key(one): one for one in own}
-    extra = _extra(held, wanted, stage)
+    extra = besides(held, wanted, stage)
     shared = (one for name, one in held.items() if name in wanted)
     of_database = _by_key(read_definitions(database, (*shared, *extra)).values())
     of_project = _by_key(read_definitions(stage.rehearsal.connection, wanted.values()).values())
@@ -92,10 +92,11 @@ def find_drift(
             yield Drift(one, Drifted.EXTRA, database=found.text_for(users[1]))
 
 
-def _extra(
-    held: Mapping[str, DatabaseObject], wanted: Mapping[str, DatabaseObject], stage: Stage
+def besides(
+    held: Mapping[str, DatabaseObject], own: Mapping[str, DatabaseObject], stage: Stage
 ) -> Sequence[DatabaseObject]:
-    schemas = {one.schema for one in wanted.values()}
+    """Return what is held in the schemas of the project's own, and not in the rehearsal."""
+    schemas = {one.schema for one in own.values()}
     rehearsed = stage.objects()
     return [
         one for name, one in held.items() if one.schema in schemas and name not in rehearsed
@@ -116,7 +117,7 @@ def compare(
     owners = () if owned else (project.shown_owner, database.shown_owner)
     sides = [_parts(one, owners, owned=owned) for one in (project, database)]
     changed = _changed_parts(*sides)
-    if "definition" in changed and _same_there(project, database, stage):
+    if "definition" in changed and same_there(project, database, stage):
         changed.remove("definition")
     return _changed(project.object, changed, *sides) if changed else None
 
@@ -173,7 +174,7 @@ def _parts(one: Definition, owners: Container[str], *, owned: bool) -> Mapping[s
     }
 
 
-def _same_there(project: Definition, database: Definition, stage: Stage) -> bool:
+def same_there(project: Definition, database: Definition, stage: Stage) -> bool:
     """Tell whether two definitions are in the same words where one server reads them."""
     read = _read_back(database, stage)
     # What was read and written twice may be worded otherwise than what was written once.

@@ -77,6 +77,17 @@ BEGIN
     END LOOP;
 END $$
 """
+HUNG = """
+CREATE FUNCTION public.stamp() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NEW; END$$;
+CREATE TRIGGER stamp BEFORE INSERT ON public.people FOR EACH ROW
+    EXECUTE FUNCTION public.stamp();
+CREATE TRIGGER by_day BEFORE INSERT ON public.days FOR EACH ROW
+    EXECUTE FUNCTION public.stamp();
+CREATE POLICY mine ON public.cache USING (key = current_user);
+"""
+TRIGGER_FILE = """CREATE TRIGGER noted BEFORE UPDATE ON public.notes FOR EACH ROW
+    EXECUTE FUNCTION public.stamp();
+"""
 VIEW = "CREATE VIEW public.names AS SELECT name FROM public.people;\n"
 
 
@@ -286,6 +297,64 @@ def test_what_differs_beside_other_words_is_drift(shipped: Shipped) -> None:
     }
     # What only is worded otherwise is not in the diff.
     assert len(drifted["public.parts"]["diff"]) == 5
+
+
+def test_triggers_and_policies_of_sources_are_lines_of_their_tables(shipped: Shipped) -> None:
+    shipped.source("002_hung", HUNG)
+    shipped.ship()
+    assert lines(shipped) == [f"{COUNTED}: as the project made them"]
+    shipped.query(
+        "ALTER TABLE people DISABLE TRIGGER stamp;"
+        "ALTER TABLE days ENABLE ALWAYS TRIGGER by_day;"
+        "DROP POLICY mine ON cache; CREATE POLICY theirs ON cache USING (true);"
+        "CREATE TRIGGER more BEFORE UPDATE ON notes FOR EACH ROW EXECUTE FUNCTION stamp()"
+    )
+    drifted = found(shipped)
+    assert {name: one["parts"] for name, one in drifted.items()} == {
+        "public.people": ["triggers"],
+        "public.days": ["triggers"],
+        "public.cache": ["policies"],
+        "public.notes": ["triggers"],
+    }
+    created = "BEFORE INSERT ON public.people FOR EACH ROW EXECUTE FUNCTION public.stamp();"
+    assert drifted["public.people"]["diff"][3:] == [
+        f" CREATE OR REPLACE TRIGGER stamp {created}",
+        "+ALTER TABLE public.people DISABLE TRIGGER stamp;",
+    ]
+
+
+def test_a_trigger_that_somebody_has_switched_off_is_told_once(shipped: Shipped) -> None:
+    shipped.source("002_hung", HUNG)
+    shipped.write("alembic/routines/noted.sql", TRIGGER_FILE)
+    shipped.ship()
+    shipped.query(
+        "ALTER TABLE people ENABLE REPLICA TRIGGER stamp;"
+        "ALTER TABLE notes DISABLE TRIGGER noted;"
+        "CREATE TRIGGER more BEFORE UPDATE ON notes FOR EACH ROW EXECUTE FUNCTION stamp();"
+        "CREATE POLICY theirs ON cache USING (true)"
+    )
+    result = shipped.ok("pgpipe", "status", "--routines", "--tables")
+    assert [line for line in result.output.splitlines() if ": " in line][:4] == [
+        "changed (definition): trigger noted ON public.notes · alembic/routines/noted.sql",
+        "extra: trigger more ON public.notes",
+        "extra: policy theirs ON public.cache",
+        "changed (triggers): table public.people",
+    ]
+    # Each is told by the one that tells of it, whatever is asked for beside it.
+    assert states(shipped) == {"public.people": ("changed", ["triggers"])}
+
+
+def test_a_policy_that_a_restore_words_otherwise_is_no_drift(shipped: Shipped) -> None:
+    policy = "CREATE POLICY few ON public.people USING ({})"
+    shipped.source("002_narrow", "ALTER TABLE public.people ADD s varchar(9);")
+    shipped.source("003_policy", policy.format("s IN ('x', 'y')"))
+    shipped.ship()
+    said = shipped.scalar("SELECT pg_get_expr(polqual, polrelid) FROM pg_policy")
+    shipped.query("DROP POLICY few ON people;" + policy.format(said))
+    assert shipped.scalar("SELECT pg_get_expr(polqual, polrelid) FROM pg_policy") != said
+    assert lines(shipped) == [f"{COUNTED}: as the project made them"]
+    shipped.query("DROP POLICY few ON people;" + policy.format("s IN ('x', 'z')"))
+    assert states(shipped) == {"public.people": ("changed", ["policies"])}
 
 
 def test_columns_in_another_order_are_no_drift(shipped: Shipped) -> None:
