@@ -1,6 +1,6 @@
 """How tables, sequences and types are built, in lines that two databases can be compared by.
 
-Owners, privileges, rows, statistics, tablespaces and comments are no part of it.
+Owners, privileges, rows, what ANALYZE has found, tablespaces and comments are no part of it.
 """
 
 from __future__ import annotations
@@ -134,7 +134,8 @@ PARENTS = """
 SELECT inhrelid AS child, inhparent AS parent FROM pg_catalog.pg_inherits
 """
 # What stands on a partition because of its parent is not said again, however it is called.
-# Of constraints only EXCLUDE brings the options of its index along.
+# Of constraints only EXCLUDE brings the options of its index along.  DISABLE TRIGGER ALL
+# switches off the triggers by which a foreign key is kept.
 LINES = (
     RELATIONS
     + f"""
@@ -169,7 +170,10 @@ SELECT r.catalog, r.oid, 'constraints', 0, pg_catalog.concat_ws(' ',
     'CONSTRAINT', pg_catalog.quote_ident(c.conname), pg_catalog.pg_get_constraintdef(c.oid),
     CASE WHEN c.contype <> 'x'
         THEN 'WITH (' || pg_catalog.array_to_string(n.reloptions, ', ') || ')' END,
-    CASE WHEN NOT i.indisvalid THEN 'INVALID' END)
+    CASE WHEN NOT i.indisvalid THEN 'INVALID' END,
+    (SELECT pg_catalog.string_agg(DISTINCT CASE t.tgenabled WHEN 'D' THEN 'TRIGGERS DISABLED'
+            WHEN 'R' THEN 'TRIGGERS REPLICA' ELSE 'TRIGGERS ALWAYS' END, ' ')
+        FROM pg_catalog.pg_trigger AS t WHERE t.tgconstraint = c.oid AND t.tgenabled <> 'O'))
 FROM relation AS r JOIN pg_catalog.pg_constraint AS c ON c.conrelid = r.oid
 LEFT JOIN pg_catalog.pg_index AS i
     ON i.indexrelid = c.conindid AND c.contype IN ('p', 'u', 'x')
@@ -184,6 +188,15 @@ JOIN pg_catalog.pg_class AS n ON n.oid = i.indexrelid
 WHERE NOT (n.relispartition AND i.indisvalid) AND NOT EXISTS (
     SELECT 1 FROM pg_catalog.pg_constraint AS c
     WHERE c.conindid = i.indexrelid AND c.contype IN ('p', 'u', 'x'))
+UNION ALL
+SELECT r.catalog, r.oid, 'rules', 0, pg_catalog.pg_get_ruledef(w.oid) || CASE w.ev_enabled
+    WHEN 'O' THEN '' ELSE pg_catalog.format(E'\\nALTER TABLE %%s %%s RULE %%I;', r.shown,
+        CASE w.ev_enabled WHEN 'D' THEN 'DISABLE' WHEN 'R' THEN 'ENABLE REPLICA'
+            ELSE 'ENABLE ALWAYS' END, w.rulename) END
+FROM relation AS r JOIN pg_catalog.pg_rewrite AS w ON w.ev_class = r.oid
+UNION ALL
+SELECT r.catalog, r.oid, 'statistics', 0, pg_catalog.pg_get_statisticsobjdef(s.oid)
+FROM relation AS r JOIN pg_catalog.pg_statistic_ext AS s ON s.stxrelid = r.oid
 UNION ALL
 SELECT r.catalog, r.oid, 'options', 0, o.option
 FROM relation AS r JOIN pg_catalog.pg_sequence AS s ON s.seqrelid = r.oid
@@ -214,9 +227,9 @@ _Lines: TypeAlias = Mapping[Address, Mapping[str, list[tuple[int, str]]]]
 class Structure:
     """How a table, a sequence or a type is built.
 
-    ``parts`` have lines: columns, constraints, indexes and properties of a table, options of
-    a sequence, labels or attributes of a type.  Those of a table are sorted, so that it does
-    not matter in which order they came.  ``identity`` is qualified and quoted.
+    ``parts`` have lines: columns, constraints, indexes, rules, statistics and properties of a
+    table, options of a sequence, labels or attributes of a type.  Those of a table are sorted,
+    so that it does not matter in which order they came.  ``identity`` is qualified and quoted.
     """
 
     kind: TableKind
