@@ -1,4 +1,4 @@
-"""One condition in two wordings: what PostgreSQL says of a text that it has said itself.
+"""One expression in two wordings: what PostgreSQL says of a text that it has said itself.
 
 A restore reads what a dump was told, and ``s IN ('x', 'y')`` may be worded otherwise then.
 """
@@ -16,17 +16,21 @@ from alembic_pgpipe.objects.tables import Structure, read_structures
 from alembic_pgpipe.shipping.stage import Stage
 from alembic_pgpipe.source.quoting import identifier
 
-PARTS = ("constraints", "indexes")
-NAME = r'(?:"(?:[^"]|"")+"|[^\s"]+)'
+PARTS = ("columns", "constraints", "indexes", "statistics")
+QUOTED = r'"(?:[^"]|"")+"'
+NAME = rf"(?:{QUOTED}|[^\s\"]+)"
 HEAD = re.compile(
-    rf"\A(?:CONSTRAINT (?P<constraint>{NAME}) CHECK "
-    rf"|(?P<create>CREATE (?:UNIQUE )?INDEX (?P<index>{NAME}) ON )(?P<only>ONLY )?)"
+    rf"\A(?:CONSTRAINT (?P<constraint>{NAME}) (?:CHECK|EXCLUDE) "
+    rf"|(?P<create>CREATE (?:UNIQUE )?INDEX (?P<index>{NAME}) ON )(?P<only>ONLY )?"
+    rf"|CREATE STATISTICS (?P<statistics>(?:{QUOTED}|[^\s\"])+) "
+    rf"|(?!CONSTRAINT |CREATE )(?P<column>{NAME}) .*? DEFAULT )"
 )
+OWNED = " OWNS SEQUENCE "
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A CHECK or an index of a table, ``head`` being what is the same of both lines."""
+    """A CHECK, an index or the like, ``head`` being what is the same of both lines."""
 
     table: Structure
     head: str
@@ -111,6 +115,13 @@ def _statements(pair: Pair, line: str) -> tuple[str, str]:
     if head["constraint"]:
         alter = f"ALTER TABLE {table.identity}"
         return f"{alter} DROP CONSTRAINT {head['constraint']}", f"{alter} ADD {line}"
+    if head["column"]:
+        # Partitions and heirs have defaults of their own.
+        alter = f"ALTER TABLE ONLY {table.identity} ALTER {head['column']}"
+        initial = line[head.end() :].partition(OWNED)[0]
+        return f"{alter} DROP DEFAULT", f"{alter} SET DEFAULT {initial}"
+    if head["statistics"]:
+        return f"DROP STATISTICS {head['statistics']}", line
     # ONLY says that it is on a partitioned table; without it, it is on the partitions as well.
     create = head["create"] + line[head.end() :]
     return f"DROP INDEX {identifier(table.schema)}.{head['index']}", create

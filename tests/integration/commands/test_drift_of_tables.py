@@ -50,7 +50,11 @@ VERSIONS = (
 )
 # What a server reads of these it words otherwise than what it read of a person's text.
 WORDED = """
-CREATE TABLE public."Odd % ""names" (s varchar(9) CHECK (s IN ('x', 'y')), n integer);
+CREATE TABLE public."Odd % ""names" (
+    s varchar(9) CHECK (s IN ('x', 'y')), n integer,
+    "Is %% DEFAULT ""it" boolean NOT NULL DEFAULT (current_user::varchar IN ('x', 'y')),
+    CONSTRAINT "one % s" EXCLUDE (s WITH =) WHERE (s IN ('x', 'y')));
+CREATE STATISTICS "of % s" ON n, (s IN ('x', 'y')) FROM public."Odd % ""names";
 CREATE INDEX "by % s" ON public."Odd % ""names" (lower(s)) WHERE s IN ('x', 'y');
 CREATE TABLE public.parts (s varchar(9) CHECK (s IN ('x', 'y'))) PARTITION BY LIST (s);
 CREATE TABLE public.parts_x PARTITION OF public.parts FOR VALUES IN ('x');
@@ -63,17 +67,29 @@ DECLARE
     one record;
 BEGIN
     FOR one IN SELECT conname, conrelid::regclass AS of, pg_get_constraintdef(oid) AS def
-        FROM pg_constraint WHERE contype = 'c' AND conislocal AND conrelid > 16384
+        FROM pg_constraint WHERE contype IN ('c', 'x') AND conislocal AND conrelid > 16384
     LOOP
         EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', one.of, one.conname);
         EXECUTE format('ALTER TABLE %s ADD CONSTRAINT %I %s', one.of, one.conname, one.def);
     END LOOP;
     FOR one IN SELECT indexrelid::regclass AS name, pg_get_indexdef(indexrelid) AS def
         FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
-        WHERE indpred IS NOT NULL AND NOT relispartition
+        WHERE indpred IS NOT NULL AND NOT indisexclusion AND NOT relispartition
     LOOP
         EXECUTE format('DROP INDEX %s', one.name);
         EXECUTE replace(one.def, ' ON ONLY ', ' ON ');
+    END LOOP;
+    FOR one IN SELECT adrelid::regclass AS of, attname, pg_get_expr(adbin, adrelid) AS def
+        FROM pg_attrdef JOIN pg_attribute ON attrelid = adrelid AND attnum = adnum
+        WHERE attgenerated = ''
+    LOOP
+        EXECUTE format('ALTER TABLE ONLY %s ALTER %I SET DEFAULT %s',
+            one.of, one.attname, one.def);
+    END LOOP;
+    FOR one IN SELECT stxname, pg_get_statisticsobjdef(oid) AS def FROM pg_statistic_ext
+    LOOP
+        EXECUTE format('DROP STATISTICS %I', one.stxname);
+        EXECUTE one.def;
     END LOOP;
 END $$
 """
@@ -126,9 +142,12 @@ def definitions(project: Project) -> list[Any]:
         text
         for (text,) in project.query(
             "SELECT pg_get_constraintdef(oid) FROM pg_constraint "
-            "WHERE contype = 'c' AND conrelid::regclass::text ~ 'Odd|parts$' "
+            "WHERE contype IN ('c', 'x') AND conrelid::regclass::text ~ 'Odd|parts$' "
             "UNION ALL SELECT pg_get_indexdef(indexrelid) FROM pg_index "
-            "WHERE indpred IS NOT NULL AND indrelid::regclass::text ~ 'Odd|parts$'"
+            "WHERE indpred IS NOT NULL AND indrelid::regclass::text ~ 'Odd|parts$' "
+            "UNION ALL SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef "
+            "WHERE adrelid::regclass::text ~ 'Odd' "
+            "UNION ALL SELECT pg_get_statisticsobjdef(oid) FROM pg_statistic_ext"
         )
     ]
 
@@ -288,12 +307,16 @@ def test_what_differs_beside_other_words_is_drift(shipped: Shipped) -> None:
     shipped.query(
         "ALTER TABLE parts DROP CONSTRAINT parts_s_check, ADD CONSTRAINT parts_s_check "
         "CHECK (s IN ('x', 'z')); DROP INDEX \"by % s\";"
-        'CREATE INDEX "by % s" ON "Odd % ""names" (lower(s)) WHERE s IN (\'x\', \'z\')'
+        'CREATE INDEX "by % s" ON "Odd % ""names" (lower(s)) WHERE s IN (\'x\', \'z\');'
+        'DROP STATISTICS "of % s"; ALTER TABLE "Odd % ""names" DROP CONSTRAINT "one % s",'
+        "ADD CONSTRAINT \"one % s\" EXCLUDE (s WITH =) WHERE (s IN ('x', 'z')),"
+        "ALTER \"Is %% DEFAULT \"\"it\" SET DEFAULT current_user::varchar(9) IN ('x', 'z');"
+        'CREATE STATISTICS "of % s" ON n, (s IN (\'x\', \'z\')) FROM "Odd % ""names"'
     )
     drifted = found(shipped)
     assert {name: one["parts"] for name, one in drifted.items()} == {
         "public.parts": ["constraints"],
-        'public."Odd % ""names"': ["indexes"],
+        'public."Odd % ""names"': ["columns", "constraints", "indexes", "statistics"],
     }
     # What only is worded otherwise is not in the diff.
     assert len(drifted["public.parts"]["diff"]) == 5
