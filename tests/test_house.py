@@ -19,7 +19,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("showable", "ending", "sqlstates"),
     ("errors", "model"),
     ("configuration", "invocation"),
-    ("settings", "source"),
+    ("access", "settings", "source"),
     # What a database holds of objects is read without knowing of a project.
     ("connect", "ledger", "objects"),
     # How a text gets to the server, whatever it is for.

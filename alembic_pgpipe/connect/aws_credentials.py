@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import URL
 
+from alembic_pgpipe.access import Access
 from alembic_pgpipe.connect.aws_refusal import connect_statement
-from alembic_pgpipe.connect.credentials import Access
 from alembic_pgpipe.connect.secret_reference import SecretReference, read_port
 from alembic_pgpipe.connect.secret_shape import read_secret
 from alembic_pgpipe.connect.secrets import Aws

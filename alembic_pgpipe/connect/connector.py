@@ -12,7 +12,8 @@ from typing import Any
 
 from sqlalchemy import URL, Dialect
 
-from alembic_pgpipe.connect.credentials import Access, Credentials
+from alembic_pgpipe.access import Access
+from alembic_pgpipe.connect.credentials import Credentials
 
 # Whoever waits for the lock reads the build from application_name, which holds so many bytes.
 APPLICATION = "alembic-pgpipe"

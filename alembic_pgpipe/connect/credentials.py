@@ -2,23 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
-from sqlalchemy import URL
-
-
-@dataclass(frozen=True, slots=True)
-class Access:
-    """What one connection needs: where and as whom, and the password beside it.
-
-    ``variables`` are what libpq's variables of these names would say, unless they are set.
-    """
-
-    url: URL
-    password: str | None = field(default=None, repr=False)
-    variables: Mapping[str, str] = field(default_factory=dict)
+from alembic_pgpipe.access import Access
 
 
 class Credentials(Protocol):

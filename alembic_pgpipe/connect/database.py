@@ -13,6 +13,7 @@ from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
+from alembic_pgpipe.access import Access, password_apart
 from alembic_pgpipe.connect import tls, url
 from alembic_pgpipe.connect.connection_refusal import connection_refusal
 from alembic_pgpipe.connect.connector import (
@@ -22,7 +23,7 @@ from alembic_pgpipe.connect.connector import (
     Listener,
     Waiting,
 )
-from alembic_pgpipe.connect.credentials import Access, Credentials, Given
+from alembic_pgpipe.connect.credentials import Credentials, Given
 from alembic_pgpipe.connect.pooler import Entrance
 from alembic_pgpipe.connect.secret_reference import SecretReference
 from alembic_pgpipe.connect.statement_refusal import statement_refusal
@@ -175,7 +176,7 @@ def _resolve(
     target, iam = url.iam_apart(url.database_url(settings.url, environ))
     if iam is not None:
         return _by_token(target, iam, environ), environ
-    return Given(Access(*url.password_apart(target))), environ
+    return Given(Access(*password_apart(target))), environ
 
 
 # Without AWS nothing of it is imported.

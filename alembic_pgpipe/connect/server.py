@@ -33,6 +33,7 @@ from typing import IO
 
 from sqlalchemy import URL
 
+from alembic_pgpipe.access import DRIVER
 from alembic_pgpipe.connect.binaries import (
     BINARIES_VARIABLE,
     Account,
@@ -41,7 +42,6 @@ from alembic_pgpipe.connect.binaries import (
     server_account,
     server_environment,
 )
-from alembic_pgpipe.connect.url import DRIVER
 from alembic_pgpipe.errors import LockError, SettingsError, UnreachableError
 
 SUPERUSER = "postgres"

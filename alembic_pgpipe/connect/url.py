@@ -10,6 +10,7 @@ from sqlalchemy import URL
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from alembic_pgpipe.access import DRIVER, for_psycopg2
 from alembic_pgpipe.connect.secret_reference import (
     SCHEME,
     SecretReference,
@@ -18,7 +19,6 @@ from alembic_pgpipe.connect.secret_reference import (
 )
 from alembic_pgpipe.errors import SettingsError
 
-DRIVER = "postgresql+psycopg2"
 SCRATCH = "scratch://"
 SECRET_VARIABLES = ("PGPIPE_SECRET", "SECRET_NAME")
 LIBPQ_VARIABLES = (
@@ -30,9 +30,6 @@ LIBPQ_VARIABLES = (
     "PGDATABASE",
     "PGSERVICE",
 )
-# What other drivers call libpq's sslmode.
-SSL_ARGUMENT = "ssl"
-PASSWORD_ARGUMENT = "password"
 CHOICES = (
     "No database is named. Set sqlalchemy.url in alembic.ini to "
     "postgresql://USER@HOST/DATABASE, to secretsmanager://NAME-OR-ARN or to scratch://DIR; or "
@@ -74,7 +71,9 @@ def database_url(url: str, environ: Mapping[str, str]) -> URL:
     """
     if not url:
         return _from_libpq(environ)
-    return for_psycopg2(_parse(url))
+    parsed = _parse(url)
+    _refuse_other_dialects(parsed)
+    return for_psycopg2(parsed)
 
 
 def database_name(url: str) -> str | None:
@@ -110,11 +109,6 @@ def iam_apart(url: URL) -> tuple[URL, IamAuth | None]:
     return bare, IamAuth(str(region) if region else None)
 
 
-def password_apart(url: URL) -> tuple[URL, str | None]:
-    """Return a URL without its password, and the password."""
-    return url._replace(password=None), str(url.password) if url.password else None
-
-
 def _from_libpq(environ: Mapping[str, str]) -> URL:
     if not any(environ.get(name) for name in LIBPQ_VARIABLES):
         raise SettingsError(CHOICES)
@@ -137,8 +131,7 @@ def _parse(url: str) -> URL:
     return parsed
 
 
-def for_psycopg2(url: URL) -> URL:
-    """Return the URL with psycopg2 as its driver; refuse what is not PostgreSQL."""
+def _refuse_other_dialects(url: URL) -> None:
     dialect = url.drivername.split("+")[0]
     if dialect == "driver":
         raise SettingsError(
@@ -149,21 +142,3 @@ def for_psycopg2(url: URL) -> URL:
             f"sqlalchemy.url names the dialect {dialect!r}; alembic-pgpipe is for PostgreSQL. "
             "Write postgresql://USER@HOST/DATABASE."
         )
-    return _with_sslmode(_with_password(url.set(drivername=DRIVER)))
-
-
-def _with_password(url: URL) -> URL:
-    """Take a password out of the query, where a URL would show it to everybody."""
-    given = url.query.get(PASSWORD_ARGUMENT)
-    if given is None:
-        return url
-    hidden = url.difference_update_query([PASSWORD_ARGUMENT])
-    return hidden if url.password else hidden.set(password=str(given))
-
-
-def _with_sslmode(url: URL) -> URL:
-    if SSL_ARGUMENT not in url.query:
-        return url
-    given = str(url.query[SSL_ARGUMENT])
-    mode = {"true": "require", "false": "disable"}.get(given.lower(), given)
-    return url.difference_update_query([SSL_ARGUMENT]).update_query_dict({"sslmode": mode})

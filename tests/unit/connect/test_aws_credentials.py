@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from sqlalchemy.engine import make_url
 
+from alembic_pgpipe.access import Access
 from alembic_pgpipe.connect.aws_credentials import ByToken, InSecret, region_of_host
-from alembic_pgpipe.connect.credentials import Access, Given
+from alembic_pgpipe.connect.credentials import Given
 from alembic_pgpipe.connect.secret_reference import read_reference
 from alembic_pgpipe.connect.secrets import Aws
 from alembic_pgpipe.connect.url import IamAuth

@@ -11,8 +11,9 @@ import pytest
 from sqlalchemy import URL, Dialect
 from sqlalchemy.engine import make_url
 
+from alembic_pgpipe.access import Access
 from alembic_pgpipe.connect.connector import PAUSES, Connector, Listener, Waiting
-from alembic_pgpipe.connect.credentials import Access, Credentials, Given
+from alembic_pgpipe.connect.credentials import Credentials, Given
 
 HERE = make_url("postgresql+psycopg2://app@db:5432/shop")
 REFUSED = 'FATAL:  password authentication failed for user "app"'
