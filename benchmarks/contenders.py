@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from alembic_pgpipe.connect.binaries import find_binaries
+from alembic_pgpipe.scratch.binaries import find_binaries
 from benchmarks.history import UPGRADE, WITHOUT_US
 from benchmarks.projects import line, write_project
 

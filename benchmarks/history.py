@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from alembic_pgpipe.connect.server import ScratchServer
+from alembic_pgpipe.scratch.server import ScratchServer
 from benchmarks.projects import Planned, braid, compile_package, line, write_project
 from benchmarks.report import chart, count, machine, postgresql, table
 from benchmarks.server import measured_server

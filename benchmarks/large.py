@@ -23,7 +23,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from alembic_pgpipe.connect.server import ScratchServer
+from alembic_pgpipe.scratch.server import ScratchServer
 from benchmarks.report import count, machine, postgresql, size, table
 from benchmarks.server import measured_server
 from benchmarks.texts import write_copy, write_inserts

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import version
 
-from alembic_pgpipe.connect.binaries import find_binaries
+from alembic_pgpipe.scratch.binaries import find_binaries
 
 PACKAGES = ("alembic-pgpipe", "alembic", "SQLAlchemy", "psycopg2-binary")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from alembic_pgpipe.connect.server import ScratchServer, scratch_server
+from alembic_pgpipe.scratch.server import ScratchServer, scratch_server
 
 # A scratch server may lose everything with the machine, which makes each commit cheap.  What
 # a pipeline deploys to may not, so whoever commits more often has to pay for it here.

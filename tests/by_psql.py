@@ -9,7 +9,7 @@ import subprocess
 import pytest
 from sqlalchemy import URL
 
-from alembic_pgpipe.connect.binaries import find_binaries
+from alembic_pgpipe.scratch.binaries import find_binaries
 
 STOP = ("-v", "ON_ERROR_STOP=1")
 

@@ -18,8 +18,8 @@ import pytest
 from psycopg2 import extensions, sql
 from sqlalchemy import URL
 
-from alembic_pgpipe.connect.server import ScratchServer, scratch_server
 from alembic_pgpipe.rehearsal import database as rehearsal_database
+from alembic_pgpipe.scratch.server import ScratchServer, scratch_server
 from tests.project import Project
 from tests.scratch_folder import scratch_folder
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import URL
 
-from alembic_pgpipe.connect.server import ScratchServer
+from alembic_pgpipe.scratch.server import ScratchServer
 from tests.project import Project
 from tests.surroundings import libpq
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from alembic_pgpipe.connect.binaries import find_binaries
 from alembic_pgpipe.revisions.header import read_header
+from alembic_pgpipe.scratch.binaries import find_binaries
 from benchmarks import (
     apply,
     contenders,

@@ -20,6 +20,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "model"),
     ("configuration", "invocation"),
     ("access", "settings", "source"),
+    # What a connection may need first.
+    ("scratch",),
     # What a database holds of objects is read without knowing of a project.
     ("connect", "ledger", "objects"),
     # How a text gets to the server, whatever it is for.

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from sqlalchemy import URL
 
-from alembic_pgpipe.connect.binaries import server_account
-from alembic_pgpipe.connect.server import ScratchServer, scratch_server
+from alembic_pgpipe.scratch.binaries import server_account
+from alembic_pgpipe.scratch.server import ScratchServer, scratch_server
 from tests.background import eventually
 from tests.certificates import Authority, Identity
 from tests.conftest import connect_to

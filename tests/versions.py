@@ -17,8 +17,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from alembic_pgpipe.connect.binaries import BINARIES_VARIABLE
-from alembic_pgpipe.connect.server import ScratchServer, scratch_server
+from alembic_pgpipe.scratch.binaries import BINARIES_VARIABLE
+from alembic_pgpipe.scratch.server import ScratchServer, scratch_server
 from tests.scratch_folder import scratch_folder
 
 MAJORS = (14, 15, 16, 17, 18)

@@ -1,1 +1,1 @@
-"""The way to the database: URLs, secrets, connections, the lock, the scratch server."""
+"""The way to the database: URLs, secrets, connections, the lock."""

@@ -165,7 +165,7 @@ def _resolve(
     """Return the credentials, and the variables that libpq sees: none of a scratch server's."""
     folder = url.scratch_folder(settings.url, settings.project)
     if folder is not None:
-        from alembic_pgpipe.connect.server import scratch_server
+        from alembic_pgpipe.scratch.server import scratch_server
 
         _allow_scratch(settings, environ)
         server = stack.enter_context(scratch_server(folder, environ))

@@ -20,7 +20,6 @@ from alembic.config import Config
 from sqlalchemy import Connection
 
 from alembic_pgpipe.connect.database import open_database
-from alembic_pgpipe.connect.server import scratch_server
 from alembic_pgpipe.connect.url import LIBPQ_VARIABLES, database_name
 from alembic_pgpipe.environment.visit import Elsewhere
 from alembic_pgpipe.errors import (
@@ -38,6 +37,7 @@ from alembic_pgpipe.rehearsal.replay import Replay
 from alembic_pgpipe.rehearsal.undoing import Undone
 from alembic_pgpipe.rehearsal.upcoming import Upcoming, user
 from alembic_pgpipe.run.step import Step
+from alembic_pgpipe.scratch.server import scratch_server
 from alembic_pgpipe.sending.executor import Executor
 from alembic_pgpipe.sending.session import Session, leaving
 from alembic_pgpipe.settings import RetryFailed, Settings, read_settings

@@ -15,7 +15,7 @@ from uuid import uuid4
 from psycopg2 import sql
 from sqlalchemy import URL
 
-from alembic_pgpipe.connect.server import ScratchServer, scratch_server
+from alembic_pgpipe.scratch.server import ScratchServer, scratch_server
 from tests.conftest import connect_to
 
 # A throwaway server may lose its last commits in a crash; this one must not.

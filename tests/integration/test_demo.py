@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from alembic_pgpipe.connect import binaries
+from alembic_pgpipe.scratch import binaries
 from tests.background import eventually
 from tests.project import Project
 from tests.scratch_folder import scratch_folder

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from alembic_pgpipe.connect.server import ScratchServer
+from alembic_pgpipe.scratch.server import ScratchServer
 from tests.histories import Dump, dump_for, history, rows_of
 from tests.project import Project
 

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import URL
 
 from alembic_pgpipe.connect.database import Database, open_database
-from alembic_pgpipe.connect.server import ScratchServer, scratch_server
+from alembic_pgpipe.scratch.server import ScratchServer, scratch_server
 from alembic_pgpipe.settings import Settings
 from tests.background import busy_with, in_background
 from tests.conftest import connect_to

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import URL
 
-from alembic_pgpipe.connect.server import ScratchServer
+from alembic_pgpipe.scratch.server import ScratchServer
 from tests.integration.typed import environment, examples, expect
 
 PAGE = (Path(__file__).parents[2] / "docs/recipes.md").read_text("utf-8")

@@ -13,8 +13,8 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import URL
 
-from alembic_pgpipe.connect.server import ScratchServer
 from alembic_pgpipe.revisions.wrapper import revision_id
+from alembic_pgpipe.scratch.server import ScratchServer
 from tests.by_psql import STOP, libpq, psql
 from tests.conftest import Connect
 from tests.project import Project

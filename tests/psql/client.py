@@ -12,8 +12,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from alembic_pgpipe.connect.binaries import find_binaries
 from alembic_pgpipe.errors import PgpipeError
+from alembic_pgpipe.scratch.binaries import find_binaries
 from tests.psql.recording_server import PORT, RecordingServer, Sent, recording_server
 
 # Older ones leave comments out of what they send; from 16 on, an empty statement behind

@@ -21,7 +21,7 @@ from moto.server import ThreadedMotoServer
 from psycopg2 import sql
 from sqlalchemy import URL
 
-from alembic_pgpipe.connect.server import ScratchServer, scratch_server
+from alembic_pgpipe.scratch.server import ScratchServer, scratch_server
 from tests.conftest import connect_to
 from tests.scratch_folder import scratch_folder
 

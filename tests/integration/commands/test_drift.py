@@ -13,12 +13,12 @@ import pytest
 from alembic.config import Config
 from sqlalchemy import URL
 
-from alembic_pgpipe.connect import server
 from alembic_pgpipe.drift.differences import compare
 from alembic_pgpipe.errors import UnreachableError
 from alembic_pgpipe.objects.definitions import read_definitions
 from alembic_pgpipe.objects.held import read_objects
 from alembic_pgpipe.rehearsal.database import rehearsal
+from alembic_pgpipe.scratch import server
 from alembic_pgpipe.shipping.stage import Stage
 from tests.integration.commands.shipped import Shipped
 from tests.project import Project

@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import URL
 
-from alembic_pgpipe.connect.server import ScratchServer
+from alembic_pgpipe.scratch.server import ScratchServer
 from tests.histories import Dump, dump_for, history
 from tests.project import Project
 

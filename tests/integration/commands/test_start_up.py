@@ -13,7 +13,7 @@ ROOMS = frozenset(
     f"alembic_pgpipe.{room}"
     for room in (
         *("connect", "environment", "run.pipeline"),
-        *("rehearsal.database", "source.transaction"),
+        *("rehearsal.database", "scratch", "source.transaction"),
     )
 )
 # What only a run needs that has a step to run.
@@ -54,6 +54,7 @@ def test_a_command_that_shows_a_database_imports_them(project: Project) -> None:
         "botocore",
         "alembic_pgpipe.rehearsal.database",
         "alembic_pgpipe.run.pipeline",
+        "alembic_pgpipe.scratch",
     }
 
 

@@ -11,7 +11,7 @@ import pytest
 from alembic.config import Config
 
 from alembic_pgpipe.commands.wait import wait
-from alembic_pgpipe.connect.server import SUPERUSER, scratch_server
+from alembic_pgpipe.scratch.server import SUPERUSER, scratch_server
 from tests.project import Project
 from tests.scratch_folder import scratch_folder
 

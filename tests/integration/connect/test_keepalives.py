@@ -13,7 +13,7 @@ from sqlalchemy import URL, text
 
 from alembic_pgpipe.connect.database import open_database
 from alembic_pgpipe.connect.lock import holder, run_lock
-from alembic_pgpipe.connect.server import scratch_server
+from alembic_pgpipe.scratch.server import scratch_server
 from alembic_pgpipe.settings import read_settings
 from tests.project import Project
 from tests.scratch_folder import scratch_folder

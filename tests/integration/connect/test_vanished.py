@@ -20,7 +20,7 @@ import pytest
 from sqlalchemy import URL
 
 from alembic_pgpipe.connect.lock import lock_key
-from alembic_pgpipe.connect.server import ScratchServer, scratch_server
+from alembic_pgpipe.scratch.server import ScratchServer, scratch_server
 from tests.background import eventually
 from tests.killing import holding, stuck_in
 from tests.project import Project

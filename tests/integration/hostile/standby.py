@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg2
 from sqlalchemy import URL
 
-from alembic_pgpipe.connect.binaries import (
+from alembic_pgpipe.scratch.binaries import (
     find_binaries,
     server_account,
     server_environment,

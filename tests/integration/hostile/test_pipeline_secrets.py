@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from alembic_pgpipe.connect.server import ScratchServer
+from alembic_pgpipe.scratch.server import ScratchServer
 from tests.conftest import connect_to
 from tests.integration.test_passwords import (
     LEAK,

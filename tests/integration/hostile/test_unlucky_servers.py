@@ -13,10 +13,10 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import URL
 
-from alembic_pgpipe.connect.binaries import server_account
-from alembic_pgpipe.connect.server import ScratchServer, scratch_server
 from alembic_pgpipe.revisions.wrapper import revision_id
 from alembic_pgpipe.run.build_log import NOT_CLOSED
+from alembic_pgpipe.scratch.binaries import server_account
+from alembic_pgpipe.scratch.server import ScratchServer, scratch_server
 from tests.background import busy_with, in_background
 from tests.conftest import Connect, connect_to
 from tests.integration.hostile.standby import hot_standby

@@ -15,8 +15,8 @@ import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
-from alembic_pgpipe.connect.server import scratch_server
 from alembic_pgpipe.errors import SourceError
+from alembic_pgpipe.scratch.server import scratch_server
 from alembic_pgpipe.showable import HARMFUL
 from alembic_pgpipe.source.files import discover
 from tests.project import Project

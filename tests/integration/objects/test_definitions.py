@@ -9,9 +9,9 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import URL, Connection
 
-from alembic_pgpipe.connect.server import ScratchServer
 from alembic_pgpipe.objects.definitions import Definition, read_definitions
 from alembic_pgpipe.objects.held import DatabaseObject, Kind, read_objects
+from alembic_pgpipe.scratch.server import ScratchServer
 from tests.histories import Dump, dump_for
 
 

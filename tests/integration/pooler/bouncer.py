@@ -16,8 +16,8 @@ import pytest
 from psycopg2 import extensions
 from sqlalchemy import URL
 
-from alembic_pgpipe.connect.binaries import server_account
-from alembic_pgpipe.connect.server import SUPERUSER, ScratchServer
+from alembic_pgpipe.scratch.binaries import server_account
+from alembic_pgpipe.scratch.server import SUPERUSER, ScratchServer
 from tests.background import eventually
 from tests.conftest import connect_to
 from tests.project import Project

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import URL
 
 from alembic_pgpipe.connect import pooler as pooling
-from alembic_pgpipe.connect.server import ScratchServer
+from alembic_pgpipe.scratch.server import ScratchServer
 from tests.background import busy_with, eventually, in_background
 from tests.conftest import Connect
 from tests.integration.pooler.bouncer import (

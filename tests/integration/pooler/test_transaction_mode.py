@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import URL
 
-from alembic_pgpipe.connect.server import ScratchServer
+from alembic_pgpipe.scratch.server import ScratchServer
 from tests.conftest import Connect
 from tests.integration.pooler.bouncer import Bouncer, behind, bouncer, needs_pgbouncer, seen_by
 from tests.project import Project

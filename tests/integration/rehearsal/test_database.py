@@ -16,8 +16,6 @@ import pytest
 from alembic.config import Config
 from sqlalchemy import URL, Connection
 
-from alembic_pgpipe.connect import binaries, server
-from alembic_pgpipe.connect.server import scratch_server
 from alembic_pgpipe.errors import (
     LockError,
     RehearsalError,
@@ -29,6 +27,8 @@ from alembic_pgpipe.rehearsal.database import FOLDER, Rehearsal, rehearsal
 from alembic_pgpipe.rehearsal.replay import Replay
 from alembic_pgpipe.rehearsal.upcoming import Upcoming
 from alembic_pgpipe.revisions.wrapper import revision_id
+from alembic_pgpipe.scratch import binaries, server
+from alembic_pgpipe.scratch.server import scratch_server
 from alembic_pgpipe.sending.server_errors import StatementError
 from alembic_pgpipe.source.reader import read_statements
 from tests.background import eventually

@@ -6,8 +6,8 @@ import pytest
 from alembic import command
 from sqlalchemy import URL
 
-from alembic_pgpipe.connect.server import ScratchServer
 from alembic_pgpipe.revisions.wrapper import revision_id
+from alembic_pgpipe.scratch.server import ScratchServer
 from tests.conftest import Connect
 from tests.project import Project, Result, _command_line
 from tests.roles import new_role

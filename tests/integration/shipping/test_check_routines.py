@@ -10,9 +10,9 @@ import sys
 import pytest
 from sqlalchemy import URL
 
-from alembic_pgpipe.connect import binaries, server
-from alembic_pgpipe.connect.server import ScratchServer, scratch_server
 from alembic_pgpipe.rehearsal.database import FOLDER
+from alembic_pgpipe.scratch import binaries, server
+from alembic_pgpipe.scratch.server import ScratchServer, scratch_server
 from alembic_pgpipe.shipping import bodies
 from tests.background import eventually, in_background
 from tests.conftest import connect_to

@@ -12,8 +12,8 @@ from sqlalchemy import URL
 
 from alembic_pgpipe.commands.append import Wrapped
 from alembic_pgpipe.commands.wrap import wrap
-from alembic_pgpipe.connect.server import ScratchServer
 from alembic_pgpipe.errors import RoutineError
+from alembic_pgpipe.scratch.server import ScratchServer
 from tests.histories import Dump, dump_for
 from tests.integration.shipping.lifecycle import CHANGES, FIRST, TABLES
 from tests.project import Project

@@ -17,8 +17,8 @@ import psycopg2
 import pytest
 from psycopg2 import extensions
 
-from alembic_pgpipe.connect.server import ScratchServer
 from alembic_pgpipe.errors import SourceError
+from alembic_pgpipe.scratch.server import ScratchServer
 from alembic_pgpipe.source.advice import advice
 from alembic_pgpipe.source.forbidden import forbidden_in_transaction
 from alembic_pgpipe.source.reader import read_statements

@@ -34,7 +34,8 @@ from typing import IO
 from sqlalchemy import URL
 
 from alembic_pgpipe.access import DRIVER
-from alembic_pgpipe.connect.binaries import (
+from alembic_pgpipe.errors import LockError, SettingsError, UnreachableError
+from alembic_pgpipe.scratch.binaries import (
     BINARIES_VARIABLE,
     Account,
     Binaries,
@@ -42,7 +43,6 @@ from alembic_pgpipe.connect.binaries import (
     server_account,
     server_environment,
 )
-from alembic_pgpipe.errors import LockError, SettingsError, UnreachableError
 
 SUPERUSER = "postgres"
 PORT = 5432

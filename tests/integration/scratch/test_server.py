@@ -18,14 +18,14 @@ from pathlib import Path
 
 import pytest
 
-from alembic_pgpipe.connect import binaries, server
-from alembic_pgpipe.connect.binaries import find_binaries, server_account
 from alembic_pgpipe.connect.database import open_database
-from alembic_pgpipe.connect.server import (
+from alembic_pgpipe.errors import LockError, PgpipeError, SettingsError, UnreachableError
+from alembic_pgpipe.scratch import binaries, server
+from alembic_pgpipe.scratch.binaries import find_binaries, server_account
+from alembic_pgpipe.scratch.server import (
     ScratchServer,
     scratch_server,
 )
-from alembic_pgpipe.errors import LockError, PgpipeError, SettingsError, UnreachableError
 from alembic_pgpipe.settings import Settings
 from tests.conftest import connect_to
 from tests.scratch_folder import scratch_folder
@@ -37,8 +37,8 @@ PATIENCE_SECONDS = 20.0
 KILLED_COMMAND = """
 import os, signal, sys
 from pathlib import Path
-from alembic_pgpipe.connect import binaries, server
-from alembic_pgpipe.connect.binaries import find_binaries, server_account
+from alembic_pgpipe.scratch import binaries, server
+from alembic_pgpipe.scratch.binaries import find_binaries, server_account
 if sys.argv[2] == "orphan":
     server._ends_with_parent = lambda: None
 with server.scratch_server(Path(sys.argv[1]), os.environ) as running:
