@@ -21,7 +21,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("configuration", "invocation"),
     ("access", "settings", "source"),
     # What a connection may need first.
-    ("scratch",),
+    ("aws", "scratch"),
     # What a database holds of objects is read without knowing of a project.
     ("connect", "ledger", "objects"),
     # How a text gets to the server, whatever it is for.
@@ -61,8 +61,8 @@ LEDGER = {
 }
 # Who alone may import what; "sqlalchemy.select" is a name, "boto3" all of a library.
 SOLE_USERS = {
-    "boto3": {"connect.secrets"},
-    "botocore": {"connect.secrets"},
+    "boto3": {"aws.secrets"},
+    "botocore": {"aws.secrets"},
     "psycopg2": {
         "sending.driver",
         "sending.executor",

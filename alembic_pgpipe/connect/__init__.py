@@ -1,1 +1,1 @@
-"""The way to the database: URLs, secrets, connections, the lock."""
+"""The way to the database: which one it is, connections, TLS, the lock."""

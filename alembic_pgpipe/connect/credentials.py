@@ -1,4 +1,4 @@
-"""With which credentials a connection is opened; AWS has others, see ``aws_credentials``."""
+"""With which credentials a connection is opened; AWS has others, see ``aws.credentials``."""
 
 from __future__ import annotations
 

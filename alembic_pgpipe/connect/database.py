@@ -14,6 +14,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from alembic_pgpipe.access import Access, password_apart
+from alembic_pgpipe.aws.iam import IamAuth, iam_apart
+from alembic_pgpipe.aws.secret_reference import SecretReference
 from alembic_pgpipe.connect import tls, url
 from alembic_pgpipe.connect.connection_refusal import connection_refusal
 from alembic_pgpipe.connect.connector import (
@@ -25,7 +27,6 @@ from alembic_pgpipe.connect.connector import (
 )
 from alembic_pgpipe.connect.credentials import Credentials, Given
 from alembic_pgpipe.connect.pooler import Entrance
-from alembic_pgpipe.connect.secret_reference import SecretReference
 from alembic_pgpipe.connect.statement_refusal import statement_refusal
 from alembic_pgpipe.connect.target import describe
 from alembic_pgpipe.connect.tls_probe import explained
@@ -173,25 +174,25 @@ def _resolve(
     reference = url.secret_reference(settings.url, environ)
     if reference is not None:
         return _in_secret(reference, environ), environ
-    target, iam = url.iam_apart(url.database_url(settings.url, environ))
+    target, iam = iam_apart(url.database_url(settings.url, environ))
     if iam is not None:
         return _by_token(target, iam, environ), environ
     return Given(Access(*password_apart(target))), environ
 
 
-# Without AWS nothing of it is imported.
+# Without AWS nothing that asks it is imported.
 
 
 def _in_secret(reference: SecretReference, environ: Mapping[str, str]) -> Credentials:
-    from alembic_pgpipe.connect.aws_credentials import InSecret
-    from alembic_pgpipe.connect.secrets import Aws
+    from alembic_pgpipe.aws.credentials import InSecret
+    from alembic_pgpipe.aws.secrets import Aws
 
     return InSecret(reference, environ, Aws(environ))
 
 
-def _by_token(target: URL, iam: url.IamAuth, environ: Mapping[str, str]) -> Credentials:
-    from alembic_pgpipe.connect.aws_credentials import ByToken
-    from alembic_pgpipe.connect.secrets import Aws
+def _by_token(target: URL, iam: IamAuth, environ: Mapping[str, str]) -> Credentials:
+    from alembic_pgpipe.aws.credentials import ByToken
+    from alembic_pgpipe.aws.secrets import Aws
 
     return ByToken(target, iam, environ, Aws(environ))
 

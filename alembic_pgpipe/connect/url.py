@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import URL
@@ -11,12 +10,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from alembic_pgpipe.access import DRIVER, for_psycopg2
-from alembic_pgpipe.connect.secret_reference import (
-    SCHEME,
-    SecretReference,
-    is_iam,
-    read_reference,
-)
+from alembic_pgpipe.aws.secret_reference import SCHEME, SecretReference, read_reference
 from alembic_pgpipe.errors import SettingsError
 
 SCRATCH = "scratch://"
@@ -86,27 +80,6 @@ def database_name(url: str) -> str | None:
         return _parse(url).database
     except SettingsError:
         return None
-
-
-@dataclass(frozen=True, slots=True)
-class IamAuth:
-    """The wish for a token of RDS in place of a password, and its region where given."""
-
-    region: str | None
-
-
-def iam_apart(url: URL) -> tuple[URL, IamAuth | None]:
-    """Take ``auth=iam`` and ``region=`` out of a URL, for libpq knows neither."""
-    given = url.query.get("auth")
-    if given is None or not is_iam(str(given), "sqlalchemy.url"):
-        return url, None
-    if url.password:
-        raise SettingsError(
-            "sqlalchemy.url has a password and auth=iam, which makes one. Remove one of them."
-        )
-    region = url.query.get("region")
-    bare = url.difference_update_query(["auth", "region"])
-    return bare, IamAuth(str(region) if region else None)
 
 
 def _from_libpq(environ: Mapping[str, str]) -> URL:

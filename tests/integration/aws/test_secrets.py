@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import pytest
 
-from alembic_pgpipe.connect import secrets
+from alembic_pgpipe.aws import secrets
 from alembic_pgpipe.connect.connector import IMPATIENT
 from alembic_pgpipe.connect.database import open_database
 from alembic_pgpipe.errors import UnreachableError

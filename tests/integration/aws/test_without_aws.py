@@ -8,7 +8,7 @@ from tests.imported import imported
 from tests.integration.aws.conftest import FakeAws, Shop
 from tests.project import Project
 
-OF_AWS = frozenset({"boto3", "botocore"})
+OF_AWS = frozenset({"alembic_pgpipe.aws.secrets", "boto3", "botocore"})
 
 
 @pytest.mark.parametrize("arguments", [["upgrade", "head"], ["pgpipe", "status"], ["current"]])

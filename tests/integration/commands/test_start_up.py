@@ -12,7 +12,7 @@ LIBRARIES = frozenset({"boto3", "botocore", "psycopg2", "rich"})
 ROOMS = frozenset(
     f"alembic_pgpipe.{room}"
     for room in (
-        *("connect", "environment", "run.pipeline"),
+        *("aws", "connect", "environment", "run.pipeline"),
         *("rehearsal.database", "scratch", "source.transaction"),
     )
 )

@@ -494,7 +494,7 @@ def test_the_project_s_own_database_is_not_even_asked_for(
     def asked(*_: object) -> None:
         pytest.fail("the secret was asked for")
 
-    monkeypatch.setattr("alembic_pgpipe.connect.secrets.Aws.secret", asked)
+    monkeypatch.setattr("alembic_pgpipe.aws.secrets.Aws.secret", asked)
     monkeypatch.setenv("PGPIPE_SECRET", "prod/app")
     project.wrapped(a1=TABLE.format("a"))
     project.url = url

@@ -8,10 +8,8 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from alembic_pgpipe.connect.url import (
-    IamAuth,
     database_name,
     database_url,
-    iam_apart,
     scratch_folder,
     secret_reference,
 )
@@ -135,36 +133,6 @@ def test_a_secret_s_reader_may_name_the_database() -> None:
     assert database_name("secretsmanager://shop?database=orders") == "orders"
     assert database_name("secretsmanager://shop") is None
     assert database_name("secretsmanager://shop?databse=orders") is None
-
-
-# -- a token of RDS -------------------------------------------------------------------------
-
-
-def test_what_libpq_does_not_know_of_a_token_is_taken_out() -> None:
-    given = database_url(
-        "postgresql://app@db/shop?auth=iam&region=eu-west-1&sslmode=require", {}
-    )
-    url, iam = iam_apart(given)
-    assert iam == IamAuth("eu-west-1")
-    assert dict(url.query) == {"sslmode": "require"}
-
-
-def test_a_url_without_auth_has_no_token() -> None:
-    url = database_url("postgresql://app:pw@db/shop", {})
-    assert iam_apart(url) == (url, None)
-
-
-@pytest.mark.parametrize(
-    ("url", "said"),
-    [
-        ("postgresql://app:hidden@db/shop?auth=iam", "Remove one of them"),
-        ("postgresql://app@db/shop?auth=kerberos", "auth=kerberos is not known"),
-    ],
-)
-def test_a_token_that_cannot_be_meant_is_refused(url: str, said: str) -> None:
-    with pytest.raises(SettingsError, match=said) as refused:
-        iam_apart(database_url(url, {}))
-    assert "hidden" not in str(refused.value)
 
 
 def test_a_scratch_folder_is_relative_to_the_project(tmp_path: Path) -> None:

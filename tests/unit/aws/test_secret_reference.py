@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import make_url
 
-from alembic_pgpipe.connect.secret_reference import (
+from alembic_pgpipe.aws.iam import iam_apart
+from alembic_pgpipe.aws.secret_reference import (
     PARAMETERS,
     SCHEME,
     SecretReference,
     read_reference,
 )
-from alembic_pgpipe.connect.url import database_url, iam_apart
+from alembic_pgpipe.connect.url import database_url
 from alembic_pgpipe.errors import SettingsError
 
 ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:rds!db-1-AbCdEf"

@@ -9,10 +9,10 @@ from urllib.parse import parse_qsl, unquote
 
 from sqlalchemy import URL
 
+from alembic_pgpipe.aws.iam import is_iam
 from alembic_pgpipe.errors import SettingsError
 
 SCHEME = "secretsmanager://"
-IAM = "iam"
 PARAMETERS = (
     "version_stage",
     "version_id",
@@ -91,16 +91,6 @@ def read_reference(text: str, where: str) -> SecretReference:
         iam=is_iam(given.get("auth"), where),
         tls=tuple((key, given[key]) for key in ("sslmode", "sslrootcert") if key in given),
     )
-
-
-def is_iam(auth: str | None, where: str) -> bool:
-    """Return whether ``auth=`` asks for a token of RDS; raises SettingsError for others."""
-    if auth not in (None, IAM):
-        raise SettingsError(
-            f"{where}: auth={auth} is not known. Write auth=iam, or leave it out and have the "
-            "password in the secret or the URL."
-        )
-    return auth == IAM
 
 
 def read_port(text: str, where: str) -> int | None:

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from sqlalchemy import URL
 
 from alembic_pgpipe.access import Access
-from alembic_pgpipe.connect.aws_refusal import connect_statement
-from alembic_pgpipe.connect.secret_reference import SecretReference, read_port
-from alembic_pgpipe.connect.secret_shape import read_secret
-from alembic_pgpipe.connect.secrets import Aws
-from alembic_pgpipe.connect.url import IamAuth
+from alembic_pgpipe.aws.iam import IamAuth
+from alembic_pgpipe.aws.refusal import connect_statement
+from alembic_pgpipe.aws.secret_reference import SecretReference, read_port
+from alembic_pgpipe.aws.secret_shape import read_secret
+from alembic_pgpipe.aws.secrets import Aws
 from alembic_pgpipe.errors import SettingsError
 
 # DB.ID.REGION.rds.amazonaws.com; in China DB.ID.rds.REGION.amazonaws.com.cn.

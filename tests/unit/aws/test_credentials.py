@@ -6,11 +6,11 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from alembic_pgpipe.access import Access
-from alembic_pgpipe.connect.aws_credentials import ByToken, InSecret, region_of_host
+from alembic_pgpipe.aws.credentials import ByToken, InSecret, region_of_host
+from alembic_pgpipe.aws.iam import IamAuth
+from alembic_pgpipe.aws.secret_reference import read_reference
+from alembic_pgpipe.aws.secrets import Aws
 from alembic_pgpipe.connect.credentials import Given
-from alembic_pgpipe.connect.secret_reference import read_reference
-from alembic_pgpipe.connect.secrets import Aws
-from alembic_pgpipe.connect.url import IamAuth
 
 HERE = make_url("postgresql+psycopg2://app@db/shop")
 

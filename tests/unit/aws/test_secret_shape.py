@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from alembic_pgpipe.access import Access
-from alembic_pgpipe.connect.secret_shape import read_secret
+from alembic_pgpipe.aws.secret_shape import read_secret
 from alembic_pgpipe.errors import UnreachableError
 
 HIDDEN = "hid/den"

@@ -12,7 +12,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from alembic_pgpipe.access import DRIVER, Access, for_psycopg2, password_apart
-from alembic_pgpipe.connect.secret_reference import read_port
+from alembic_pgpipe.aws.secret_reference import read_port
 from alembic_pgpipe.errors import SettingsError, UnreachableError
 
 # What RDS, its rotation functions, Terraform modules and people call the same thing.

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from alembic_pgpipe.connect.aws_refusal import ADVICE, Asked, connect_statement, explain, passes
+from alembic_pgpipe.aws.refusal import ADVICE, Asked, connect_statement, explain, passes
 
 GET = "secretsmanager:GetSecretValue"
 

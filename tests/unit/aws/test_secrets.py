@@ -23,8 +23,8 @@ from botocore.exceptions import (
 )
 from botocore.stub import Stubber
 
-from alembic_pgpipe.connect.secret_reference import SecretReference, read_reference
-from alembic_pgpipe.connect.secrets import CONNECT_SECONDS, READ_SECONDS, TRIES, Aws, Endpoint
+from alembic_pgpipe.aws.secret_reference import SecretReference, read_reference
+from alembic_pgpipe.aws.secrets import CONNECT_SECONDS, READ_SECONDS, TRIES, Aws, Endpoint
 from alembic_pgpipe.errors import UnreachableError
 
 REGION = "eu-west-1"

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from alembic_pgpipe.connect.aws_refusal import Asked, explain, needs_account, passes
-from alembic_pgpipe.connect.secret_reference import SecretReference
-from alembic_pgpipe.connect.secret_shape import refuse_engine
+from alembic_pgpipe.aws.refusal import Asked, explain, needs_account, passes
+from alembic_pgpipe.aws.secret_reference import SecretReference
+from alembic_pgpipe.aws.secret_shape import refuse_engine
 from alembic_pgpipe.errors import UnreachableError
 
 CONNECT_SECONDS = 5
