@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from alembic_pgpipe.errors import SourceError
-from alembic_pgpipe.source.files import undo_file
+from alembic_pgpipe.source.files import is_undo, undo_file
 from alembic_pgpipe.source.other_tools import begins_undo
 from alembic_pgpipe.source.reader import Comment, Reader
 from alembic_pgpipe.source.text import place
@@ -137,7 +137,7 @@ class DirectiveReader:
         """
         for comment in comments:
             self._refuse_late(comment)
-            if comment.alone and begins_undo(comment.text):
+            if comment.alone and not is_undo(self._path) and begins_undo(comment.text):
                 message = UNDO_BELOW.format(undo_file(comment.path))
                 raise _error(comment.path, comment, message)
 

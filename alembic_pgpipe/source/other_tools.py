@@ -5,13 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-# What stands, alone on its line, ahead of what undoes the rest of the file: dbmate, goose and
-# sql-migrate, node-pg-migrate, MyBatis, tern, shmig.
+# What stands, alone on its line, ahead of what undoes the rest of the file.
 SECTION = re.compile(
-    r"--[ \t]*(?:migrate:down\b.*|\+(?:goose|migrate)[ \t]+down\b.*|-*[ \t]*down[ \t]+migration"
-    r"|//[ \t]*@undo|--[ \t]*create[ \t]+above[ \t]*/[ \t]*drop[ \t]+below[ \t]*-*"
-    r"|=+[ \t]*down[ \t]*=+)[ \t]*\Z",
-    re.I | re.A,
+    r"""
+    --[ \t]*
+    (?: migrate:down\b .*                                           # dbmate
+      | \+ (?:goose|migrate) [ \t]+ down\b .*                       # goose, sql-migrate
+      | -* [ \t]* down [ \t]+ migration :?                           # node-pg-migrate
+      | (?://)? [ \t]* @undo                                         # MyBatis
+      | -- [ \t]* create[ ]above [ \t]* / [ \t]* drop[ ]below [ \t]* -*  # tern
+      | =+ [ \t]* down [ \t]* =+                                     # shmig
+    ) [ \t]* \Z
+    """,
+    re.I | re.A | re.X,
 )
 # Flyway's undo of V1.2__name.sql is U1.2__name.sql.
 FLYWAY_UNDO = re.compile(r"U(?P<version>[0-9][0-9._]*?)__.+\Z")

@@ -227,8 +227,8 @@ def test_no_undo_runs_that_stands_below_its_source(project: Project) -> None:
     assert "alembic/sql/users.sql:4:1" in result.output
     assert "Move what is below into alembic/sql/users.down.sql" in result.output
     assert applied(project) == []
-    up, _, down = UNDO_BELOW.partition("-- migrate:down\n")
-    project.source("users", up, down)
+    up, mark, down = UNDO_BELOW.partition("-- migrate:down\n")
+    project.source("users", up, mark + down)
     project.ok("upgrade", "head")
     assert applied(project) == ["orders", "users"]
     project.ok("downgrade", "-1")
