@@ -9,7 +9,7 @@ from alembic_pgpipe.errors import SourceError
 from alembic_pgpipe.ledger.agreement import Evidence, said_applied
 from alembic_pgpipe.ledger.finding import REPAIR, Finding
 from alembic_pgpipe.ledger.other_tools import applied_by_another_tool
-from alembic_pgpipe.ledger.tables import ATTEMPTS, MIGRATIONS
+from alembic_pgpipe.ledger.tables import ATTEMPTS
 from alembic_pgpipe.model import Direction, Problem, Revision
 from alembic_pgpipe.revisions.broken import lost_wrapper, two_heads
 from alembic_pgpipe.revisions.project import ProjectRevisions
@@ -50,11 +50,12 @@ def besides(look: Look) -> Iterator[Problem]:
 
 
 def _applied_by_another_tool(look: Look) -> Iterator[Problem]:
-    if MIGRATIONS in look.ledger.missing:
-        versions, everything = look.ledger.visit.given.versions, look.revisions.all()
-        found = applied_by_another_tool(look.ledger.connection, versions, everything)
-        if found is not None:
-            yield Problem(look.settings.shown(look.revisions.versions), str(found))
+    if look.ledger.heads:
+        return
+    versions, everything = look.ledger.visit.given.versions, look.revisions.all()
+    found = applied_by_another_tool(look.ledger.connection, versions, everything, look.history)
+    if found is not None:
+        yield Problem(look.settings.shown(look.revisions.versions), str(found))
 
 
 def _heads(revisions: ProjectRevisions) -> Iterator[Problem]:

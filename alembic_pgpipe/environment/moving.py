@@ -19,7 +19,7 @@ from alembic_pgpipe.ledger.build import current_build
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.operations import RUNNER
 from alembic_pgpipe.revisions.project import ProjectRevisions
-from alembic_pgpipe.revisions.reach import again, is_ahead, stamps, verb_of
+from alembic_pgpipe.revisions.reach import again, is_ahead, stamps
 from alembic_pgpipe.run.build_log import BuildLog
 from alembic_pgpipe.run.journal import open_journal
 from alembic_pgpipe.run.known import Known
@@ -46,13 +46,10 @@ def move(
     log = BuildLog(build, settings.log_file, echo, invocation(environment.config))
     following = again(environment.context_opts)
     opened = open_database(settings, environ, hide=log.hide, say=log.say, again=following)
-    upwards = verb_of(environment.context_opts["fn"]) == "upgrade"
     with log, opened as database:
         log.say(f"build {build.number} · {database.label}")
         with (
-            open_journal(
-                database, revisions, log, given.versions if upwards else None
-            ) as journal,
+            open_journal(database, revisions, log) as journal,
             log.recorded_in(journal.builds),
             database.connect() as main,
         ):

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, column, select, table, text
 
-from alembic_pgpipe.errors import LedgerError
 from alembic_pgpipe.ledger.elsewhere import Place, is_there
-from alembic_pgpipe.model import Revision
+from alembic_pgpipe.ledger.history import History
+from alembic_pgpipe.model import Revision, Status
 
 TABLES = text(
     """
@@ -31,6 +31,8 @@ TABLES = text(
 # Diesel leaves out the hyphens of a name's date, Flyway's names begin with a letter.
 VERSION = re.compile(r"[vV]?([0-9]+(?:-[0-9]+)*)")
 SMALLEST_DATE = 10_000_000
+MOST_DIGITS = 100
+SETTLED = (Status.SUCCESS, Status.SKIPPED)
 ENDING = re.compile(r"(?:\.up|\.do)?\.(?:sql|js|ts|py|xml|ya?ml|json)\Z", re.I)
 MOST_NAMES = 3
 
@@ -103,18 +105,20 @@ class Applied:
 
 
 def applied_by_another_tool(
-    connection: Connection, versions: Place, revisions: Sequence[Revision]
+    connection: Connection, versions: Place, revisions: Sequence[Revision], history: History
 ) -> Applied | None:
     """Return what another tool has applied of a history that nobody has begun here.
 
-    To be asked where there is no ledger.  ``versions`` is Alembic's table: where that is
-    there, it says what is applied.  ``revisions`` are in the order of the history.
+    ``versions`` is Alembic's table: where that is there, it says what is applied.
+    ``revisions`` are in the order of the history; of those that the ledger calls applied or
+    skipped nothing would run.
     """
     if is_there(connection, versions):
         return None
+    settled = {one.id for one in revisions if history.status(one.id) in SETTLED}
     for place, record in _records(connection):
         done = _done(connection, place, record, revisions)
-        if done:
+        if done - settled:
             last = max(number for number, one in enumerate(revisions) if one.id in done)
             passed = revisions[: last + 1]
             return Applied(
@@ -124,15 +128,6 @@ def applied_by_another_tool(
                 len(revisions),
             )
     return None
-
-
-def refuse_applied_by_another_tool(
-    connection: Connection, versions: Place, revisions: Sequence[Revision]
-) -> None:
-    """Raise LedgerError where another tool has applied some of what is about to run."""
-    found = applied_by_another_tool(connection, versions, revisions)
-    if found is not None:
-        raise LedgerError(str(found))
 
 
 def _records(connection: Connection) -> Iterator[tuple[Place, _Record]]:
@@ -153,8 +148,11 @@ def _done(
     if not record.by_version:
         names = {ENDING.sub("", one.rpartition("/")[2]) for one in kept}
         return frozenset(one.id for one in revisions if one.name in names)
-    numbered = {one.id: number for one in revisions if (number := _version(one.name))}
-    numbers = {int(one) for one in kept if one.isdecimal()} - {0}
+    found = ((one.id, _version(one.name)) for one in revisions)
+    numbered = {id_: number for id_, number in found if number is not None}
+    numbers = {int(one) for one in kept if len(one) <= MOST_DIGITS and one.isdecimal()}
+    # goose begins its table with a zero that is no file.
+    numbers -= {0} - set(numbered.values())
     done = _known(numbers, frozenset(numbered.values()), last=record.last)
     return frozenset(id_ for id_, number in numbered.items() if number in done)
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from alembic_pgpipe.connect.database import Database
 from alembic_pgpipe.connect.lasting import Lasting
-from alembic_pgpipe.ledger.elsewhere import Place, refuse_rows_elsewhere
+from alembic_pgpipe.ledger.elsewhere import refuse_rows_elsewhere
 from alembic_pgpipe.ledger.encoding import encoding_of
 from alembic_pgpipe.ledger.recorder import Recorder
 from alembic_pgpipe.ledger.tables import MIGRATIONS, ledger_tables
@@ -22,13 +22,9 @@ JOURNAL_LOCK_TIMEOUT = "SET lock_timeout = '10s'"
 
 @contextmanager
 def open_journal(
-    database: Database, revisions: ProjectRevisions, log: BuildLog, versions: Place | None
+    database: Database, revisions: ProjectRevisions, log: BuildLog
 ) -> Iterator[Recorder]:
-    """Open the journal, and create what is missing of the ledger.
-
-    ``versions`` is Alembic's table, for a run that takes for pending what is not in it.
-    Raises LedgerError where the history has been kept elsewhere until now.
-    """
+    """Open the journal, and create what is missing of the ledger."""
     schema = revisions.settings.schema
 
     @contextmanager
@@ -44,21 +40,9 @@ def open_journal(
         journal = Recorder(lasting, tables, again=database.again)
         missing = journal.relations.missing()
         if MIGRATIONS in missing:
-            _refuse_history_elsewhere(lasting(), revisions, versions)
+            names = {revision.name for revision in revisions.all()}
+            refuse_rows_elsewhere(lasting(), schema, names)
         if missing:
             with database.connect() as creator, creator.begin():
                 Recorder.on(creator, schema).relations.create()
         yield journal
-
-
-def _refuse_history_elsewhere(
-    connection: Connection, revisions: ProjectRevisions, versions: Place | None
-) -> None:
-    # Only a first run asks.
-    from alembic_pgpipe.ledger.other_tools import refuse_applied_by_another_tool
-
-    history = revisions.all()
-    names = {revision.name for revision in history}
-    refuse_rows_elsewhere(connection, revisions.settings.schema, names)
-    if versions is not None:
-        refuse_applied_by_another_tool(connection, versions, history)

@@ -14,7 +14,7 @@ from typing import Any
 from alembic.runtime.migration import MigrationContext, RevisionStep
 
 from alembic_pgpipe.connect.lock import run_lock
-from alembic_pgpipe.errors import SourceError
+from alembic_pgpipe.errors import LedgerError, SourceError
 from alembic_pgpipe.ledger.history import History
 from alembic_pgpipe.model import Revision, Status
 from alembic_pgpipe.revisions.project import ProjectRevisions
@@ -146,6 +146,8 @@ class Pipeline:
 
     def _plan(self) -> None:
         heads = self.request.heads()
+        if not heads and self.request.verb == "upgrade":
+            self._refuse_applied_by_another_tool()
         self._passed = self._revisions.applied(heads)
         planned = self.planner.plan(self.request.due(heads), heads, self.request.verb)
         self._count = len(planned)
@@ -156,6 +158,17 @@ class Pipeline:
         self._look()
         if not planned:
             self._say("nothing to do")
+
+    def _refuse_applied_by_another_tool(self) -> None:
+        # Only a first run asks.
+        from alembic_pgpipe.ledger.other_tools import applied_by_another_tool
+
+        known, versions = self.request.known, self.request.versions
+        found = applied_by_another_tool(
+            known.reading.connect(), versions, known.revisions.all(), known.history()
+        )
+        if found is not None:
+            raise LedgerError(str(found))
 
     def _look(self) -> None:
         """Read what the ledger knows of the steps that are left."""

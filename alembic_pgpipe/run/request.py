@@ -10,6 +10,7 @@ from alembic.runtime.migration import MigrationContext, RevisionStep, StampStep
 from alembic.script.revision import MultipleHeads, ResolutionError
 from alembic.util import CommandError
 
+from alembic_pgpipe.ledger.elsewhere import Place
 from alembic_pgpipe.revisions.broken import two_heads
 from alembic_pgpipe.revisions.reach import verb_of
 from alembic_pgpipe.run.known import Known
@@ -37,6 +38,11 @@ class Request:
     def verb(self) -> str:
         """Return what was typed behind ``alembic``."""
         return verb_of(self.steps)
+
+    @property
+    def versions(self) -> Place:
+        """Return where Alembic keeps the versions."""
+        return Place(self.context.version_table_schema or "", self.context.version_table)
 
     def is_done(self) -> bool:
         """Return whether neither Alembic nor the ledger has anything to do."""

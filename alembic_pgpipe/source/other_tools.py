@@ -11,7 +11,7 @@ SECTION = re.compile(
     --[ \t]*
     (?: migrate:down\b .*                                           # dbmate
       | \+ (?:goose|migrate) [ \t]+ down\b .*                       # goose, sql-migrate
-      | -* [ \t]* down [ \t]+ migration :?                           # node-pg-migrate
+      | -* [ \t]* down [ \t]+ migration (?: [ \t]* [-:=*] .* )?      # node-pg-migrate
       | (?://)? [ \t]* @undo                                         # MyBatis
       | -- [ \t]* create[ ]above [ \t]* / [ \t]* drop[ ]below [ \t]* -*  # tern
       | =+ [ \t]* down [ \t]* =+                                     # shmig

@@ -57,7 +57,9 @@ def _included(files: Iterable[Path]) -> set[str]:
     """Return the names, without folders, of the files that some files include."""
     names = set[str]()
     for file in files:
-        # What cannot be read is said where it is to be run.
+        # What cannot be read is said where it is to be run; a pipe would be waited for.
+        if not file.is_file():
+            continue
         with suppress(OSError), file.open("rb") as lines:
             for line in filter(INCLUSION.match, lines):
                 text = line.decode("utf-8", "replace").strip()

@@ -16,7 +16,7 @@ from alembic_pgpipe.source.other_tools import begins_undo, undone_by
         "-- +migrate Down notransaction",
         "-- Down Migration",
         "--- down migration",
-        "-- Down Migration:",
+        "-- Down Migration: drop what was made",
         "--//@UNDO",
         "-- @UNDO",
         "---- create above / drop below ----",

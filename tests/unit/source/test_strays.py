@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,11 @@ def test_what_is_included_is_not_found(tmp_path: Path, line: str) -> None:
         == ()
     )
     assert found(tmp_path, **{"a.sql": f"-- {line}\n"}) == ("parts/b.sql",)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.sql")
+    assert found(tmp_path, **{"b/c.sql": ""}) == ("b/c.sql",)
 
 
 def test_a_folder_that_is_not_there_holds_none(tmp_path: Path) -> None:
